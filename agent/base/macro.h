@@ -1,0 +1,64 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Small helpers that every file may use: array sizes, cleanup attributes and ownership transfer.
+ * A local that owns something is declared with a cleanup attribute and an initial value; it leaves
+ * the function only through TAKE_PTR or TAKE_FD.
+ */
+#pragma once
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#define ARRAY_SIZE(a) (sizeof(a) / sizeof((a)[0]))
+#define MIN(a, b)     ((a) < (b) ? (a) : (b))
+#define MAX(a, b)     ((a) > (b) ? (a) : (b))
+
+#define container_of(ptr, type, member) ((type *)((char *)(ptr) - offsetof(type, member)))
+
+/* DEFINE_CLEANUP(struct x *, x_free) makes x_freep() for _cleanup_(x_freep). */
+#define DEFINE_CLEANUP(type, func)                                                                 \
+	static inline __attribute__((unused)) void func##p(type *p)                                \
+	{                                                                                          \
+		if (*p)                                                                            \
+			func(*p);                                                                  \
+	}
+#define _cleanup_(f) __attribute__((cleanup(f)))
+
+static inline void macro_freep(void *p)
+{
+	free(*(void **)p);
+}
+
+static inline void macro_closep(int *fd)
+{
+	if (*fd >= 0)
+		close(*fd);
+}
+
+static inline void macro_fclosep(FILE **f)
+{
+	if (*f)
+		fclose(*f);
+}
+
+#define _cleanup_free_   _cleanup_(macro_freep)
+#define _cleanup_close_  _cleanup_(macro_closep)
+#define _cleanup_fclose_ _cleanup_(macro_fclosep)
+#define _printf_(a, b)   __attribute__((format(printf, a, b)))
+
+#define TAKE_PTR(p)                                                                                \
+	({                                                                                         \
+		__typeof__(p) _take = (p);                                                         \
+		(p) = NULL;                                                                        \
+		_take;                                                                             \
+	})
+#define TAKE_FD(fd)                                                                                \
+	({                                                                                         \
+		int _take = (fd);                                                                  \
+		(fd) = -1;                                                                         \
+		_take;                                                                             \
+	})
