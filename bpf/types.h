@@ -23,17 +23,18 @@ typedef signed long long __s64;
  * One u64 a frame: kind in the top 8 bits, payload below. A stack is an array of frame words,
  * leaf first, kernel frames before user frames.
  */
-#define FRAME_KIND_SHIFT  56
-#define FRAME_PAYLOAD     ((1ULL << FRAME_KIND_SHIFT) - 1)
-#define FRAME(kind, payload) (((__u64)(kind) << FRAME_KIND_SHIFT) | ((__u64)(payload) & FRAME_PAYLOAD))
-#define FRAME_KIND(f)     ((__u32)((f) >> FRAME_KIND_SHIFT))
+#define FRAME_KIND_SHIFT 56
+#define FRAME_PAYLOAD	 ((1ULL << FRAME_KIND_SHIFT) - 1)
+#define FRAME(kind, payload) \
+	(((__u64)(kind) << FRAME_KIND_SHIFT) | ((__u64)(payload)&FRAME_PAYLOAD))
+#define FRAME_KIND(f) ((__u32)((f) >> FRAME_KIND_SHIFT))
 
 enum frame_kind {
 	FRAME_NONE = 0,
-	FRAME_NATIVE = 1, /* payload: file id (20 bits) and file offset (36 bits) */
-	FRAME_ANON = 2,   /* payload: address in code that has no file (JIT) */
-	FRAME_KERNEL = 3, /* payload: low 56 bits of a kernel address; sign-extend */
-	FRAME_REASON = 4, /* payload: enum reason: what is missing here, and why */
+	FRAME_NATIVE = 1,    /* payload: file id (20 bits) and file offset (36 bits) */
+	FRAME_ANON = 2,	     /* payload: address in code that has no file (JIT) */
+	FRAME_REASON = 3,    /* payload: enum reason: what is missing here, and why */
+	FRAME_KERNEL = 0xff, /* the whole word is the kernel address, as bpf_get_stack() gives it */
 };
 
 /*
@@ -41,14 +42,14 @@ enum frame_kind {
  * a leaf (or of a frame that a signal interrupted), and return address - 1 of every other frame.
  * It counts bytes in the file, not virtual addresses: offset = pc - vm_start + vm_pgoff * 4096.
  */
-#define FILE_ID_BITS      20
-#define FILE_OFFSET_BITS  36
-#define FILE_OFFSET_MASK  ((1ULL << FILE_OFFSET_BITS) - 1)
-#define FILE_ID_MAX       ((1u << FILE_ID_BITS) - 1)
-#define FRAME_FILE(f)     ((__u32)(((f) & FRAME_PAYLOAD) >> FILE_OFFSET_BITS))
-#define FRAME_OFFSET(f)   ((f) & FILE_OFFSET_MASK)
+#define FILE_ID_BITS	 20
+#define FILE_OFFSET_BITS 36
+#define FILE_OFFSET_MASK ((1ULL << FILE_OFFSET_BITS) - 1)
+#define FILE_ID_MAX	 ((1u << FILE_ID_BITS) - 1)
+#define FRAME_FILE(f)	 ((__u32)(((f)&FRAME_PAYLOAD) >> FILE_OFFSET_BITS))
+#define FRAME_OFFSET(f)	 ((f)&FILE_OFFSET_MASK)
 #define FRAME_OF_FILE(id, off) \
-	FRAME(FRAME_NATIVE, ((__u64)(id) << FILE_OFFSET_BITS) | ((off) & FILE_OFFSET_MASK))
+	FRAME(FRAME_NATIVE, ((__u64)(id) << FILE_OFFSET_BITS) | ((off)&FILE_OFFSET_MASK))
 
 /* File ids with a fixed meaning. Ids of real files start at FILE_ID_FIRST. */
 #define FILE_ID_NONE  0 /* no mapping at this address */
@@ -59,21 +60,21 @@ enum frame_kind {
 /* Why a stack, or a part of it, is not what it should be. The texts are in agent/reasons.c. */
 enum reason {
 	REASON_NONE = 0,
-	REASON_NO_MAPPING,	/* the return address lies in no executable mapping */
-	REASON_NO_RULE,		/* the code has no unwind information and no frame pointer chain */
-	REASON_BAD_FRAME_POINTER, /* the frame pointer chain leads nowhere */
-	REASON_STACK_UNREADABLE, /* the stack memory could not be read */
-	REASON_STACK_LOOP,	/* the walk did not move towards the stack's base */
-	REASON_TOO_DEEP,	/* more frames than the limit: the root part is missing */
-	REASON_COMPAT,		/* a 32-bit process: its user stack is not walked */
-	REASON_NO_USER_STACK,	/* the user registers could not be had */
-	REASON_COPY_TOO_SHORT,	/* late unwinding: the copied part of the stack ended */
-	REASON_FILE_GONE,	/* late unwinding: the file could not be opened any more */
-	REASON_FILE_BAD,	/* late unwinding: the file's unwind information is unusable */
-	REASON_LATE_DROPPED,	/* late unwinding: the queue was over its budget */
-	REASON_LOST_RING,	/* the ring buffer was full */
-	REASON_LOST_COUNT,	/* the map of counts was full */
-	REASON_STACK_UNKNOWN,	/* counted, but the stack itself was never delivered */
+	REASON_NO_MAPPING, /* the return address lies in no executable mapping */
+	REASON_NO_RULE,	   /* the code has no unwind information and no frame pointer chain */
+	REASON_BAD_FRAME_POINTER,  /* the frame pointer chain leads nowhere */
+	REASON_STACK_UNREADABLE,   /* the stack memory could not be read */
+	REASON_STACK_LOOP,	   /* the walk did not move towards the stack's base */
+	REASON_TOO_DEEP,	   /* more frames than the limit: the root part is missing */
+	REASON_COMPAT,		   /* a 32-bit process: its user stack is not walked */
+	REASON_NO_USER_STACK,	   /* the user registers could not be had */
+	REASON_COPY_TOO_SHORT,	   /* late unwinding: the copied part of the stack ended */
+	REASON_FILE_GONE,	   /* late unwinding: the file could not be opened any more */
+	REASON_FILE_BAD,	   /* late unwinding: the file's unwind information is unusable */
+	REASON_LATE_DROPPED,	   /* late unwinding: the queue was over its budget */
+	REASON_LOST_RING,	   /* the ring buffer was full */
+	REASON_LOST_COUNT,	   /* the map of counts was full */
+	REASON_STACK_UNKNOWN,	   /* counted, but the stack itself was never delivered */
 	REASON_UNTRACKED_REGISTER, /* the rule needs a register whose value is not known here */
 	REASON_MAX,
 };
@@ -91,43 +92,66 @@ enum reason {
  */
 enum rule_kind {
 	RULE_INVALID = 0, /* no information about this instruction */
-	RULE_CFA = 1,     /* CFA = reg + off * 8; return address at CFA - 8 */
-	RULE_CFA_FAR = 2, /* like RULE_CFA; bits 28..45 and 46..63 hold 18-bit slots of rbp, rbx only;
-			     r12..r15 are taken as lost */
-	RULE_DEREF = 3,   /* CFA = *(reg + off * 8) + deref_add: see RULE_DEREF_ADD */
-	RULE_PLT = 4,     /* CFA = rsp + 8 + ((rip & 15) >= PLT_PUSHED ? 8 : 0): lazy binding stubs,
+	RULE_CFA = 1,	  /* CFA = reg + off * 8; return address at CFA - 8 */
+	RULE_CFA_FAR = 2, /* like RULE_CFA; bits 28..45 and 46..63 hold 18-bit slots of rbp, rbx
+			     only; r12..r15 are taken as lost */
+	RULE_DEREF = 3,	  /* CFA = *(reg + off * 8) + deref_add: see RULE_DEREF_ADD */
+	RULE_PLT = 4,	  /* CFA = rsp + 8 + ((rip & 15) >= PLT_PUSHED ? 8 : 0): lazy binding stubs,
 			     PLT_PUSHED in bits 8..27 */
 	RULE_SIGNAL = 5,  /* rt_sigreturn frame: all registers in the ucontext at rsp (+ off * 8) */
-	RULE_FP = 6,      /* frame pointer chain: CFA = rbp + 16, rbp at CFA - 16, checked */
-	RULE_END = 7,     /* the outermost frame of the thread: the stack is complete */
-	RULE_RA_REG = 8,  /* like RULE_CFA, but the return address is in register bits 60..63 (DWARF
-			     number), only in a leaf; CFA is the caller's rsp; no slots but rbp (28..33) */
+	RULE_FP = 6,	  /* frame pointer chain: CFA = rbp + 16, rbp at CFA - 16, checked */
+	RULE_END = 7,	  /* the outermost frame of the thread: the stack is complete */
+	RULE_RA_REG =
+		8, /* like RULE_CFA, but the return address is in register bits 60..63 (DWARF
+		      number), only in a leaf; CFA is the caller's rsp; no slots but rbp (28..33) */
 };
 
-#define RULE_KIND(r)    ((__u32)((r) & 15))
-#define RULE_REG(r)     ((__u32)(((r) >> 4) & 15))
-#define RULE_OFF(r)     (((__s64)((r) << 36)) >> 44) /* signed, in units of 8 bytes */
+#define RULE_KIND(r)	((__u32)((r)&15))
+#define RULE_REG(r)	((__u32)(((r) >> 4) & 15))
+#define RULE_OFF(r)	(((__s64)((r) << 36)) >> 44)		/* signed, in units of 8 bytes */
 #define RULE_SLOT(r, i) ((__u32)(((r) >> (28 + 6 * (i))) & 63)) /* i: enum rule_slot */
-#define RULE_SLOT_LOST  63
+#define RULE_SLOT_LOST	63
 #define RULE_FAR_RBP(r) ((__u32)(((r) >> 28) & 0x3ffff))
 #define RULE_FAR_RBX(r) ((__u32)(((r) >> 46) & 0x3ffff))
-#define RULE_FAR_LOST   0x3ffff
-/* RULE_DEREF: bits 28..33 are the rbp slot as ever; bits 34..63 are a signed byte count to add
- * after the load (GCC's stack realignment uses 0). */
+#define RULE_FAR_LOST	0x3ffff
+/* RULE_DEREF: bits 28..33 say where the caller's rbp is: 0 unchanged, RULE_DEREF_AT_RBP in the word
+ * rbp points to (GCC's stack realignment, where the distance to the CFA is not constant), else
+ * lost; bits 34..63 are a signed byte count to add after the load. rbx, r12..r15 are lost. */
+#define RULE_DEREF_AT_RBP 1
 #define RULE_DEREF_ADD(r) (((__s64)(r)) >> 34)
 #define RULE_RA_REGNO(r)  ((__u32)((r) >> 60))
-#define RULE_OFF_MAX      ((1 << 19) - 1)
+#define RULE_OFF_MAX	  ((1 << 19) - 1)
 
 #define RULE_BASE(kind, reg, off8) \
-	((__u64)(kind) | ((__u64)(reg) << 4) | (((__u64)(off8) & 0xfffff) << 8))
+	((__u64)(kind) | ((__u64)(reg) << 4) | (((__u64)(off8)&0xfffff) << 8))
+/* The frame pointer chain of code that says nothing about itself: taken only when plausible. */
+#define RULE_FP_GUESS		      RULE_BASE(RULE_FP, 0, 1)
 #define RULE_WITH_SLOT(rule, i, slot) ((rule) | ((__u64)(slot) << (28 + 6 * (i))))
 
 enum rule_slot { SLOT_RBP, SLOT_RBX, SLOT_R12, SLOT_R13, SLOT_R14, SLOT_R15, SLOT_MAX };
+#define SLOT_NONE 7 /* of a register that calls do not preserve */
+#define SLOT_ROOM 8
+/* DWARF number -> slot, a nibble each. */
+#define SLOT_OF(reg) ((__u32)(0x5432777770771777ULL >> ((reg)*4)) & 7)
 
 enum dwarf_x86_reg {
-	DWARF_RAX = 0, DWARF_RDX = 1, DWARF_RCX = 2, DWARF_RBX = 3, DWARF_RSI = 4, DWARF_RDI = 5,
-	DWARF_RBP = 6, DWARF_RSP = 7, DWARF_R8 = 8, DWARF_R9 = 9, DWARF_R10 = 10, DWARF_R11 = 11,
-	DWARF_R12 = 12, DWARF_R13 = 13, DWARF_R14 = 14, DWARF_R15 = 15, DWARF_X86_REGS = 16,
+	DWARF_RAX = 0,
+	DWARF_RDX = 1,
+	DWARF_RCX = 2,
+	DWARF_RBX = 3,
+	DWARF_RSI = 4,
+	DWARF_RDI = 5,
+	DWARF_RBP = 6,
+	DWARF_RSP = 7,
+	DWARF_R8 = 8,
+	DWARF_R9 = 9,
+	DWARF_R10 = 10,
+	DWARF_R11 = 11,
+	DWARF_R12 = 12,
+	DWARF_R13 = 13,
+	DWARF_R14 = 14,
+	DWARF_R15 = 15,
+	DWARF_X86_REGS = 16,
 	DWARF_X86_RA = 16,
 };
 
@@ -146,8 +170,8 @@ enum dwarf_x86_reg {
  * lookup needs one page only.
  */
 #define ROWS_PAGE_SHIFT 16
-#define ROWS_PAGE_SIZE  (1u << ROWS_PAGE_SHIFT)
-#define ROWS_MAX        16384 /* rows of one page; the builder merges the rest into RULE_INVALID */
+#define ROWS_PAGE_SIZE	(1u << ROWS_PAGE_SHIFT)
+#define ROWS_MAX	16384 /* rows of one page; the builder merges the rest into RULE_INVALID */
 
 struct rows_page {
 	__u16 n_rows;
@@ -156,6 +180,189 @@ struct rows_page {
 };
 _Static_assert(sizeof(struct rows_page) == 8, "rows_page");
 
-#define ROWS_STARTS(base)          ((base) + 8)
+#define ROWS_STARTS(base)	   ((base) + 8)
 #define ROWS_INDICES(base, n_rows) ((base) + 8 + 2 * (n_rows))
 #define ROWS_RULES(base, n_rows)   (((base) + 8 + 4 * (n_rows) + 7) & ~7u)
+
+/* ---- Ranges: address -> file, per sample ------------------------------------------------- */
+enum range_state {
+	RANGE_PENDING = 0, /* user space has not described the file yet: late unwinding */
+	RANGE_ROWS = 1,	   /* its pages of rows can be had on demand */
+	RANGE_FP = 2,	   /* no unwind information: frame pointer chain */
+};
+
+struct range {
+	__u64 start, size; /* of the mapping, in the process */
+	__u64 first_frame; /* frame word of `start`: FRAME_OF_FILE(id, pgoff) or FRAME(ANON, start)
+			    */
+	__u32 state;	   /* enum range_state */
+	__u32 file;
+};
+_Static_assert(sizeof(struct range) == 32, "range");
+
+/* ---- State of one walk -------------------------------------------------------------------- */
+#define STACK_MAX_USER	 1024 /* user frames; a power of two */
+#define STACK_MAX_KERNEL 128
+#define FRAMES_ROOM	 2048 /* frame words of one sample; a power of two over both and a reason */
+#define WALK_RANGES	 32
+
+/* The callee-saved registers are tracked lazily: `saved` says where the caller's value lies in
+ * the stack, and it is read only when a rule needs it. */
+#define SAVED_NOWHERE 0 /* the value is in regs[] */
+#define SAVED_LOST    1 /* it can not be had */
+
+struct walk_regs {
+	__u64 pc, sp;
+	__u64 regs[SLOT_ROOM];	    /* by enum rule_slot */
+	__u64 saved[SLOT_ROOM];	    /* SLOT_NONE: always SAVED_LOST */
+	__u64 leaf[DWARF_X86_REGS]; /* all registers, valid while is_leaf */
+	__u32 is_leaf;		    /* pc is an interrupted instruction, not a return address */
+	__u32 pad;
+};
+
+/* ---- Records of the ring buffer ------------------------------------------------------------ */
+enum event_kind {
+	EVENT_STACK = 1, /* a stack that was never delivered before */
+	EVENT_LATE = 2,	 /* a sample whose walk must be finished in user space */
+	EVENT_FILE = 3,	 /* a file that was never seen before */
+	EVENT_TASK = 4,	 /* a process that was never seen before (or that called exec) */
+};
+
+#define TASK_COMM_BYTES 16
+
+struct event_header {
+	__u32 kind;
+	__u32 bytes; /* of the whole record */
+};
+
+/* Who a sample belongs to. `mm` tells a process from itself after exec, and from a later process
+ * with the same id. */
+struct task_id {
+	__u32 tgid;
+	__u32 mm; /* bits of the address of the mm_struct; 0: a kernel thread */
+};
+
+struct event_task {
+	struct event_header h;
+	struct task_id id;
+	__u64 start_ns; /* boot time when the process started */
+	__u64 cgroup;	/* cgroup id: inode number in the hierarchy */
+	__u32 parent;	/* tgid of the parent */
+	__u32 exe_file; /* file id of the mapping of the sampled pc, 0: unknown */
+	char comm[TASK_COMM_BYTES];
+};
+
+struct file_key {
+	__u64 ino;
+	__u64 mtime_ns; /* seconds * 1e9 + ns where the kernel's layout is known */
+	__u32 dev;	/* as the kernel counts: major << 20 | minor */
+	__u32 generation;
+};
+
+struct file_value {
+	__u32 id;
+	__u32 state; /* enum range_state */
+};
+
+#define FILE_PATH_BYTES 2048
+
+struct event_file {
+	struct event_header h;
+	struct file_key key;
+	__u64 vm_start, vm_end; /* names /proc/TGID/map_files/START-END */
+	__u64 size;
+	__u32 id, tgid;
+	__u32 path_bytes; /* components from leaf to root, each followed by NUL */
+	__u32 pad;
+	char path[FILE_PATH_BYTES];
+};
+
+enum stack_flags {
+	STACK_COMPLETE = 1 << 0, /* the walk reached the outermost frame */
+};
+
+struct event_stack {
+	struct event_header h;
+	__u64 hash;
+	struct task_id id;
+	__u32 n_kernel, n_user;
+	__u32 flags; /* enum stack_flags */
+	__u32 pad;
+	/* Behind it: n_kernel + n_user frame words. */
+};
+_Static_assert(sizeof(struct event_stack) == 40, "event_stack");
+
+#define LATE_STACK_BYTES (32u << 10)
+#define LATE_FRAMES_MAX \
+	512 /* a sample with more frames before its first unknown page is cut there */
+
+/*
+ * The frames so far, the registers where the walk stopped and everything needed to go on: the
+ * mappings of every address that stands in the copied stack. The copy begins at regs.sp.
+ */
+struct event_late {
+	struct event_header h;
+	struct task_id id;
+	__u32 n_kernel, n_user, n_ranges, stack_bytes;
+	struct walk_regs regs;
+	struct range ranges[WALK_RANGES];
+	/* Behind it: frame words [n_kernel + n_user], then stack_bytes of stack from regs.sp on.
+	 * The kernel side has room for both in one piece. */
+	__u8 data[8 * LATE_FRAMES_MAX + LATE_STACK_BYTES];
+};
+
+/* ---- Keys of the maps ---------------------------------------------------------------------- */
+struct count_key {
+	__u64 stack; /* hash of the frame words */
+	struct task_id id;
+};
+_Static_assert(sizeof(struct count_key) == 16, "count_key");
+
+struct page_key {
+	__u32 file, page; /* page: file offset >> ROWS_PAGE_SHIFT */
+};
+struct page_value {
+	__u32 offset; /* of the struct rows_page in the pool, bytes */
+	__u16 n_rows;
+	__u16 used; /* set by the kernel when it searches the page, cleared by user space */
+};
+
+/* The pool is an array of chunks; a page lies inside one. */
+#define ROWS_CHUNK_BYTES (1u << 20)
+struct rows_chunk {
+	__u8 bytes[ROWS_CHUNK_BYTES];
+};
+
+/* Counters of one CPU; user space adds them up. Names in agent/stats.c. */
+enum stat {
+	STAT_SAMPLES,	    /* samples that passed the filter */
+	STAT_IGNORED,	    /* samples of processes that are not profiled */
+	STAT_COMPLETE,	    /* user stacks that reached the outermost frame in the kernel */
+	STAT_LATE,	    /* sent to user space to be finished there */
+	STAT_FRAMES,	    /* user frames walked */
+	STAT_RULE_NEXT,	    /* rules found at the predicted place of the cache */
+	STAT_RULE_HASHED,   /* rules found through the cache's index */
+	STAT_RULE_SEARCHED, /* rules searched in a page */
+	STAT_VMA_WALKS,	    /* address -> mapping lookups in the kernel's tree */
+	STAT_NEW_FILES,
+	STAT_NEW_STACKS,
+	STAT_LOST_RING,	  /* records that did not fit the ring buffer */
+	STAT_LOST_COUNT,  /* samples that could not be counted */
+	STAT_KERNEL_ONLY, /* samples of kernel threads */
+	STAT_COMPAT,	  /* samples of 32-bit code */
+	STAT_MAX,
+};
+
+enum filter_mode {
+	FILTER_NONE = 0,	/* everything */
+	FILTER_TGID = 1 << 0,	/* processes in `target_tgids` */
+	FILTER_CGROUP = 1 << 1, /* processes in a cgroup of `target_cgroups`, or below one */
+};
+
+/* How stacks are hashed, in the kernel and for stacks finished in user space. */
+#define STACK_HASH_SEED 0x9e3779b97f4a7c15ULL
+static inline __attribute__((always_inline)) __u64 stack_hash(__u64 h, __u64 frame)
+{
+	h = (h ^ frame) * 0xff51afd7ed558ccdULL;
+	return h ^ (h >> 32);
+}

@@ -23,7 +23,8 @@ void buf_add(struct buf *b, const void *p, size_t n);
 void buf_adds(struct buf *b, const char *s);
 void buf_add_u8(struct buf *b, uint8_t v);
 void buf_printf(struct buf *b, const char *fmt, ...) _printf_(2, 3);
-/* Room for n bytes at the end, counted as written; NULL when failed. Valid until the next append. */
+/* Room for n bytes at the end, counted as written; NULL when failed. Valid until the next append.
+ */
 void *buf_grow(struct buf *b, size_t n);
 /* The text with a terminating NUL that is not counted in len; "" when failed. */
 const char *buf_cstr(struct buf *b);

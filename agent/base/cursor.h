@@ -38,14 +38,14 @@ static inline const uint8_t *cursor_bytes(struct cursor *c, size_t n)
 	return p;
 }
 
-#define CURSOR_DEFINE(bits)                                                                        \
-	static inline uint##bits##_t cursor_u##bits(struct cursor *c)                              \
-	{                                                                                          \
-		uint##bits##_t v = 0;                                                              \
-		const uint8_t *p = cursor_bytes(c, sizeof(v));                                     \
-		if (p)                                                                             \
-			memcpy(&v, p, sizeof(v));                                                  \
-		return v;                                                                          \
+#define CURSOR_DEFINE(bits)                                           \
+	static inline uint##bits##_t cursor_u##bits(struct cursor *c) \
+	{                                                             \
+		uint##bits##_t v = 0;                                 \
+		const uint8_t *p = cursor_bytes(c, sizeof(v));        \
+		if (p)                                                \
+			memcpy(&v, p, sizeof(v));                     \
+		return v;                                             \
 	}
 CURSOR_DEFINE(8)
 CURSOR_DEFINE(16)

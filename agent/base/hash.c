@@ -58,7 +58,7 @@ static int hash_resize(struct hash *h)
 	}
 	for (size_t i = 0; i < h->cap; i++)
 		h->slots[i].value = HASH_NONE;
-	HASH_FOREACH(s, &old)
+	HASH_FOREACH (s, &old)
 		*hash_find(h, s->key) = *s;
 	free(old.slots);
 	return 0;

@@ -37,6 +37,6 @@ int hash_put(struct hash *h, uint64_t key, uint64_t value);
 /* The value that was there, or HASH_NONE. */
 uint64_t hash_del(struct hash *h, uint64_t key);
 
-#define HASH_FOREACH(slot, h)                                                                      \
-	for (struct hash_slot *slot = (h)->slots; slot && slot < (h)->slots + (h)->cap; slot++)    \
+#define HASH_FOREACH(slot, h)                                                                   \
+	for (struct hash_slot *slot = (h)->slots; slot && slot < (h)->slots + (h)->cap; slot++) \
 		if (slot->value != HASH_NONE)

@@ -11,7 +11,7 @@ struct intern {
 	char **blocks; /* owned: chunks the strings are packed into */
 	const char **strings;
 	size_t n_strings, cap_strings, n_blocks, block_used, block_size;
-	size_t bytes; /* what the strings take, for budgets */
+	size_t bytes;	     /* what the strings take, for budgets */
 	struct hash by_hash; /* hash of the bytes -> id, collisions chained by next[] */
 	uint32_t *next;
 };

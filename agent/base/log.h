@@ -23,13 +23,13 @@ void log_set_hook(void (*before)(void *data), void *data);
 
 int log_write(enum log_level level, int r, const char *fmt, ...) _printf_(3, 4);
 
-#define log_error(...)          ((void)log_write(LOG_LEVEL_ERROR, 0, __VA_ARGS__))
-#define log_warn(...)           ((void)log_write(LOG_LEVEL_WARN, 0, __VA_ARGS__))
-#define log_info(...)           ((void)log_write(LOG_LEVEL_INFO, 0, __VA_ARGS__))
-#define log_debug(...)          ((void)log_write(LOG_LEVEL_DEBUG, 0, __VA_ARGS__))
+#define log_error(...)		((void)log_write(LOG_LEVEL_ERROR, 0, __VA_ARGS__))
+#define log_warn(...)		((void)log_write(LOG_LEVEL_WARN, 0, __VA_ARGS__))
+#define log_info(...)		((void)log_write(LOG_LEVEL_INFO, 0, __VA_ARGS__))
+#define log_debug(...)		((void)log_write(LOG_LEVEL_DEBUG, 0, __VA_ARGS__))
 #define log_error_errno(r, ...) log_write(LOG_LEVEL_ERROR, r, __VA_ARGS__)
-#define log_warn_errno(r, ...)  log_write(LOG_LEVEL_WARN, r, __VA_ARGS__)
-#define log_info_errno(r, ...)  log_write(LOG_LEVEL_INFO, r, __VA_ARGS__)
+#define log_warn_errno(r, ...)	log_write(LOG_LEVEL_WARN, r, __VA_ARGS__)
+#define log_info_errno(r, ...)	log_write(LOG_LEVEL_INFO, r, __VA_ARGS__)
 #define log_debug_errno(r, ...) log_write(LOG_LEVEL_DEBUG, r, __VA_ARGS__)
 
 /* A token bucket for one place in the code: at most `burst` lines, refilled one per `every_ms`. */

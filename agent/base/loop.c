@@ -14,8 +14,8 @@ struct loop_source {
 	struct loop *loop; /* borrowed */
 	struct loop_source *next;
 	enum source_kind kind;
-	bool dead; /* removed; freed after the round */
-	int fd;    /* owned for SOURCE_SIGNAL */
+	bool dead;		      /* removed; freed after the round */
+	int fd;			      /* owned for SOURCE_SIGNAL */
 	uint64_t due_ms, interval_ms; /* due_ms 0: not armed */
 	union {
 		loop_fd_fn on_fd;

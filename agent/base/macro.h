@@ -17,14 +17,14 @@
 #define MIN(a, b)     ((a) < (b) ? (a) : (b))
 #define MAX(a, b)     ((a) > (b) ? (a) : (b))
 
-#define container_of(ptr, type, member) ((type *)((char *)(ptr) - offsetof(type, member)))
+#define container_of(ptr, type, member) ((type *)((char *)(ptr)-offsetof(type, member)))
 
 /* DEFINE_CLEANUP(struct x *, x_free) makes x_freep() for _cleanup_(x_freep). */
-#define DEFINE_CLEANUP(type, func)                                                                 \
-	static inline __attribute__((unused)) void func##p(type *p)                                \
-	{                                                                                          \
-		if (*p)                                                                            \
-			func(*p);                                                                  \
+#define DEFINE_CLEANUP(type, func)                                  \
+	static inline __attribute__((unused)) void func##p(type *p) \
+	{                                                           \
+		if (*p)                                             \
+			func(*p);                                   \
 	}
 #define _cleanup_(f) __attribute__((cleanup(f)))
 
@@ -45,20 +45,20 @@ static inline void macro_fclosep(FILE **f)
 		fclose(*f);
 }
 
-#define _cleanup_free_   _cleanup_(macro_freep)
-#define _cleanup_close_  _cleanup_(macro_closep)
+#define _cleanup_free_	 _cleanup_(macro_freep)
+#define _cleanup_close_	 _cleanup_(macro_closep)
 #define _cleanup_fclose_ _cleanup_(macro_fclosep)
-#define _printf_(a, b)   __attribute__((format(printf, a, b)))
+#define _printf_(a, b)	 __attribute__((format(printf, a, b)))
 
-#define TAKE_PTR(p)                                                                                \
-	({                                                                                         \
-		__typeof__(p) _take = (p);                                                         \
-		(p) = NULL;                                                                        \
-		_take;                                                                             \
+#define TAKE_PTR(p)                        \
+	({                                 \
+		__typeof__(p) _take = (p); \
+		(p) = NULL;                \
+		_take;                     \
 	})
-#define TAKE_FD(fd)                                                                                \
-	({                                                                                         \
-		int _take = (fd);                                                                  \
-		(fd) = -1;                                                                         \
-		_take;                                                                             \
+#define TAKE_FD(fd)               \
+	({                        \
+		int _take = (fd); \
+		(fd) = -1;        \
+		_take;            \
 	})

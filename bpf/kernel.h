@@ -1,0 +1,194 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * The kernel structures the programs read, with only the fields they use. libbpf relocates every
+ * access to the running kernel's layout (CO-RE), so the order here means nothing. Where kernels
+ * differ there is one accessor, chosen with bpf_core_field_exists(); no version is compared.
+ */
+#pragma once
+
+#include "bpf/types.h"
+
+#include <linux/bpf.h>
+#include <linux/bpf_perf_event.h>
+
+#include <bpf/bpf_helpers.h>
+#include <bpf/bpf_core_read.h>
+#include <bpf/bpf_tracing.h>
+
+typedef __u8 u8;
+typedef __u16 u16;
+typedef __u32 u32;
+typedef __u64 u64;
+typedef __s64 s64;
+
+#ifndef NULL
+#define NULL ((void *)0)
+#endif
+
+#pragma clang attribute push(__attribute__((preserve_access_index)), apply_to = record)
+
+struct rb_node {
+	struct rb_node *rb_right;
+	struct rb_node *rb_left;
+};
+
+struct rb_root {
+	struct rb_node *rb_node;
+};
+
+struct maple_tree {
+	void *ma_root;
+};
+
+/* include/linux/maple_tree.h; the same sizes since 6.1. */
+struct maple_range_64 {
+	unsigned long pivot[15];
+	void *slot[16];
+};
+
+struct maple_arange_64 {
+	unsigned long pivot[9];
+	void *slot[10];
+};
+
+struct timespec64 {
+	long long tv_sec;
+	long tv_nsec;
+};
+
+struct super_block {
+	u32 s_dev;
+};
+
+struct qstr {
+	u32 len;
+	const unsigned char *name;
+};
+
+struct inode {
+	struct super_block *i_sb;
+	unsigned long i_ino;
+	u32 i_generation;
+	long long i_size;
+	/* 6.11 and later (commit 3aa63a569c64, "fs: switch timespec64 fields in inode to discrete
+	 * integers"). */
+	long long i_mtime_sec;
+	u32 i_mtime_nsec;
+};
+
+struct inode___timespec {
+	struct timespec64 i_mtime; /* before 6.7 */
+};
+
+struct inode___underscores {
+	struct timespec64 __i_mtime; /* 6.7 to 6.10 (commit 12cd44023651) */
+};
+
+struct dentry {
+	struct dentry *d_parent;
+	struct qstr d_name;
+	struct inode *d_inode;
+};
+
+struct vfsmount {
+	struct dentry *mnt_root;
+};
+
+struct mount {
+	struct mount *mnt_parent;
+	struct dentry *mnt_mountpoint;
+	struct vfsmount mnt;
+};
+
+struct path {
+	struct vfsmount *mnt;
+	struct dentry *dentry;
+};
+
+struct file {
+	struct path f_path;
+	struct inode *f_inode;
+};
+
+typedef struct {
+	void *vdso;
+} mm_context_t;
+
+struct mm_struct {
+	struct maple_tree mm_mt;
+	mm_context_t context;
+};
+
+struct mm_struct___rb {
+	struct rb_root mm_rb; /* before 6.1 (commit 524e00b36e8c, "mm: remove rb tree") */
+};
+
+struct vm_area_struct {
+	unsigned long vm_start;
+	unsigned long vm_end;
+	struct mm_struct *vm_mm;
+	unsigned long vm_flags;
+	unsigned long vm_pgoff;
+	struct file *vm_file;
+};
+
+struct vm_area_struct___rb {
+	struct rb_node vm_rb;
+};
+
+struct kernfs_node {
+	u64 id;
+};
+
+struct cgroup;
+
+struct cgroup_subsys_state {
+	struct cgroup *cgroup;
+	struct cgroup_subsys_state *parent;
+};
+
+struct cgroup {
+	struct cgroup_subsys_state self;
+	struct kernfs_node *kn;
+};
+
+struct css_set {
+	struct cgroup_subsys_state *subsys[16];
+	struct cgroup *dfl_cgrp;
+};
+
+struct task_struct {
+	u32 flags;
+	int pid;
+	int tgid;
+	void *stack;
+	struct mm_struct *mm;
+	struct task_struct *group_leader;
+	struct task_struct *real_parent;
+	u64 start_boottime;
+	char comm[TASK_COMM_BYTES];
+	struct css_set *cgroups;
+};
+
+#pragma clang attribute pop
+
+/* include/linux/sched.h */
+#define PF_KTHREAD 0x00200000
+/* include/linux/mm.h */
+#define VM_EXEC 0x00000004
+
+static __always_inline u64 inode_mtime_ns(struct inode *inode)
+{
+	if (bpf_core_field_exists(inode->i_mtime_sec))
+		return BPF_CORE_READ(inode, i_mtime_sec) * 1000000000ULL +
+		       BPF_CORE_READ(inode, i_mtime_nsec);
+	if (bpf_core_field_exists(((struct inode___underscores *)0)->__i_mtime)) {
+		struct inode___underscores *i = (void *)inode;
+
+		return BPF_CORE_READ(i, __i_mtime.tv_sec) * 1000000000ULL +
+		       BPF_CORE_READ(i, __i_mtime.tv_nsec);
+	}
+	struct inode___timespec *i = (void *)inode;
+
+	return BPF_CORE_READ(i, i_mtime.tv_sec) * 1000000000ULL + BPF_CORE_READ(i, i_mtime.tv_nsec);
+}

@@ -1,0 +1,264 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * The native walker: program counter -> frame word -> unwind rule -> caller.
+ *
+ * At 99 Hz the caches belong to the workload, so each step is made to touch few lines. Rules are
+ * found in `rule_cache`, which holds (frame word, rule) pairs in the order walks met them: the
+ * frame after this one is predicted to be the next pair, so that a known path is read
+ * sequentially. Only a frame off the path goes through the index, and only a frame never seen is
+ * searched for in its page of rows.
+ */
+#include "bpf/unwind.bpf.h"
+
+#define WALK_ENV struct cpu_state
+
+static __always_inline int walk_read8(struct cpu_state *c, u64 addr, u64 *v)
+{
+	u64 off = addr - c->window_start;
+
+	if (off <= WINDOW_BYTES - 8 && !(off & 7) && c->window_valid) {
+		*v = *(u64 *)(c->window + (off & (WINDOW_BYTES - 8)));
+		return 0;
+	}
+	return bpf_probe_read_user(v, 8, (void *)addr) != 0;
+}
+
+static __always_inline int walk_read16(struct cpu_state *c, u64 addr, u64 *v)
+{
+	u64 off = addr - c->window_start;
+
+	if (off <= WINDOW_BYTES - 16 && !(off & 7) && c->window_valid) {
+		off &= WINDOW_BYTES - 8;
+		v[0] = *(u64 *)(c->window + off);
+		v[1] = *(u64 *)(c->window + ((off + 8) & (WINDOW_BYTES - 8)));
+		return 0;
+	}
+	/* The walk left the window: move it to where the walk is. Near the end of the mapping the
+	 * read fails as a whole; then the frames are read one by one. */
+	if (!c->window_refused && bpf_probe_read_user(c->window, WINDOW_BYTES, (void *)addr) == 0) {
+		c->window_start = addr;
+		c->window_valid = 1;
+		v[0] = *(u64 *)c->window;
+		v[1] = *(u64 *)(c->window + 8);
+		return 0;
+	}
+	c->window_refused = 1;
+	return bpf_probe_read_user(v, 16, (void *)addr) != 0;
+}
+
+#include "bpf/walk.h"
+
+struct rule_pair {
+	u64 frame;
+	u64 rule;
+};
+
+#define RULE_CACHE_SIZE 32768
+#define RULE_INDEX_SIZE 65536
+
+struct rule_cache_map {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, RULE_CACHE_SIZE);
+	__type(key, u32);
+	__type(value, struct rule_pair);
+} rule_cache SEC(".maps");
+
+struct rule_index_map {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, RULE_INDEX_SIZE);
+	__type(key, u32);
+	__type(value, u64); /* array elements are rounded up to 8 bytes anyway */
+} rule_index SEC(".maps");
+
+__u32 rule_cache_end = 0;
+
+struct pages_map {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 4096);
+	__type(key, struct page_key);
+	__type(value, struct page_value);
+} pages SEC(".maps");
+
+/* The loaded pages. A chunk is an element, so that a page is one address and offsets in it. */
+struct rows_pool_map {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 8);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__type(key, u32);
+	__type(value, struct rows_chunk);
+} rows_pool SEC(".maps");
+
+static __always_inline u32 rule_slot_of(u64 frame)
+{
+	return (frame * 0x9e3779b97f4a7c15ULL) >> 48 & (RULE_INDEX_SIZE - 1);
+}
+
+static __always_inline u16 chunk_u16(const struct rows_chunk *chunk, u32 offset)
+{
+	return *(const u16 *)(chunk->bytes + (offset & (ROWS_CHUNK_BYTES - 2)));
+}
+
+/* The rule of an offset in a loaded page: the last row that does not begin behind it. */
+static __always_inline u64 page_search(const struct rows_chunk *chunk, u32 base, u32 n_rows, u16 pc)
+{
+	u32 lo = 0, n = n_rows, index;
+
+	/* 2^14 = ROWS_MAX rows. */
+	for (int step = 0; step < 15; step++) {
+		u32 half = n >> 1;
+
+		if (!half)
+			break;
+		if (chunk_u16(chunk, ROWS_STARTS(base) + 2 * (lo + half)) <= pc)
+			lo += half;
+		n -= half;
+	}
+	index = chunk_u16(chunk, ROWS_INDICES(base, n_rows) + 2 * lo);
+	return *(const u64 *)(chunk->bytes +
+			      ((ROWS_RULES(base, n_rows) + 8 * index) & (ROWS_CHUNK_BYTES - 8)));
+}
+
+/* Finds the rule in the page of rows; 0 when the page is not loaded. */
+static __always_inline int rule_search(struct cpu_state *c, u64 frame, u64 *ret)
+{
+	struct page_key key = {
+		.file = FRAME_FILE(frame),
+		.page = FRAME_OFFSET(frame) >> ROWS_PAGE_SHIFT,
+	};
+	struct page_value *page = bpf_map_lookup_elem(&pages, &key);
+	struct rows_chunk *chunk;
+	u32 element;
+
+	if (!page)
+		return 0;
+	element = page->offset / ROWS_CHUNK_BYTES;
+	chunk = bpf_map_lookup_elem(&rows_pool, &element);
+	if (!chunk)
+		return 0;
+	c->stats[STAT_RULE_SEARCHED]++;
+	page->used = 1;
+	*ret = page_search(chunk, page->offset & (ROWS_CHUNK_BYTES - 1), page->n_rows,
+			   (u16)FRAME_OFFSET(frame));
+	return 1;
+}
+
+/*
+ * A pair is replaced by another CPU in the order frame = 0, rule, frame; who reads frame, rule,
+ * frame again and sees the same frame twice has the rule that belongs to it.
+ */
+static __always_inline int pair_get(const volatile struct rule_pair *p, u64 frame, u64 *ret)
+{
+	u64 rule;
+
+	if (p->frame != frame)
+		return 0;
+	rule = p->rule;
+	barrier();
+	if (p->frame != frame)
+		return 0;
+	*ret = rule;
+	return 1;
+}
+
+static __always_inline void rule_remember(struct cpu_state *c, u64 frame, u64 rule, u64 *index)
+{
+	u32 at = __sync_fetch_and_add(&rule_cache_end, 1) & (RULE_CACHE_SIZE - 1);
+	volatile struct rule_pair *p = bpf_map_lookup_elem(&rule_cache, &at);
+
+	if (!p)
+		return;
+	p->frame = 0;
+	barrier();
+	p->rule = rule;
+	barrier();
+	p->frame = frame;
+	*index = at;
+	c->next_rule = at + 1;
+}
+
+/* 0 when the rows of this place are not loaded. */
+static __always_inline int rule_find(struct cpu_state *c, u64 frame, u64 *ret)
+{
+	u32 at = c->next_rule & (RULE_CACHE_SIZE - 1), slot;
+	struct rule_pair *p = bpf_map_lookup_elem(&rule_cache, &at);
+	u64 *index;
+
+	if (p && pair_get(p, frame, ret)) {
+		c->next_rule = at + 1;
+		return 1;
+	}
+	slot = rule_slot_of(frame);
+	index = bpf_map_lookup_elem(&rule_index, &slot);
+	if (!index)
+		return 0;
+	at = *index & (RULE_CACHE_SIZE - 1);
+	p = bpf_map_lookup_elem(&rule_cache, &at);
+	if (p && pair_get(p, frame, ret)) {
+		c->stats[STAT_RULE_HASHED]++;
+		c->next_rule = at + 1;
+		return 1;
+	}
+	if (!rule_search(c, frame, ret))
+		return 0;
+	rule_remember(c, frame, *ret, index);
+	return 1;
+}
+
+static __always_inline int walk_done(struct cpu_state *c, u32 outcome, u32 reason)
+{
+	c->result = outcome;
+	c->reason = reason;
+	return 1;
+}
+
+/* The range that holds pc: the same as the last frame's, one met before, or a new one. */
+static __always_inline struct range *range_find(struct cpu_state *c, u32 cpu, u64 pc)
+{
+	struct range *range = &c->ranges[c->current_range & (WALK_RANGES - 1)];
+	int found;
+
+	if (pc - range->start < range->size)
+		return range;
+	for (u32 i = 0; i < WALK_RANGES; i++) {
+		if (i >= c->n_ranges)
+			break;
+		range = &c->ranges[i];
+		if (pc - range->start < range->size) {
+			c->current_range = i;
+			return range;
+		}
+	}
+	found = vma_resolve(cpu, pc);
+	if (found < 0)
+		return NULL;
+	c->current_range = found;
+	return &c->ranges[found & (WALK_RANGES - 1)];
+}
+
+__noinline int native_step(u32 cpu)
+{
+	struct cpu_state *c = cpu_state_of(cpu);
+	struct range *range;
+	u64 pc, frame, rule = RULE_FP_GUESS;
+	int r;
+
+	if (!c)
+		return 1;
+	pc = c->r.pc - !c->r.is_leaf;
+	range = range_find(c, cpu, pc);
+	if (!range)
+		return walk_done(c, OUTCOME_CUT, REASON_NO_MAPPING);
+	frame = range->first_frame + (pc - range->start);
+	if (range->state == RANGE_PENDING ||
+	    (range->state == RANGE_ROWS && !rule_find(c, frame, &rule)))
+		return walk_done(c, OUTCOME_LATE, REASON_NONE);
+	c->frames[(c->n_kernel + c->n_user) & (FRAMES_ROOM - 1)] = frame;
+	c->hash = stack_hash(c->hash, frame);
+	c->n_user++;
+	r = walk_apply(c, &c->r, rule);
+	if (r == WALK_END)
+		return walk_done(c, OUTCOME_COMPLETE, REASON_NONE);
+	if (r < 0)
+		return walk_done(c, OUTCOME_CUT, -r);
+	return 0;
+}

@@ -1,0 +1,17 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * Follows the children of profiled processes: loaded only when processes are named and their
+ * children are wanted (`record -- CMD`, `-p PID --children`). Targets that have exited are taken
+ * out of the map by user space.
+ */
+#include "bpf/unwind.bpf.h"
+
+SEC("tp_btf/sched_process_fork")
+int BPF_PROG(follow_fork, struct task_struct *parent, struct task_struct *child)
+{
+	u32 from = BPF_CORE_READ(parent, tgid), to = BPF_CORE_READ(child, tgid), one = 1;
+
+	if (from != to && bpf_map_lookup_elem(&target_tgids, &from))
+		bpf_map_update_elem(&target_tgids, &to, &one, BPF_ANY);
+	return 0;
+}

@@ -1,0 +1,346 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * The sampler: one perf event per CPU runs `sample`. It decides whether the process is profiled,
+ * takes the kernel stack, walks the user stack and counts the result. A stack that was counted
+ * before costs one increment; user space hears of new stacks and processes only.
+ */
+#include "bpf/unwind.bpf.h"
+
+char LICENSE[] SEC("license") = "Dual BSD/GPL";
+
+const volatile __u32 filter_mode = FILTER_NONE;
+const volatile __u32 kernel_stacks = 1;
+const volatile __u32 max_user_frames = STACK_MAX_USER;
+const volatile __u32 own_tgid = 0;
+/* Index in css_set.subsys of the version 1 hierarchy that tells containers apart; -1: none. */
+const volatile int cgroup_subsys = -1;
+
+struct cpus_map cpus SEC(".maps");
+struct events_map events SEC(".maps");
+
+struct targets_map target_tgids SEC(".maps");
+
+struct target_cgroups_map {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 4096);
+	__type(key, u64);
+	__type(value, u32);
+} target_cgroups SEC(".maps");
+
+/* Stacks that user space has, by hash. */
+struct stacks_map {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 16384);
+	__type(key, u64);
+	__type(value, u32);
+} stacks SEC(".maps");
+
+/* Processes that user space has heard of. */
+struct tasks_map {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 8192);
+	__type(key, struct task_id);
+	__type(value, u32);
+} tasks SEC(".maps");
+
+/* Samples per stack and process; user space reads one while the other is filled. */
+struct counts_map {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 16384);
+	__type(key, struct count_key);
+	__type(value, u64);
+};
+struct counts_map counts_0 SEC(".maps");
+struct counts_map counts_1 SEC(".maps");
+
+__u32 active_counts = 0;
+
+/* ---- Who ---- */
+
+static __always_inline struct cgroup *task_cgroup(struct task_struct *task)
+{
+	struct css_set *set = BPF_CORE_READ(task, cgroups);
+	struct cgroup *cgrp = BPF_CORE_READ(set, dfl_cgrp);
+
+	/* In the unified hierarchy, unless everything sits in its root (version 1 in use). */
+	if (cgroup_subsys >= 0 && !BPF_CORE_READ(cgrp, self.parent)) {
+		struct cgroup_subsys_state *css = NULL;
+
+		bpf_core_read(&css, sizeof(css), &set->subsys[cgroup_subsys & 15]);
+		if (css)
+			cgrp = BPF_CORE_READ(css, cgroup);
+	}
+	return cgrp;
+}
+
+static __always_inline u64 cgroup_id(struct cgroup *cgrp)
+{
+	return BPF_CORE_READ(cgrp, kn, id);
+}
+
+static __always_inline int cgroup_is_target(struct task_struct *task)
+{
+	struct cgroup *cgrp = task_cgroup(task);
+
+	for (int depth = 0; depth < 16 && cgrp; depth++) {
+		struct cgroup_subsys_state *parent;
+		u64 id = cgroup_id(cgrp);
+
+		if (bpf_map_lookup_elem(&target_cgroups, &id))
+			return 1;
+		parent = BPF_CORE_READ(cgrp, self.parent);
+		cgrp = parent ? BPF_CORE_READ(parent, cgroup) : NULL;
+	}
+	return 0;
+}
+
+static __always_inline int is_target(struct task_struct *task, u32 tgid)
+{
+	if (filter_mode == FILTER_NONE)
+		return 1;
+	if ((filter_mode & FILTER_TGID) && bpf_map_lookup_elem(&target_tgids, &tgid))
+		return 1;
+	return (filter_mode & FILTER_CGROUP) && cgroup_is_target(task);
+}
+
+/* ---- Registers ---- */
+
+#define USER32_CS      0x23	   /* __USER32_CS, arch/x86/include/asm/segment.h */
+#define STACK_SIZE_X86 (16u << 10) /* THREAD_SIZE, arch/x86/include/asm/page_64_types.h */
+
+/* The user's registers, wherever the sample interrupted. */
+static __always_inline int user_regs(struct bpf_perf_event_data *ctx, struct pt_regs *ret)
+{
+	if ((ctx->regs.cs & 3) == 3) {
+		*ret = ctx->regs;
+		return 0;
+	}
+	if (bpf_core_enum_value_exists(enum bpf_func_id, BPF_FUNC_task_pt_regs)) {
+		struct task_struct *task = (void *)bpf_get_current_task_btf();
+		struct pt_regs *regs = (void *)bpf_task_pt_regs((void *)task);
+
+		if (bpf_probe_read_kernel(ret, sizeof(*ret), regs))
+			return -1;
+	} else {
+		/* Before 5.15: they lie at the top of the kernel stack. */
+		struct task_struct *task = (void *)bpf_get_current_task();
+		void *top = BPF_CORE_READ(task, stack) + STACK_SIZE_X86;
+
+		if (bpf_probe_read_kernel(ret, sizeof(*ret), top - sizeof(*ret)))
+			return -1;
+	}
+	return (ret->cs & 3) == 3 ? 0 : -1;
+}
+
+static __always_inline void walk_start(struct cpu_state *c, const struct pt_regs *u)
+{
+	struct walk_regs *r = &c->r;
+
+	r->pc = u->rip;
+	r->sp = u->rsp;
+	r->regs[SLOT_RBP] = r->leaf[DWARF_RBP] = u->rbp;
+	r->regs[SLOT_RBX] = r->leaf[DWARF_RBX] = u->rbx;
+	r->regs[SLOT_R12] = r->leaf[DWARF_R12] = u->r12;
+	r->regs[SLOT_R13] = r->leaf[DWARF_R13] = u->r13;
+	r->regs[SLOT_R14] = r->leaf[DWARF_R14] = u->r14;
+	r->regs[SLOT_R15] = r->leaf[DWARF_R15] = u->r15;
+	r->leaf[DWARF_RSP] = u->rsp;
+	r->leaf[DWARF_RAX] = u->rax;
+	r->leaf[DWARF_RCX] = u->rcx;
+	r->leaf[DWARF_RDX] = u->rdx;
+	r->leaf[DWARF_RSI] = u->rsi;
+	r->leaf[DWARF_RDI] = u->rdi;
+	r->leaf[DWARF_R8] = u->r8;
+	r->leaf[DWARF_R9] = u->r9;
+	r->leaf[DWARF_R10] = u->r10;
+	r->leaf[DWARF_R11] = u->r11;
+	for (int i = 0; i < SLOT_MAX; i++)
+		r->saved[i] = SAVED_NOWHERE;
+	r->saved[SLOT_NONE] = SAVED_LOST;
+	r->is_leaf = 1;
+	c->n_ranges = 0;
+	c->current_range = 0;
+	c->ranges[0].size = 0;
+	c->next_rule = 0;
+	c->window_valid = 0;
+	c->window_refused = 0;
+	c->result = OUTCOME_WALKING;
+}
+
+/* ---- Counting ---- */
+
+static __always_inline void push_reason(struct cpu_state *c, u32 reason)
+{
+	u64 frame = FRAME(FRAME_REASON, reason);
+
+	c->frames[(c->n_kernel + c->n_user) & (FRAMES_ROOM - 1)] = frame;
+	c->hash = stack_hash(c->hash, frame);
+	c->n_user++;
+}
+
+static __always_inline void take_kernel_stack(struct bpf_perf_event_data *ctx, struct cpu_state *c)
+{
+	long bytes;
+
+	c->n_kernel = 0;
+	if (!kernel_stacks || (ctx->regs.cs & 3) == 3)
+		return;
+	bytes = bpf_get_stack(ctx, c->frames, 8 * (STACK_MAX_KERNEL - 1), 0);
+	if (bytes <= 0)
+		return;
+	c->n_kernel = ((u64)bytes >> 3) & (STACK_MAX_KERNEL - 1);
+	for (u32 i = 0; i < STACK_MAX_KERNEL; i++) {
+		if (i >= c->n_kernel)
+			break;
+		c->hash = stack_hash(c->hash, c->frames[i]);
+	}
+}
+
+static __noinline void announce_task(struct cpu_state *c)
+{
+	struct task_struct *task = (void *)bpf_get_current_task();
+	u32 one = 1;
+
+	if (bpf_map_lookup_elem(&tasks, &c->id))
+		return;
+	c->task.h.kind = EVENT_TASK;
+	c->task.h.bytes = sizeof(c->task);
+	c->task.id = c->id;
+	c->task.start_ns = BPF_CORE_READ(task, group_leader, start_boottime);
+	c->task.cgroup = cgroup_id(task_cgroup(task));
+	c->task.parent = BPF_CORE_READ(task, real_parent, tgid);
+	c->task.exe_file = c->n_ranges ? c->ranges[0].file : 0;
+	BPF_CORE_READ_STR_INTO(&c->task.comm, task, group_leader, comm);
+	if (event_send(c, &c->task, sizeof(c->task), BPF_RB_NO_WAKEUP))
+		bpf_map_update_elem(&tasks, &c->id, &one, BPF_ANY);
+}
+
+/* Wakes user space when a quarter of the ring is used; BPF_RB_NO_WAKEUP else. */
+static __always_inline u64 ring_wakeup(void)
+{
+	u64 used = bpf_ringbuf_query(&events, BPF_RB_AVAIL_DATA);
+	u64 size = bpf_ringbuf_query(&events, BPF_RB_RING_SIZE);
+
+	return used > size / 4 ? BPF_RB_FORCE_WAKEUP : BPF_RB_NO_WAKEUP;
+}
+
+static __noinline void announce_stack(struct cpu_state *c)
+{
+	u32 n = c->n_kernel + c->n_user, bytes, one = 1;
+
+	if (bpf_map_lookup_elem(&stacks, &c->hash))
+		return;
+	if (n > FRAMES_ROOM)
+		return;
+	bytes = sizeof(c->stack) + 8 * n;
+	c->stack.h.kind = EVENT_STACK;
+	c->stack.h.bytes = bytes;
+	c->stack.hash = c->hash;
+	c->stack.id = c->id;
+	c->stack.n_kernel = c->n_kernel;
+	c->stack.n_user = c->n_user;
+	c->stack.flags = c->result == OUTCOME_COMPLETE ? STACK_COMPLETE : 0;
+	/* Not urgent: the counts are read later than this. The ring wakes user space when a
+	 * quarter of it is full. */
+	if (event_send(c, &c->stack, bytes, ring_wakeup())) {
+		bpf_map_update_elem(&stacks, &c->hash, &one, BPF_ANY);
+		c->stats[STAT_NEW_STACKS]++;
+	}
+}
+
+static __noinline void count(struct cpu_state *c)
+{
+	struct count_key key = {.stack = c->hash, .id = c->id};
+	void *map = active_counts ? (void *)&counts_1 : (void *)&counts_0;
+	u64 one = 1, *n;
+
+	n = bpf_map_lookup_elem(map, &key);
+	if (n) {
+		__sync_fetch_and_add(n, 1);
+		return;
+	}
+	announce_task(c);
+	announce_stack(c);
+	if (bpf_map_update_elem(map, &key, &one, BPF_NOEXIST) == 0)
+		return;
+	n = bpf_map_lookup_elem(map, &key); /* another CPU was first */
+	if (n)
+		__sync_fetch_and_add(n, 1);
+	else
+		c->stats[STAT_LOST_COUNT]++;
+}
+
+/* Ends the walk: complete, cut for a reason, or handed to user space. */
+static __always_inline void finish(struct cpu_state *c, u32 cpu)
+{
+	c->stats[STAT_FRAMES] += c->n_user;
+	if (c->result == OUTCOME_LATE) {
+		announce_task(c);
+		if (late_send(cpu) == 0) {
+			c->stats[STAT_LATE]++;
+			return;
+		}
+		c->result = OUTCOME_CUT;
+		c->reason = REASON_LATE_DROPPED;
+	}
+	if (c->result == OUTCOME_WALKING) {
+		c->result = OUTCOME_CUT;
+		c->reason = REASON_TOO_DEEP;
+	}
+	if (c->result == OUTCOME_COMPLETE)
+		c->stats[STAT_COMPLETE]++;
+	else
+		push_reason(c, c->reason);
+	count(c);
+}
+
+SEC("perf_event")
+int sample(struct bpf_perf_event_data *ctx)
+{
+	struct task_struct *task = (void *)bpf_get_current_task();
+	u64 pid_tgid = bpf_get_current_pid_tgid();
+	u32 tgid = pid_tgid >> 32, cpu = bpf_get_smp_processor_id();
+	struct cpu_state *c;
+	struct pt_regs user;
+
+	if (!pid_tgid)
+		return 0; /* idle */
+	c = cpu_state_of(cpu);
+	if (!c)
+		return 0;
+	if (!is_target(task, tgid)) {
+		c->stats[STAT_IGNORED]++;
+		return 0;
+	}
+	c->stats[STAT_SAMPLES]++;
+	c->mm = (u64)BPF_CORE_READ(task, mm);
+	c->id.tgid = tgid;
+	c->id.mm = c->mm >> 6;
+	c->hash = STACK_HASH_SEED;
+	c->n_user = 0;
+	c->n_ranges = 0;
+	take_kernel_stack(ctx, c);
+	if (!c->mm || (BPF_CORE_READ(task, flags) & PF_KTHREAD)) {
+		c->stats[STAT_KERNEL_ONLY]++;
+		c->id.mm = 0;
+		c->result = OUTCOME_COMPLETE;
+		count(c);
+		return 0;
+	}
+	if (user_regs(ctx, &user)) {
+		c->result = OUTCOME_CUT;
+		c->reason = REASON_NO_USER_STACK;
+	} else if (user.cs == USER32_CS) {
+		c->stats[STAT_COMPAT]++;
+		c->result = OUTCOME_CUT;
+		c->reason = REASON_COMPAT;
+	} else {
+		walk_start(c, &user);
+		for (u32 i = 0; i < STACK_MAX_USER; i++) {
+			if (i >= max_user_frames || native_step(cpu))
+				break;
+		}
+	}
+	finish(c, cpu);
+	return 0;
+}

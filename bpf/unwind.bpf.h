@@ -1,0 +1,118 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * What the BPF programs share among themselves: the maps, the knobs and the per-CPU state of the
+ * sample that is being walked. Never included outside bpf/.
+ */
+#pragma once
+
+#include "bpf/kernel.h"
+
+#include <stddef.h>
+
+/* ---- Knobs, set before the programs are loaded ---- */
+extern const volatile __u32 filter_mode;     /* enum filter_mode */
+extern const volatile __u32 kernel_stacks;   /* collect kernel frames */
+extern const volatile __u32 max_user_frames; /* at most STACK_MAX_USER */
+extern const volatile __u32 own_tgid;
+
+/* ---- State of one CPU ----
+ * One element of `cpus` a CPU: the sample's walk, the record it may become and the counters. A
+ * perf_event program is not interrupted by itself, so nothing here needs a lock.
+ */
+#define WINDOW_BYTES 1024
+
+struct cpu_state {
+	u64 stats[STAT_MAX];
+	/* The sample. */
+	struct walk_regs r;
+	struct task_id id;
+	u64 mm; /* address of the mm_struct */
+	u64 hash;
+	u32 n_kernel, n_user;
+	u32 flags;
+	u32 current_range, n_ranges;
+	u32 next_rule; /* predicted index in rule_cache */
+	u32 result;    /* of the walk: enum walk_outcome */
+	u32 reason;
+	/* A window over the stack: reading it in one piece costs less than frame by frame. */
+	u64 window_start;
+	u32 window_valid;
+	u32 window_refused; /* a read of the whole window failed: near the end of the mapping */
+	u8 window[WINDOW_BYTES];
+	struct range ranges[WALK_RANGES];
+	/* Records. The frames of the sample are collected in `stack`. */
+	struct event_task task;
+	struct event_file file;
+	struct event_late late;
+	struct event_stack stack;
+	u64 frames[FRAMES_ROOM]; /* stack.frames */
+};
+_Static_assert(offsetof(struct cpu_state, frames) ==
+		       offsetof(struct cpu_state, stack) + sizeof(struct event_stack),
+	       "the frames follow their header");
+
+#define barrier() asm volatile("" ::: "memory")
+
+enum walk_outcome {
+	OUTCOME_WALKING = 0,
+	OUTCOME_COMPLETE,
+	OUTCOME_CUT,  /* for `reason` */
+	OUTCOME_LATE, /* user space finishes it */
+};
+
+struct cpus_map {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1); /* number of possible CPUs */
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__type(key, u32);
+	__type(value, struct cpu_state);
+};
+extern struct cpus_map cpus SEC(".maps");
+
+/* Records for user space. */
+struct events_map {
+	__uint(type, BPF_MAP_TYPE_RINGBUF);
+	__uint(max_entries, 1 << 20);
+};
+extern struct events_map events SEC(".maps");
+
+/* Processes that are profiled, by tgid. */
+struct targets_map {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 16384);
+	__type(key, u32);
+	__type(value, u32);
+};
+extern struct targets_map target_tgids SEC(".maps");
+
+static __always_inline struct cpu_state *cpu_state_of(u32 cpu)
+{
+	return bpf_map_lookup_elem(&cpus, &cpu);
+}
+
+/* Sends a record; false when the ring was full, which is counted. */
+static __always_inline int event_send(struct cpu_state *c, void *record, u32 bytes, u64 wakeup)
+{
+	if (bpf_ringbuf_output(&events, record, bytes, wakeup) == 0)
+		return 1;
+	c->stats[STAT_LOST_RING]++;
+	return 0;
+}
+
+/* ---- bpf/vma.bpf.c ----
+ * Finds the mapping of an address and the file behind it and appends it to c->ranges. Returns the
+ * index, or -1: no executable mapping there.
+ */
+int vma_resolve(u32 cpu, u64 addr);
+
+/* ---- bpf/native.bpf.c ----
+ * One frame: pushes the frame of c->r.pc and replaces the registers by the caller's. 0: go on;
+ * else c->result says how the walk ended.
+ */
+int native_step(u32 cpu);
+
+/* ---- bpf/late.bpf.c ----
+ * Sends the sample as it is to user space, with the stack and the mappings its words point into.
+ * 0: sent.
+ */
+int late_send(u32 cpu);

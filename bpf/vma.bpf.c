@@ -1,0 +1,240 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * Address -> mapping -> file, at sample time, in the kernel's own tree of mappings. There is no
+ * table of processes: a mapping that was made a microsecond ago is found like any other. Files
+ * get their ids here, in the order they are first seen.
+ *
+ * bpf_find_vma() cannot serve: in an interrupt it needs irq_work to unlock, and only the first
+ * call of a sample would succeed (kernel/bpf/mmap_unlock_work.h).
+ */
+#include "bpf/unwind.bpf.h"
+
+struct files_map {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 16384);
+	__type(key, struct file_key);
+	__type(value, struct file_value);
+} files SEC(".maps");
+
+__u32 next_file_id = FILE_ID_FIRST;
+
+/* The maple tree (lib/maple_tree.c, include/linux/maple_tree.h, 6.1 and later). A pointer to a
+ * node carries its type in bits 3..6; the root of a tree with more than one entry also has bit 1
+ * set (xa_is_node). Nodes are 256-byte aligned. */
+#define MAPLE_NODE_MASK	    255UL
+#define MAPLE_LEAF_64	    1
+#define MAPLE_RANGE_64	    2
+#define MAPLE_ARANGE_64	    3
+#define MAPLE_MAX_DEPTH	    8
+#define MAPLE_RANGE_PIVOTS  15
+#define MAPLE_ARANGE_PIVOTS 9
+#define RB_MAX_DEPTH	    40
+
+static __always_inline void *maple_child(void *node, u32 type, u64 addr)
+{
+	unsigned long pivots[MAPLE_RANGE_PIVOTS] = {};
+	void *slot = NULL;
+	u32 i, n;
+	u64 slots;
+
+	if (type == MAPLE_ARANGE_64) {
+		n = MAPLE_ARANGE_PIVOTS;
+		if (bpf_probe_read_kernel(
+			    pivots, sizeof(pivots[0]) * MAPLE_ARANGE_PIVOTS,
+			    node + bpf_core_field_offset(struct maple_arange_64, pivot)))
+			return NULL;
+		slots = bpf_core_field_offset(struct maple_arange_64, slot);
+	} else {
+		n = MAPLE_RANGE_PIVOTS;
+		if (bpf_probe_read_kernel(
+			    pivots, sizeof(pivots),
+			    node + bpf_core_field_offset(struct maple_range_64, pivot)))
+			return NULL;
+		slots = bpf_core_field_offset(struct maple_range_64, slot);
+	}
+	/* A zero pivot ends the list; the slot behind the last pivot takes the rest. */
+	for (i = 0; i < MAPLE_RANGE_PIVOTS; i++) {
+		if (i >= n || pivots[i] >= addr || (i > 0 && pivots[i] == 0))
+			break;
+	}
+	if (bpf_probe_read_kernel(&slot, sizeof(slot), node + slots + 8 * (u64)i))
+		return NULL;
+	return slot;
+}
+
+static __always_inline struct vm_area_struct *maple_find(struct mm_struct *mm, u64 addr)
+{
+	void *entry = BPF_CORE_READ(mm, mm_mt.ma_root);
+
+	if (((u64)entry & 3) != 2)
+		return NULL; /* a tree of at most one entry: no process looks like this */
+	for (int depth = 0; depth < MAPLE_MAX_DEPTH; depth++) {
+		u32 type = ((u64)entry >> 3) & 15;
+		void *node = (void *)((u64)entry & ~MAPLE_NODE_MASK);
+
+		if (type < MAPLE_LEAF_64 || type > MAPLE_ARANGE_64)
+			return NULL;
+		entry = maple_child(node, type, addr);
+		if (!entry)
+			return NULL;
+		if (type == MAPLE_LEAF_64)
+			return entry;
+	}
+	return NULL;
+}
+
+static __always_inline struct vm_area_struct *rb_find(struct mm_struct *mm, u64 addr)
+{
+	struct mm_struct___rb *old = (void *)mm;
+	struct rb_node *node = BPF_CORE_READ(old, mm_rb.rb_node);
+	u64 offset = bpf_core_field_offset(struct vm_area_struct___rb, vm_rb);
+
+	for (int depth = 0; depth < RB_MAX_DEPTH && node; depth++) {
+		struct vm_area_struct *vma = (void *)node - offset;
+
+		if (addr < BPF_CORE_READ(vma, vm_start))
+			node = BPF_CORE_READ(node, rb_left);
+		else if (addr >= BPF_CORE_READ(vma, vm_end))
+			node = BPF_CORE_READ(node, rb_right);
+		else
+			return vma;
+	}
+	return NULL;
+}
+
+/* Components from the leaf to the root of the process's view, each with its NUL. */
+static __always_inline u32 file_path(struct cpu_state *c, struct file *file)
+{
+	struct dentry *dentry = BPF_CORE_READ(file, f_path.dentry);
+	struct vfsmount *vfs = BPF_CORE_READ(file, f_path.mnt);
+	struct mount *mnt = (void *)vfs - bpf_core_field_offset(struct mount, mnt);
+	u32 used = 0;
+
+	for (int i = 0; i < 40; i++) {
+		struct dentry *parent = BPF_CORE_READ(dentry, d_parent);
+		const unsigned char *name;
+		long n;
+
+		if (dentry == BPF_CORE_READ(mnt, mnt.mnt_root) || dentry == parent) {
+			struct mount *up = BPF_CORE_READ(mnt, mnt_parent);
+
+			if (up == mnt || !up)
+				break;
+			dentry = BPF_CORE_READ(mnt, mnt_mountpoint);
+			mnt = up;
+			continue;
+		}
+		if (used > FILE_PATH_BYTES - 256)
+			break;
+		name = BPF_CORE_READ(dentry, d_name.name);
+		n = bpf_probe_read_kernel_str(c->file.path + used, 256, name);
+		if (n <= 0)
+			break;
+		used += n & 511;
+		dentry = parent;
+	}
+	return used;
+}
+
+/* Tells user space about a file: rarely, so cost is no matter. */
+static __noinline int file_announce(struct cpu_state *c, struct vm_area_struct *vma, u32 id,
+				    struct file_key *key)
+{
+	struct file *file = BPF_CORE_READ(vma, vm_file);
+	u32 bytes;
+
+	c->file.h.kind = EVENT_FILE;
+	c->file.key = *key;
+	c->file.vm_start = BPF_CORE_READ(vma, vm_start);
+	c->file.vm_end = BPF_CORE_READ(vma, vm_end);
+	c->file.size = BPF_CORE_READ(file, f_inode, i_size);
+	c->file.id = id;
+	c->file.tgid = c->id.tgid;
+	c->file.path_bytes = file_path(c, file) & (FILE_PATH_BYTES - 1);
+	bytes = sizeof(struct event_file) - FILE_PATH_BYTES + c->file.path_bytes;
+	c->file.h.bytes = bytes;
+	return event_send(c, &c->file, bytes, BPF_RB_FORCE_WAKEUP);
+}
+
+/* The file's id and state; makes an id for a file that was never seen. */
+static __always_inline int file_lookup(struct cpu_state *c, struct vm_area_struct *vma,
+				       struct file_value *ret)
+{
+	struct inode *inode = BPF_CORE_READ(vma, vm_file, f_inode);
+	struct file_key key = {};
+	struct file_value *known, fresh = {};
+
+	key.ino = BPF_CORE_READ(inode, i_ino);
+	key.generation = BPF_CORE_READ(inode, i_generation);
+	key.dev = BPF_CORE_READ(inode, i_sb, s_dev);
+	key.mtime_ns = inode_mtime_ns(inode);
+	known = bpf_map_lookup_elem(&files, &key);
+	if (known) {
+		*ret = *known;
+		return 0;
+	}
+	fresh.id = __sync_fetch_and_add(&next_file_id, 1);
+	fresh.state = RANGE_PENDING;
+	if (fresh.id > FILE_ID_MAX)
+		return -1;
+	/* Another CPU may be first: its id counts, ours is skipped. */
+	if (bpf_map_update_elem(&files, &key, &fresh, BPF_NOEXIST)) {
+		known = bpf_map_lookup_elem(&files, &key);
+		if (!known)
+			return -1;
+		*ret = *known;
+		return 0;
+	}
+	c->stats[STAT_NEW_FILES]++;
+	/* Without the announcement nobody would ever read the file: forget it and try again. */
+	if (!file_announce(c, vma, fresh.id, &key))
+		bpf_map_delete_elem(&files, &key);
+	*ret = fresh;
+	return 0;
+}
+
+__noinline int vma_resolve(u32 cpu, u64 addr)
+{
+	struct cpu_state *c = cpu_state_of(cpu);
+	struct mm_struct *mm;
+	struct vm_area_struct *vma;
+	struct range *range;
+	struct file_value fv = {.id = FILE_ID_ANON, .state = RANGE_FP};
+	u64 start, end, flags;
+	u32 i;
+
+	if (!c)
+		return -1;
+	mm = (void *)c->mm;
+	c->stats[STAT_VMA_WALKS]++;
+	vma = bpf_core_field_exists(mm->mm_mt) ? maple_find(mm, addr) : rb_find(mm, addr);
+	if (!vma)
+		return -1;
+	start = BPF_CORE_READ(vma, vm_start);
+	end = BPF_CORE_READ(vma, vm_end);
+	flags = BPF_CORE_READ(vma, vm_flags);
+	/* The tree is read without its lock: believe only what proves itself. */
+	if (addr < start || addr >= end || BPF_CORE_READ(vma, vm_mm) != mm)
+		return -1;
+	if (!(flags & VM_EXEC))
+		return -1;
+	/* The last slots serve as a ring: a stack through more mappings still resolves. */
+	i = c->n_ranges < WALK_RANGES ? c->n_ranges++ : WALK_RANGES - 1 - (addr >> 12 & 7);
+	range = &c->ranges[i & (WALK_RANGES - 1)];
+	range->start = start;
+	range->size = end - start;
+	if (BPF_CORE_READ(vma, vm_file)) {
+		if (file_lookup(c, vma, &fv))
+			return -1;
+		range->first_frame = FRAME_OF_FILE(fv.id, BPF_CORE_READ(vma, vm_pgoff) << 12);
+	} else if (start == (u64)BPF_CORE_READ(mm, context.vdso)) {
+		fv.id = FILE_ID_VDSO;
+		fv.state = RANGE_ROWS;
+		range->first_frame = FRAME_OF_FILE(FILE_ID_VDSO, 0);
+	} else {
+		range->first_frame = FRAME(FRAME_ANON, start);
+	}
+	range->state = fv.state;
+	range->file = fv.id;
+	return i & (WALK_RANGES - 1);
+}
