@@ -48,7 +48,8 @@ struct table_writer {
 /* max_bytes bounds each section. */
 void table_writer_init(struct table_writer *w, size_t max_bytes);
 void table_writer_done(struct table_writer *w);
-/* Writes header and sections to fd from its position on. 0, or -E2BIG/-ENOMEM (a section failed),
+/* Writes header and sections to fd from its position on. The sections are empty afterwards: their
+ * memory is given back while the table is put together. 0, or -E2BIG/-ENOMEM (a section failed),
  * or the write error. */
 int table_write(struct table_writer *w, int fd);
 
