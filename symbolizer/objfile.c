@@ -399,6 +399,27 @@ int objfile_vaddr_to_offset(const struct objfile *o, uint64_t vaddr, uint64_t *r
 	return -ENOENT;
 }
 
+int objfile_dynamic(const struct objfile *o, int64_t tag, uint64_t *ret)
+{
+	for (size_t i = 0; i < o->n_segments; i++) {
+		const struct objfile_segment *s = &o->segments[i];
+		struct cursor c = cursor_of(o->data + s->offset, s->filesz);
+
+		while (s->type == PT_DYNAMIC && cursor_left(&c) >= sizeof(Elf64_Dyn)) {
+			int64_t t = (int64_t)cursor_u64(&c);
+			uint64_t value = cursor_u64(&c);
+
+			if (t == DT_NULL)
+				break;
+			if (t == tag) {
+				*ret = value;
+				return 0;
+			}
+		}
+	}
+	return -ENOENT;
+}
+
 /* ---- build id ---- */
 
 /* Notes are 4-byte aligned, in PT_NOTE of 8-byte alignment too as far as GNU build ids go. */

@@ -52,6 +52,9 @@ const uint8_t *objfile_at_vaddr(const struct objfile *o, uint64_t vaddr, uint64_
 int objfile_offset_to_vaddr(const struct objfile *o, uint64_t offset, uint64_t *ret);
 int objfile_vaddr_to_offset(const struct objfile *o, uint64_t vaddr, uint64_t *ret);
 
+/* The value of the first DT_* tag in PT_DYNAMIC; -ENOENT when there is none. */
+int objfile_dynamic(const struct objfile *o, int64_t tag, uint64_t *ret);
+
 /* GNU build id (at most 64 bytes); -ENOENT when the file has none. */
 int objfile_build_id(const struct objfile *o, const uint8_t **ret, size_t *ret_bytes);
 
