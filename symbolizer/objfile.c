@@ -298,14 +298,18 @@ static const char *section_name(const struct objfile *o, uint32_t offset)
 	return memchr(s, 0, MIN(o->names_bytes - offset, (size_t)NAME_BYTES_MAX + 1)) ? s : "";
 }
 
-int objfile_section_at(struct objfile *o, uint32_t index, struct objfile_section *ret)
+uint32_t objfile_section_count(const struct objfile *o)
 {
-	struct objfile_section s;
+	return (uint32_t)o->n_sections;
+}
+
+int objfile_section_header(const struct objfile *o, uint32_t index, struct objfile_section *ret)
+{
 	Elf64_Shdr h;
 
 	if (!shdr_read(o, index, &h) || h.sh_type == SHT_NULL)
 		return -ENOENT;
-	s = (struct objfile_section){
+	*ret = (struct objfile_section){
 		.name = section_name(o, h.sh_name),
 		.type = h.sh_type,
 		.link = h.sh_link,
@@ -314,16 +318,26 @@ int objfile_section_at(struct objfile *o, uint32_t index, struct objfile_section
 		.entsize = h.sh_entsize,
 		.size = h.sh_size,
 	};
-	if (h.sh_type != SHT_NOBITS) {
+	return 0;
+}
+
+int objfile_section_at(struct objfile *o, uint32_t index, struct objfile_section *ret)
+{
+	struct objfile_section s;
+	Elf64_Shdr h;
+	int r = objfile_section_header(o, index, &s);
+
+	if (r < 0)
+		return r;
+	if (s.type != SHT_NOBITS) {
+		(void)shdr_read(o, index, &h);
 		s.data = file_range(o, h.sh_offset, h.sh_size);
 		if (!s.data)
 			return -ENOENT;
-		if (h.sh_flags & SHF_COMPRESSED) {
-			int r = section_decompress(o, index, &s);
-
-			if (r < 0)
-				return r;
-		}
+		if (s.flags & SHF_COMPRESSED)
+			r = section_decompress(o, index, &s);
+		if (r < 0)
+			return r;
 	}
 	*ret = s;
 	return 0;

@@ -44,6 +44,11 @@ int objfile_section_by_name(struct objfile *o, const char *name, struct objfile_
 int objfile_section_by_type(struct objfile *o, uint32_t type, struct objfile_section *ret);
 /* Section by index in the header table; -ENOENT past the end or when malformed. */
 int objfile_section_at(struct objfile *o, uint32_t index, struct objfile_section *ret);
+/* How many section headers there are, good or not: the bound for indices. */
+uint32_t objfile_section_count(const struct objfile *o);
+/* Like objfile_section_at() for what the header says alone: data stays NULL, nothing is
+ * decompressed, the bytes may lie outside of the file. */
+int objfile_section_header(const struct objfile *o, uint32_t index, struct objfile_section *ret);
 /* PT_LOAD, PT_NOTE, PT_GNU_EH_FRAME...; all program headers, bounds-checked against the file. */
 const struct objfile_segment *objfile_segments(const struct objfile *o, size_t *ret_n);
 /* File bytes that a virtual address range is loaded from; NULL when not fully inside one PT_LOAD. */

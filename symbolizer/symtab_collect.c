@@ -1,0 +1,437 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Where names of functions come from: .symtab, .dynsym (also found through PT_DYNAMIC in files
+ * without section headers), stubs of the PLT, Go's function table. What is no code, and what
+ * assemblers leave behind for themselves, is not taken.
+ */
+#include "symbolizer/symtab_internal.h"
+
+#include <elf.h>
+#include <errno.h>
+#include <string.h>
+
+#include "agent/base/cursor.h"
+#include "symbolizer/gopclntab.h"
+#include "symbolizer/objfile.h"
+#include "symbolizer/symtab_layout.h"
+
+#define ENTRIES_MAX (1u << 22)
+#define CODE_MAX    4096
+
+struct range {
+	uint64_t start, end;
+};
+
+struct symbols {
+	const uint8_t *data; /* n of Elf64_Sym, maybe misaligned */
+	size_t n;
+	const char *names;
+	size_t names_bytes;
+};
+
+struct collector {
+	struct objfile *o;
+	struct symtab_set *set;
+	struct range code[CODE_MAX]; /* executable sections (else segments), ascending */
+	size_t n_code;
+	struct symbols dynsym;
+};
+
+void symtab_set_done(struct symtab_set *set)
+{
+	free(set->v);
+	*set = (struct symtab_set){0};
+}
+
+static void set_add(struct symtab_set *set, const struct symtab_entry *e)
+{
+	if (set->n == set->cap) {
+		size_t cap = set->cap ? set->cap * 2 : 256;
+		struct symtab_entry *v;
+
+		if (set->failed || cap > ENTRIES_MAX)
+			return;
+		v = realloc(set->v, cap * sizeof(*v));
+		if (!v) {
+			set->failed = -ENOMEM;
+			return;
+		}
+		set->v = v;
+		set->cap = cap;
+	}
+	set->v[set->n++] = *e;
+}
+
+/* ---- where code is ---- */
+
+static int range_compare(const void *a, const void *b)
+{
+	const struct range *x = a, *y = b;
+
+	return x->start < y->start ? -1 : x->start > y->start;
+}
+
+static void code_add(struct collector *c, uint64_t start, uint64_t bytes)
+{
+	if (bytes && bytes <= UINT64_MAX - start && c->n_code < CODE_MAX)
+		c->code[c->n_code++] = (struct range){start, start + bytes};
+}
+
+static void code_init(struct collector *c)
+{
+	size_t n;
+	const struct objfile_segment *s = objfile_segments(c->o, &n);
+
+	for (uint32_t i = 0; i < objfile_section_count(c->o); i++) {
+		struct objfile_section h;
+
+		if (objfile_section_header(c->o, i, &h) == 0 && (h.flags & SHF_ALLOC) &&
+		    (h.flags & SHF_EXECINSTR))
+			code_add(c, h.addr, h.size);
+	}
+	for (size_t i = 0; i < n && !objfile_section_count(c->o); i++) {
+		if (s[i].type == PT_LOAD && (s[i].flags & PF_X))
+			code_add(c, s[i].vaddr, s[i].filesz);
+	}
+	qsort(c->code, c->n_code, sizeof(c->code[0]), range_compare);
+}
+
+/* The code range that vaddr lies in, or NULL. */
+static const struct range *code_at(const struct collector *c, uint64_t vaddr)
+{
+	size_t lo = 0, hi = c->n_code;
+
+	while (lo < hi) {
+		size_t mid = lo + (hi - lo) / 2;
+
+		if (c->code[mid].start <= vaddr)
+			lo = mid + 1;
+		else
+			hi = mid;
+	}
+	return lo && vaddr < c->code[lo - 1].end ? &c->code[lo - 1] : NULL;
+}
+
+/* ---- symbol tables ---- */
+
+static bool symbols_at(const struct symbols *s, size_t i, Elf64_Sym *ret)
+{
+	if (i >= s->n)
+		return false;
+	memcpy(ret, s->data + i * sizeof(*ret), sizeof(*ret));
+	return true;
+}
+
+/* The name up to a version ("memcpy@@GLIBC_2.14"), cut at the limit. NULL when there is none. */
+static const char *symbols_name(const struct symbols *s, const Elf64_Sym *sym, uint32_t *ret_bytes)
+{
+	const char *name, *at;
+	size_t max, n;
+
+	if (sym->st_name >= s->names_bytes)
+		return NULL;
+	name = s->names + sym->st_name;
+	max = MIN(s->names_bytes - sym->st_name, (size_t)SYMTAB_NAME_BYTES_MAX);
+	n = strnlen(name, max);
+	at = n > 1 ? memchr(name + 1, '@', n - 1) : NULL;
+	if (at)
+		n = (size_t)(at - name);
+	if (!n)
+		return NULL;
+	*ret_bytes = (uint32_t)n;
+	return name;
+}
+
+/* Labels that assemblers and compilers make for themselves: mapping symbols ($x, $d.12: ELF for
+ * the Arm 64-bit Architecture, 5.5.5) and .L labels. */
+static bool is_local_label(const char *name, uint32_t bytes)
+{
+	if (bytes >= 2 && name[0] == '.' && name[1] == 'L')
+		return true;
+	return bytes >= 2 && name[0] == '$' && memchr("xdat", name[1], 4) &&
+	       (bytes == 2 || name[2] == '.');
+}
+
+static void add_symbol(struct collector *c, const struct symbols *s, const Elf64_Sym *sym)
+{
+	unsigned int type = ELF64_ST_TYPE(sym->st_info), bind = ELF64_ST_BIND(sym->st_info);
+	struct symtab_entry e = {.start = sym->st_value, .weak = bind == STB_WEAK};
+	const struct range *code;
+
+	if ((type != STT_FUNC && type != STT_GNU_IFUNC && type != STT_NOTYPE) ||
+	    sym->st_shndx == SHN_UNDEF || sym->st_shndx == SHN_ABS || sym->st_shndx == SHN_COMMON)
+		return;
+	code = code_at(c, sym->st_value);
+	e.name = code ? symbols_name(s, sym, &e.name_bytes) : NULL;
+	if (!e.name || is_local_label(e.name, e.name_bytes))
+		return;
+	if (type == STT_NOTYPE)
+		e.rank = bind == STB_LOCAL ? SYMTAB_RANK_LABEL_LOCAL : SYMTAB_RANK_LABEL;
+	else
+		e.rank = bind == STB_LOCAL ? SYMTAB_RANK_FUNC_LOCAL : SYMTAB_RANK_FUNC;
+	e.limit = code->end;
+	e.size = MIN(sym->st_size, code->end - sym->st_value);
+	set_add(c->set, &e);
+}
+
+static void add_symbols(struct collector *c, const struct symbols *s)
+{
+	Elf64_Sym sym;
+
+	for (size_t i = 0; symbols_at(s, i, &sym); i++)
+		add_symbol(c, s, &sym);
+}
+
+static bool symbols_from_section(struct objfile *o, uint32_t type, struct symbols *ret)
+{
+	struct objfile_section s, names;
+
+	if (objfile_section_by_type(o, type, &s) < 0 || !s.data || s.entsize != sizeof(Elf64_Sym) ||
+	    objfile_section_at(o, s.link, &names) < 0 || !names.data)
+		return false;
+	*ret = (struct symbols){
+		.data = s.data,
+		.n = s.size / sizeof(Elf64_Sym),
+		.names = (const char *)names.data,
+		.names_bytes = names.size,
+	};
+	return true;
+}
+
+/* DT_GNU_HASH ends with the chain of the highest bucket: its last entry has bit 0 set. Layout:
+ * glibc 2.36 elf/dl-lookup.c, sysdeps/generic/ldsodefs.h. */
+static uint64_t gnu_hash_count(const struct objfile *o, uint64_t vaddr)
+{
+	const uint8_t *p = objfile_at_vaddr(o, vaddr, 16);
+	uint32_t head[4], last = 0;
+	uint64_t buckets, chain;
+
+	if (!p)
+		return 0;
+	memcpy(head, p, sizeof(head)); /* buckets, first symbol, bloom words, bloom shift */
+	buckets = vaddr + 16 + (uint64_t)head[2] * 8;
+	p = objfile_at_vaddr(o, buckets, (uint64_t)head[0] * 4);
+	for (uint32_t i = 0; p && i < head[0]; i++) {
+		uint32_t b;
+
+		memcpy(&b, p + (size_t)i * 4, sizeof(b));
+		last = MAX(last, b);
+	}
+	if (last < head[1])
+		return head[1];
+	chain = buckets + (uint64_t)head[0] * 4;
+	for (uint64_t i = last;; i++) {
+		p = objfile_at_vaddr(o, chain + (i - head[1]) * 4, 4);
+		if (!p || (*p & 1))
+			return p ? i + 1 : 0;
+	}
+}
+
+static bool symbols_from_dynamic(const struct objfile *o, struct symbols *ret)
+{
+	uint64_t symtab, strtab, strsz, hash, n = 0;
+	const uint8_t *p;
+
+	if (objfile_dynamic(o, DT_SYMTAB, &symtab) < 0 || objfile_dynamic(o, DT_STRTAB, &strtab) ||
+	    objfile_dynamic(o, DT_STRSZ, &strsz) < 0)
+		return false;
+	if (objfile_dynamic(o, DT_HASH, &hash) == 0 && (p = objfile_at_vaddr(o, hash, 8))) {
+		uint32_t chains; /* one a symbol (gABI, hash table) */
+
+		memcpy(&chains, p + 4, sizeof(chains));
+		n = chains;
+	} else if (objfile_dynamic(o, DT_GNU_HASH, &hash) == 0) {
+		n = gnu_hash_count(o, hash);
+	}
+	if (!n || n > UINT32_MAX)
+		return false;
+	*ret = (struct symbols){
+		.data = objfile_at_vaddr(o, symtab, n * sizeof(Elf64_Sym)),
+		.n = n,
+		.names = (const char *)objfile_at_vaddr(o, strtab, strsz),
+		.names_bytes = strsz,
+	};
+	return ret->data && ret->names;
+}
+
+/* ---- PLT ---- */
+
+struct slot {
+	uint64_t got; /* the word that the stub jumps through */
+	uint32_t symbol;
+};
+
+struct slots {
+	struct slot *v; /* ascending by got */
+	size_t n;
+	const uint8_t *jmprel; /* n_jmprel of Elf64_Rela: lazy stubs push the index */
+	size_t n_jmprel;
+};
+
+static int slot_compare(const void *a, const void *b)
+{
+	const struct slot *x = a, *y = b;
+
+	return x->got < y->got ? -1 : x->got > y->got;
+}
+
+static void slots_read(struct slots *s, size_t max, const uint8_t *relas, size_t n)
+{
+	for (size_t i = 0; i < n && s->n < max; i++) {
+		Elf64_Rela r;
+
+		memcpy(&r, relas + i * sizeof(r), sizeof(r));
+		if (ELF64_R_TYPE(r.r_info) == R_X86_64_JUMP_SLOT ||
+		    ELF64_R_TYPE(r.r_info) == R_X86_64_GLOB_DAT)
+			s->v[s->n++] = (struct slot){r.r_offset, (uint32_t)(r.r_info >> 32)};
+	}
+}
+
+static int slots_init(struct objfile *o, struct slots *s)
+{
+	struct objfile_section plt = {0}, dyn = {0};
+	size_t max;
+
+	if (objfile_section_by_name(o, ".rela.plt", &plt) < 0 || !plt.data)
+		plt.size = 0;
+	if (objfile_section_by_name(o, ".rela.dyn", &dyn) < 0 || !dyn.data)
+		dyn.size = 0;
+	s->jmprel = plt.data;
+	s->n_jmprel = plt.size / sizeof(Elf64_Rela);
+	/* Nobody calls more than this many functions of other files; relative relocations do not
+	 * count. */
+	max = MIN(s->n_jmprel + dyn.size / sizeof(Elf64_Rela), (size_t)1 << 17);
+	if (!max)
+		return -ENOENT;
+	s->v = malloc(max * sizeof(*s->v));
+	if (!s->v)
+		return -ENOMEM;
+	slots_read(s, max, plt.data, s->n_jmprel);
+	slots_read(s, max, dyn.data, dyn.size / sizeof(Elf64_Rela));
+	qsort(s->v, s->n, sizeof(*s->v), slot_compare);
+	return 0;
+}
+
+/*
+ * The symbol a stub is for, 0 for none: [endbr64] [bnd] jmp *disp(%rip), or the lazy half
+ * [endbr64] push $index (x86-64 psABI, 5.2 and the CET supplement; binutils 2.40
+ * bfd/elf64-x86-64.c).
+ */
+static uint32_t stub_symbol(const struct slots *s, const uint8_t *p, uint32_t bytes, uint64_t vaddr)
+{
+	static const uint8_t endbr64[] = {0xf3, 0x0f, 0x1e, 0xfa};
+	uint32_t i = 0, value;
+
+	if (bytes >= 12 && !memcmp(p, endbr64, sizeof(endbr64)))
+		i = 4;
+	if (bytes - i >= 7 && p[i] == 0xf2)
+		i++;
+	if (bytes - i >= 6 && p[i] == 0xff && p[i + 1] == 0x25) {
+		struct slot key, *hit;
+
+		memcpy(&value, p + i + 2, sizeof(value));
+		key.got = vaddr + i + 6 + (uint64_t)(int64_t)(int32_t)value;
+		hit = bsearch(&key, s->v, s->n, sizeof(key), slot_compare);
+		return hit ? hit->symbol : 0;
+	}
+	if (bytes - i >= 5 && p[i] == 0x68) {
+		Elf64_Rela r;
+
+		memcpy(&value, p + i + 1, sizeof(value));
+		if (value >= s->n_jmprel)
+			return 0;
+		memcpy(&r, s->jmprel + value * sizeof(r), sizeof(r));
+		return (uint32_t)(r.r_info >> 32);
+	}
+	return 0;
+}
+
+static void add_stubs(struct collector *c, const struct slots *s, const struct objfile_section *plt)
+{
+	uint32_t stride = plt->entsize == 8 ? 8 : 16;
+
+	for (uint64_t off = 0; off + stride <= plt->size; off += stride) {
+		struct symtab_entry e = {.start = plt->addr + off, .size = stride};
+		uint32_t symbol = stub_symbol(s, plt->data + off, stride, e.start);
+		Elf64_Sym sym;
+
+		if (!symbol || !symbols_at(&c->dynsym, symbol, &sym))
+			continue;
+		e.name = symbols_name(&c->dynsym, &sym, &e.name_bytes);
+		e.rank = SYMTAB_RANK_PLT;
+		e.limit = e.start + stride;
+		if (e.name)
+			set_add(c->set, &e);
+	}
+}
+
+static int add_plt(struct collector *c)
+{
+	static const char *const names[] = {".plt", ".plt.sec", ".plt.got", ".plt.bnd"};
+	struct objfile_section plt;
+	struct slots s = {0};
+	int r;
+
+	if (objfile_machine(c->o) != EM_X86_64 || !c->dynsym.n)
+		return 0;
+	r = slots_init(c->o, &s);
+	if (r < 0)
+		return r == -ENOENT ? 0 : r;
+	for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
+		if (objfile_section_by_name(c->o, names[i], &plt) == 0 && plt.data &&
+		    plt.addr <= UINT64_MAX - plt.size)
+			add_stubs(c, &s, &plt);
+	}
+	free(s.v);
+	return 0;
+}
+
+/* ---- Go ---- */
+
+static void add_go(struct symtab_set *set, const struct gopclntab *g)
+{
+	struct gopclntab_func f;
+
+	for (size_t i = 0; i < gopclntab_count(g); i++) {
+		if (gopclntab_func(g, i, &f) < 0 || !f.name[0])
+			continue;
+		set_add(set, &(struct symtab_entry){
+				     .start = f.entry,
+				     .size = f.end - f.entry,
+				     .limit = f.end,
+				     .name = f.name,
+				     .name_bytes = (uint32_t)strlen(f.name),
+				     .go = (uint32_t)i + 1,
+				     .rank = SYMTAB_RANK_GO,
+			     });
+	}
+}
+
+int symtab_collect(struct objfile *o, const struct gopclntab *g, struct symtab_set *set,
+		   bool *ret_symtab)
+{
+	_cleanup_free_ struct collector *c = calloc(1, sizeof(*c));
+	struct symbols symtab;
+	bool has_symtab;
+	int r;
+
+	if (!c)
+		return -ENOMEM;
+	c->o = o;
+	c->set = set;
+	code_init(c);
+	has_symtab = symbols_from_section(o, SHT_SYMTAB, &symtab);
+	if (has_symtab)
+		add_symbols(c, &symtab);
+	if (!symbols_from_section(o, SHT_DYNSYM, &c->dynsym) &&
+	    !symbols_from_dynamic(o, &c->dynsym))
+		c->dynsym = (struct symbols){0};
+	add_symbols(c, &c->dynsym);
+	if (g)
+		add_go(set, g);
+	r = add_plt(c);
+	if (r < 0)
+		return r;
+	*ret_symtab = has_symtab;
+	return set->failed;
+}

@@ -1,0 +1,410 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Orders what was collected, chooses one name for each address, finds out where each function
+ * ends and packs the result. See symtab_layout.h for the bytes.
+ */
+#include "symbolizer/symtab.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "agent/base/hash.h"
+#include "symbolizer/gopclntab.h"
+#include "symbolizer/objfile.h"
+#include "symbolizer/symtab_internal.h"
+#include "symbolizer/symtab_layout.h"
+#include "symbolizer/table.h"
+
+#define OVERLAPS_MAX 32
+
+/* ---- order and choice ---- */
+
+static uint32_t underscores(const struct symtab_entry *e)
+{
+	uint32_t n = 0;
+
+	while (n < e->name_bytes && e->name[n] == '_')
+		n++;
+	return n;
+}
+
+/*
+ * By address; at one address the name that a person would use comes first. Strength comes after
+ * underscores: the C library's `write` is a weak alias of `__write`.
+ */
+static int entry_compare(const void *a, const void *b)
+{
+	const struct symtab_entry *x = a, *y = b;
+	uint32_t ux, uy;
+
+	if (x->start != y->start)
+		return x->start < y->start ? -1 : 1;
+	if (x->rank != y->rank)
+		return x->rank < y->rank ? -1 : 1;
+	ux = underscores(x);
+	uy = underscores(y);
+	if (ux != uy)
+		return ux < uy ? -1 : 1;
+	if (x->weak != y->weak)
+		return x->weak ? 1 : -1;
+	if (x->name_bytes != y->name_bytes)
+		return x->name_bytes < y->name_bytes ? -1 : 1;
+	return memcmp(x->name, y->name, x->name_bytes);
+}
+
+/* One entry an address, the first; of the others only the size is of use. Labels without a size
+ * inside of a function are places, not functions. */
+static void drop_aliases(struct symtab_set *s)
+{
+	uint64_t covered = 0;
+	size_t n = 0;
+
+	for (size_t i = 0; i < s->n;) {
+		struct symtab_entry e = s->v[i];
+
+		for (i++; i < s->n && s->v[i].start == e.start; i++)
+			e.size = MAX(e.size, s->v[i].size);
+		if (!e.size && e.rank >= SYMTAB_RANK_LABEL && e.start < covered)
+			continue;
+		covered = MAX(covered, e.start + e.size);
+		s->v[n++] = e;
+	}
+	s->n = n;
+}
+
+/* Functions without a size reach to what comes next. */
+static void set_sizes(struct symtab_set *s)
+{
+	uint64_t covered = 0;
+
+	for (size_t i = 0; i < s->n; i++) {
+		struct symtab_entry *e = &s->v[i];
+		uint64_t end = e->limit;
+
+		if (!e->size) {
+			if (i + 1 < s->n)
+				end = MIN(end, s->v[i + 1].start);
+			if (e->start < covered)
+				end = MIN(end, covered);
+			e->size = end - e->start;
+		}
+		e->size = MIN(e->size, (uint64_t)UINT32_MAX);
+		covered = MAX(covered, e->start + e->size);
+	}
+}
+
+/* ret_parents[i]: 1 + index of the innermost function that was open where i begins and goes on
+ * behind it. */
+static int find_parents(const struct symtab_set *s, uint32_t **ret_parents)
+{
+	uint32_t *parents = malloc(s->n * sizeof(*parents));
+	_cleanup_free_ uint32_t *open = malloc(s->n * sizeof(*open));
+	size_t n_open = 0;
+
+	if (!parents || !open) {
+		free(parents);
+		return -ENOMEM;
+	}
+	for (size_t i = 0; i < s->n; i++) {
+		const struct symtab_entry *e = &s->v[i];
+		uint64_t end = e->start + e->size;
+
+		while (n_open) {
+			const struct symtab_entry *top = &s->v[open[n_open - 1]];
+
+			if (top->start + top->size > e->start)
+				break;
+			n_open--;
+		}
+		parents[i] = 0;
+		/* Overlaps that are not nested are rare; a hostile file may have nothing else. */
+		for (size_t k = 0; k < MIN(n_open, (size_t)OVERLAPS_MAX) && !parents[i]; k++) {
+			const struct symtab_entry *p = &s->v[open[n_open - 1 - k]];
+
+			if (p->start + p->size > end)
+				parents[i] = open[n_open - 1 - k] + 1;
+		}
+		open[n_open++] = (uint32_t)i;
+	}
+	*ret_parents = parents;
+	return 0;
+}
+
+/* ---- packing ---- */
+
+static void add_u32(struct buf *b, uint32_t v)
+{
+	buf_add(b, &v, sizeof(v));
+}
+
+static void add_pages(struct buf *b, const struct symtab_set *s, uint32_t n_pages)
+{
+	size_t i = 0;
+
+	for (uint32_t page = 0; page < n_pages; page++) {
+		while (i < s->n && (s->v[i].start - s->v[0].start) >> SYMTAB_PAGE_SHIFT < page)
+			i++;
+		add_u32(b, (uint32_t)i);
+	}
+	add_u32(b, (uint32_t)s->n);
+}
+
+static void add_names(struct buf *b, struct buf *strings, const struct symtab_set *s)
+{
+	buf_add_u8(strings, 0);
+	for (size_t i = 0; i < s->n; i++) {
+		const struct symtab_entry *e = &s->v[i];
+
+		if (i % SYMTAB_NAMES_STRIDE == 0)
+			add_u32(b, (uint32_t)strings->len);
+		buf_add(strings, e->name, e->name_bytes);
+		if (e->rank == SYMTAB_RANK_PLT)
+			buf_adds(strings, "@plt");
+		buf_add_u8(strings, 0);
+	}
+}
+
+/* The gap behind entry i, or SYMTAB_WIDE. */
+static uint8_t gap_of(const struct symtab_set *s, size_t i, const uint32_t *parents)
+{
+	uint64_t end = s->v[i].start + s->v[i].size, next;
+
+	if (i + 1 == s->n || parents[i])
+		return SYMTAB_WIDE;
+	next = s->v[i + 1].start;
+	return next >= end && next - end < SYMTAB_WIDE ? (uint8_t)(next - end) : SYMTAB_WIDE;
+}
+
+static void pack_symbols(struct table_writer *w, const struct symtab_set *s,
+			 const uint32_t *parents)
+{
+	struct buf *b = &w->sections[TABLE_SYMBOLS];
+	uint64_t span = s->v[s->n - 1].start - s->v[0].start;
+	struct symtab_header h = {
+		.base = s->v[0].start,
+		.n = (uint32_t)s->n,
+		.n_pages = (uint32_t)(span >> SYMTAB_PAGE_SHIFT) + 1,
+	};
+
+	for (size_t i = 0; i < s->n; i++)
+		h.n_wide += gap_of(s, i, parents) == SYMTAB_WIDE;
+	buf_add(b, &h, sizeof(h));
+	add_pages(b, s, h.n_pages);
+	add_names(b, &w->sections[TABLE_STRINGS], s);
+	for (size_t i = 0; i < s->n; i++) {
+		struct symtab_wide wide = {(uint32_t)i, (uint32_t)s->v[i].size, parents[i]};
+
+		if (gap_of(s, i, parents) == SYMTAB_WIDE)
+			buf_add(b, &wide, sizeof(wide));
+	}
+	for (size_t i = 0; i < s->n; i++) {
+		uint16_t start = (uint16_t)(s->v[i].start - h.base);
+
+		buf_add(b, &start, sizeof(start));
+	}
+	for (size_t i = 0; i < s->n; i++)
+		buf_add_u8(b, gap_of(s, i, parents));
+}
+
+/* ---- lines ---- */
+
+struct lines {
+	const struct gopclntab *g;
+	struct buf runs;
+	struct buf files;    /* u32: offset of a name in TABLE_STRINGS */
+	struct hash by_name; /* address of the name in the file -> index in files */
+	struct buf *strings;
+	uint32_t file, line; /* of the run before */
+};
+
+static void add_uleb(struct buf *b, uint64_t v)
+{
+	for (; v >= 0x80; v >>= 7)
+		buf_add_u8(b, (uint8_t)v | 0x80);
+	buf_add_u8(b, (uint8_t)v);
+}
+
+static void add_sleb(struct buf *b, int64_t v)
+{
+	for (; v < -64 || v > 63; v >>= 7)
+		buf_add_u8(b, (uint8_t)v | 0x80);
+	buf_add_u8(b, (uint8_t)v & 0x7f);
+}
+
+/* The index of a file; 0 when not known (or without memory: a line lost is not a profile lost). */
+static uint32_t lines_file(struct lines *l, const char *name)
+{
+	uint64_t i;
+
+	if (!name || !*name)
+		return 0;
+	i = hash_get(&l->by_name, (uintptr_t)name);
+	if (i != HASH_NONE)
+		return (uint32_t)i;
+	i = l->files.len / 4;
+	if (hash_put(&l->by_name, (uintptr_t)name, i) < 0)
+		return 0;
+	add_u32(&l->files, (uint32_t)l->strings->len);
+	buf_add(l->strings, name, strlen(name) + 1);
+	return (uint32_t)i;
+}
+
+static void add_run(struct lines *l, uint64_t bytes, uint32_t file, uint32_t line)
+{
+	bool new_file = file != l->file;
+
+	add_uleb(&l->runs, bytes << 1 | new_file);
+	if (new_file)
+		add_uleb(&l->runs, file);
+	add_sleb(&l->runs, (int64_t)line - l->line);
+	l->file = file;
+	l->line = line;
+}
+
+/* Merges the two pc-value tables of f, which change at different places. */
+static void add_function_lines(struct lines *l, const struct gopclntab_func *f)
+{
+	struct gopclntab_iter files, lines;
+	uint64_t file_end = 0, line_start, line_end, start;
+	int32_t file = -1, line;
+	uint32_t index = 0;
+	bool first = true;
+
+	gopclntab_pcvalue(l->g, f, f->pcfile, &files);
+	gopclntab_pcvalue(l->g, f, f->pcln, &lines);
+	l->file = 0;
+	while (gopclntab_pcvalue_next(&lines, &line_start, &line_end, &line)) {
+		if (first) {
+			l->line = f->start_line ? f->start_line : (uint32_t)MAX(line, 0);
+			add_uleb(&l->runs, l->line);
+			first = false;
+		}
+		for (; line_start < line_end; line_start = file_end) {
+			uint64_t end;
+
+			while (file_end <= line_start) {
+				if (!gopclntab_pcvalue_next(&files, &start, &file_end, &file)) {
+					file_end = UINT64_MAX;
+					file = -1;
+				}
+				index = lines_file(l, gopclntab_file(l->g, f, file));
+			}
+			end = MIN(file_end, line_end);
+			add_run(l, end - line_start, index, (uint32_t)MAX(line, 0));
+			if (file_end >= line_end)
+				break;
+		}
+	}
+	if (!first)
+		buf_add_u8(&l->runs, 0);
+}
+
+static void pack_lines(struct table_writer *w, const struct symtab_set *s, struct lines *l,
+		       uint32_t *offsets)
+{
+	struct buf *b = &w->sections[TABLE_LINES];
+	struct symtab_lines_header h = {.n = (uint32_t)s->n};
+	uint32_t first;
+
+	add_u32(&l->files, 0);
+	for (size_t i = 0; i < s->n; i++) {
+		struct gopclntab_func f;
+		uint32_t at = (uint32_t)l->runs.len;
+
+		offsets[i] = UINT32_MAX;
+		if (!s->v[i].go || gopclntab_func(l->g, s->v[i].go - 1, &f) < 0)
+			continue;
+		add_function_lines(l, &f);
+		if (l->runs.len > at)
+			offsets[i] = at;
+	}
+	h.n_files = (uint32_t)(l->files.len / 4);
+	first = (uint32_t)(sizeof(h) + l->files.len + s->n * 4);
+	for (size_t i = 0; i < s->n; i++)
+		offsets[i] = offsets[i] == UINT32_MAX ? 0 : offsets[i] + first;
+	buf_add(b, &h, sizeof(h));
+	buf_add(b, l->files.data, l->files.len);
+	buf_add(b, offsets, s->n * 4);
+	buf_add(b, l->runs.data, l->runs.len);
+	if (l->runs.failed || l->files.failed)
+		b->failed = l->runs.failed ? l->runs.failed : l->files.failed;
+}
+
+static int write_lines(struct table_writer *w, const struct symtab_set *s,
+		       const struct gopclntab *g)
+{
+	_cleanup_free_ uint32_t *offsets = malloc(s->n * sizeof(*offsets));
+	size_t max = w->sections[TABLE_LINES].max;
+	struct lines l = {
+		.g = g,
+		.runs = BUF_INIT(MIN(max, (size_t)UINT32_MAX / 2)),
+		.files = BUF_INIT(MIN(max, (size_t)UINT32_MAX / 4)),
+		.strings = &w->sections[TABLE_STRINGS],
+	};
+
+	if (!offsets)
+		return -ENOMEM;
+	pack_lines(w, s, &l, offsets);
+	buf_done(&l.runs);
+	buf_done(&l.files);
+	hash_done(&l.by_name);
+	return w->sections[TABLE_LINES].failed;
+}
+
+/* ---- the whole ---- */
+
+static int write_set(struct table_writer *w, struct symtab_set *s, const struct gopclntab *g)
+{
+	_cleanup_free_ uint32_t *parents = NULL;
+	int r;
+
+	qsort(s->v, s->n, sizeof(*s->v), entry_compare);
+	drop_aliases(s);
+	/* Starts are 32 bits from the first one; no real file has code further apart. */
+	while (s->v[s->n - 1].start - s->v[0].start > UINT32_MAX)
+		s->n--;
+	set_sizes(s);
+	r = find_parents(s, &parents);
+	if (r < 0)
+		return r;
+	pack_symbols(w, s, parents);
+	if (g)
+		r = write_lines(w, s, g);
+	if (r < 0)
+		return r;
+	if (w->sections[TABLE_STRINGS].len > UINT32_MAX)
+		return -E2BIG;
+	return w->sections[TABLE_SYMBOLS].failed ? w->sections[TABLE_SYMBOLS].failed
+						 : w->sections[TABLE_STRINGS].failed;
+}
+
+static void give_up(struct table_writer *w)
+{
+	static const enum table_section ours[] = {TABLE_SYMBOLS, TABLE_LINES, TABLE_STRINGS};
+
+	for (size_t i = 0; i < ARRAY_SIZE(ours); i++)
+		buf_reset(&w->sections[ours[i]]);
+}
+
+int symtab_write(struct objfile *o, struct table_writer *w)
+{
+	_cleanup_(gopclntab_freep) struct gopclntab *g = NULL;
+	_cleanup_(symtab_set_done) struct symtab_set s = {0};
+	bool symtab = false;
+	int r;
+
+	r = gopclntab_open(o, &g);
+	if (r == -ENOMEM)
+		return r;
+	r = symtab_collect(o, g, &s, &symtab);
+	if (r < 0)
+		return r;
+	if (!s.n)
+		return -ENODATA;
+	r = write_set(w, &s, g);
+	if (r < 0) {
+		give_up(w);
+		return r;
+	}
+	return (g ? TABLE_IS_GO | TABLE_HAS_LINES : 0) | (symtab ? TABLE_HAS_SYMTAB : 0);
+}
