@@ -103,8 +103,10 @@ static void finish(struct parser *p, struct parser_result *result)
 {
 	struct request *q = queue_pop(p);
 
+	result->in_fd = TAKE_FD(q->fd);
 	if (q->fn)
 		q->fn(q->data, result);
+	q->fd = result->in_fd;
 	table_free(result->table);
 	if (result->fd >= 0)
 		close(result->fd);

@@ -33,10 +33,14 @@ struct parser_result {
 	 * fault: may be tried once more), -ECHILD or another reason why no child can be started.
 	 */
 	int r;
-	/* Both NULL/-1 on failure. The callback takes what it wants with TAKE_PTR / TAKE_FD; the
-	 * rest is freed after it. fd: the sealed memfd behind the table, read-only. */
-	struct table *table;
+	/*
+	 * The callback takes what it wants with TAKE_PTR / TAKE_FD, the rest is freed after it.
+	 * in_fd: the file that was asked for. On success only: the table, and in fd the sealed
+	 * memfd behind it, open for reading.
+	 */
+	int in_fd;
 	int fd;
+	struct table *table;
 	uint32_t flags; /* of the builder */
 	uint64_t us;	/* the child's time */
 };
