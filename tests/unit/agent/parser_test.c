@@ -23,9 +23,13 @@
 
 #include "agent/base/clock.h"
 #include "agent/base/loop.h"
+#include "agent/parser/build.h"
 #include "agent/parser/child.h"
 #include "agent/parser/parser.h"
+#include "symbolizer/objfile.h"
+#include "symbolizer/symtab.h"
 #include "symbolizer/table.h"
+#include "unwinders/rows.h"
 
 #define WAIT_MS	   20000
 #define TABLE_TEXT "what the child read"
@@ -49,11 +53,12 @@ enum kind {
 	KIND_PTRACE_LIKE, /* prctl(): undo the protections */
 	KIND_EXEC_MEMORY,
 	KIND_KILL_PARENT,
+	KIND_REAL, /* what the agent's own child does */
 };
 
 /* ---- the child's side ---- */
 
-static int build_table(int in_fd, int out_fd)
+static int build_text(int in_fd, int out_fd)
 {
 	struct table_writer w;
 	char text[64] = "";
@@ -71,7 +76,7 @@ static int build_table(int in_fd, int out_fd)
 
 static int build_still_mapped(int in_fd, int out_fd)
 {
-	int r = build_table(in_fd, out_fd);
+	int r = build_text(in_fd, out_fd);
 
 	if (r == 0 && mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_SHARED, out_fd, 0) == MAP_FAILED)
 		return -errno;
@@ -117,11 +122,11 @@ static int build(int in_fd, uint32_t kind, int out_fd, uint32_t *ret_flags)
 	*ret_flags = 7;
 	switch ((enum kind)kind) {
 	case KIND_TABLE:
-		return build_table(in_fd, out_fd);
+		return build_text(in_fd, out_fd);
 	case KIND_NOTHING:
 		return 0;
 	case KIND_SHORT:
-		return build_table(in_fd, out_fd) < 0 || ftruncate(out_fd, 100) < 0 ? -errno : 0;
+		return build_text(in_fd, out_fd) < 0 || ftruncate(out_fd, 100) < 0 ? -errno : 0;
 	case KIND_STILL_MAPPED:
 		return build_still_mapped(in_fd, out_fd);
 	case KIND_TOO_BIG:
@@ -154,6 +159,8 @@ static int build(int in_fd, uint32_t kind, int out_fd, uint32_t *ret_flags)
 			    0) == MAP_FAILED;
 	case KIND_KILL_PARENT:
 		return kill(-1, SIGKILL);
+	case KIND_REAL:
+		return build_table(in_fd, kind, out_fd, ret_flags);
 	}
 	return -EINVAL;
 }
@@ -344,6 +351,97 @@ static void the_queue_is_bounded_and_can_be_cancelled(void **state)
 	assert_int_equal(dropped.calls, 0);
 	end(&f);
 }
+
+/* ---- real files ---- */
+
+struct described {
+	int calls, r;
+	uint64_t page; /* that qsort() is in */
+	bool has_symbol, has_rows;
+};
+
+/* libc by what it exports: qsort is found by address, and its page can be unwound. */
+static void describe_libc(struct described *d, struct table *t)
+{
+	const struct table_info *info = table_get_info(t);
+	struct symtab_hit hit;
+	uint64_t vaddr;
+	size_t n;
+
+	assert_non_null(info);
+	assert_true(info->flags & TABLE_HAS_ROWS);
+	for (uint32_t i = 0; i < info->n_segments && !d->has_symbol; i++) {
+		for (uint64_t at = 0; at < info->segments[i].bytes && !d->has_symbol; at += 16) {
+			vaddr = info->segments[i].vaddr + at;
+			d->has_symbol = symtab_lookup(t, vaddr, &hit) == 0 &&
+					!strncmp(hit.name, "qsort", 5);
+			d->page = (info->segments[i].offset + at) >> ROWS_PAGE_SHIFT;
+		}
+	}
+	d->has_rows = rows_page_get(t, d->page, &n) != NULL;
+}
+
+static void on_described(void *data, struct parser_result *result)
+{
+	struct described *d = data;
+
+	d->calls++;
+	d->r = result->r;
+	if (result->r == 0)
+		describe_libc(d, result->table);
+}
+
+static int open_libc(void)
+{
+	static const char *const paths[] = {"/lib/x86_64-linux-gnu/libc.so.6", "/lib64/libc.so.6"};
+
+	for (size_t i = 0; i < ARRAY_SIZE(paths); i++) {
+		int fd = open(paths[i], O_RDONLY | O_CLOEXEC);
+
+		if (fd >= 0)
+			return fd;
+	}
+	return -1;
+}
+
+static void wait_described(struct fixture *f, int fd, struct described *d)
+{
+	uint64_t until_ms = clock_ms() + WAIT_MS;
+
+	*d = (struct described){0};
+	assert_int_equal(parser_request(f->parser, fd, KIND_REAL, on_described, d), 0);
+	while (!d->calls && clock_ms() < until_ms)
+		assert_int_equal(loop_once(f->loop, 100), 0);
+	assert_int_equal(d->calls, 1);
+}
+
+static void the_sandboxed_builder_reads_libc(void **state)
+{
+	struct described d;
+	struct parser_stats s;
+	struct fixture f;
+	int fd = open_libc();
+
+	if (fd < 0)
+		skip();
+	begin(&f, NULL);
+	f.n_fds--; /* fd is taken */
+	wait_described(&f, fd, &d);
+	assert_int_equal(d.r, 0);
+	assert_true(d.has_symbol);
+	assert_true(d.has_rows);
+	wait_described(
+		&f, input("no ELF file at all, but long enough to have had a header of 64 bytes"),
+		&d);
+	assert_int_equal(d.r, -EBADMSG);
+	wait_described(&f, open("/dev/zero", O_RDONLY | O_CLOEXEC), &d);
+	assert_int_equal(d.r, -EBADMSG);
+	parser_get_stats(f.parser, &s);
+	assert_int_equal(s.deaths, 0);
+	end(&f);
+}
+
+/* ---- deaths ---- */
 
 static void on_started(int fd, uint32_t events, void *data)
 {
@@ -616,6 +714,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(a_file_becomes_a_table),
 		cmocka_unit_test(one_child_serves_a_thousand_files_and_leaks_nothing),
 		cmocka_unit_test(the_queue_is_bounded_and_can_be_cancelled),
+		cmocka_unit_test(the_sandboxed_builder_reads_libc),
 		cmocka_unit_test(a_child_killed_mid_file_costs_that_file_only),
 		cmocka_unit_test(a_child_killed_while_idle_costs_no_file),
 		cmocka_unit_test(a_file_that_spins_ends_at_its_deadline),
