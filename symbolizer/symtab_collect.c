@@ -257,7 +257,8 @@ static bool symbols_from_dynamic(const struct objfile *o, struct symbols *ret)
 /* ---- PLT ---- */
 
 struct slot {
-	uint64_t got; /* the word that the stub jumps through */
+	uint64_t got;	   /* the word that the stub jumps through */
+	uint64_t resolver; /* R_X86_64_IRELATIVE: what chooses the function; there is no symbol */
 	uint32_t symbol;
 };
 
@@ -279,11 +280,16 @@ static void slots_read(struct slots *s, size_t max, const uint8_t *relas, size_t
 {
 	for (size_t i = 0; i < n && s->n < max; i++) {
 		Elf64_Rela r;
+		struct slot slot;
 
 		memcpy(&r, relas + i * sizeof(r), sizeof(r));
-		if (ELF64_R_TYPE(r.r_info) == R_X86_64_JUMP_SLOT ||
-		    ELF64_R_TYPE(r.r_info) == R_X86_64_GLOB_DAT)
-			s->v[s->n++] = (struct slot){r.r_offset, (uint32_t)(r.r_info >> 32)};
+		slot = (struct slot){.got = r.r_offset, .symbol = (uint32_t)(r.r_info >> 32)};
+		if (ELF64_R_TYPE(r.r_info) == R_X86_64_IRELATIVE)
+			slot.resolver = (uint64_t)r.r_addend;
+		else if (ELF64_R_TYPE(r.r_info) != R_X86_64_JUMP_SLOT &&
+			 ELF64_R_TYPE(r.r_info) != R_X86_64_GLOB_DAT)
+			continue;
+		s->v[s->n++] = slot;
 	}
 }
 
@@ -313,11 +319,11 @@ static int slots_init(struct objfile *o, struct slots *s)
 }
 
 /*
- * The symbol a stub is for, 0 for none: [endbr64] [bnd] jmp *disp(%rip), or the lazy half
- * [endbr64] push $index (x86-64 psABI, 5.2 and the CET supplement; binutils 2.40
- * bfd/elf64-x86-64.c).
+ * Where a stub goes: [endbr64] [bnd] jmp *disp(%rip), or the lazy half [endbr64] push $index
+ * (x86-64 psABI, 5.2 and the CET supplement; binutils 2.40 bfd/elf64-x86-64.c).
  */
-static uint32_t stub_symbol(const struct slots *s, const uint8_t *p, uint32_t bytes, uint64_t vaddr)
+static bool stub_slot(const struct slots *s, const uint8_t *p, uint32_t bytes, uint64_t vaddr,
+		      struct slot *ret)
 {
 	static const uint8_t endbr64[] = {0xf3, 0x0f, 0x1e, 0xfa};
 	uint32_t i = 0, value;
@@ -332,18 +338,19 @@ static uint32_t stub_symbol(const struct slots *s, const uint8_t *p, uint32_t by
 		memcpy(&value, p + i + 2, sizeof(value));
 		key.got = vaddr + i + 6 + (uint64_t)(int64_t)(int32_t)value;
 		hit = bsearch(&key, s->v, s->n, sizeof(key), slot_compare);
-		return hit ? hit->symbol : 0;
+		if (hit)
+			*ret = *hit;
+		return hit;
 	}
 	if (bytes - i >= 5 && p[i] == 0x68) {
-		Elf64_Rela r;
+		struct slots one = {.v = ret};
 
 		memcpy(&value, p + i + 1, sizeof(value));
-		if (value >= s->n_jmprel)
-			return 0;
-		memcpy(&r, s->jmprel + value * sizeof(r), sizeof(r));
-		return (uint32_t)(r.r_info >> 32);
+		if (value < s->n_jmprel)
+			slots_read(&one, 1, s->jmprel + value * sizeof(Elf64_Rela), 1);
+		return one.n;
 	}
-	return 0;
+	return false;
 }
 
 static void add_stubs(struct collector *c, const struct slots *s, const struct objfile_section *plt)
@@ -351,16 +358,23 @@ static void add_stubs(struct collector *c, const struct slots *s, const struct o
 	uint32_t stride = plt->entsize == 8 ? 8 : 16;
 
 	for (uint64_t off = 0; off + stride <= plt->size; off += stride) {
-		struct symtab_entry e = {.start = plt->addr + off, .size = stride};
-		uint32_t symbol = stub_symbol(s, plt->data + off, stride, e.start);
+		struct symtab_entry e = {
+			.start = plt->addr + off,
+			.size = stride,
+			.limit = plt->addr + off + stride,
+			.name = "",
+			.rank = SYMTAB_RANK_PLT,
+		};
+		struct slot slot;
 		Elf64_Sym sym;
 
-		if (!symbol || !symbols_at(&c->dynsym, symbol, &sym))
+		if (!stub_slot(s, plt->data + off, stride, e.start, &slot))
 			continue;
-		e.name = symbols_name(&c->dynsym, &sym, &e.name_bytes);
-		e.rank = SYMTAB_RANK_PLT;
-		e.limit = e.start + stride;
-		if (e.name)
+		if (slot.resolver)
+			e.resolver = slot.resolver;
+		else if (slot.symbol && symbols_at(&c->dynsym, slot.symbol, &sym))
+			e.name = symbols_name(&c->dynsym, &sym, &e.name_bytes);
+		if (e.name && (e.name_bytes || e.resolver))
 			set_add(c->set, &e);
 	}
 }
@@ -372,7 +386,7 @@ static int add_plt(struct collector *c)
 	struct slots s = {0};
 	int r;
 
-	if (objfile_machine(c->o) != EM_X86_64 || !c->dynsym.n)
+	if (objfile_machine(c->o) != EM_X86_64)
 		return 0;
 	r = slots_init(c->o, &s);
 	if (r < 0)

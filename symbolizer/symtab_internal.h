@@ -25,8 +25,9 @@ struct symtab_entry {
 	uint64_t limit;	      /* the end of its section */
 	const char *name;     /* borrowed from the objfile, name_bytes long */
 	uint32_t name_bytes;
-	uint32_t go;  /* 1 + index in the gopclntab; 0: not from there */
-	uint8_t rank; /* enum symtab_rank */
+	uint64_t resolver; /* of a stub without a symbol: named like the function there; else 0 */
+	uint32_t go;	   /* 1 + index in the gopclntab; 0: not from there */
+	uint8_t rank;	   /* enum symtab_rank */
 	bool weak;
 };
 

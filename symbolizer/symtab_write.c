@@ -72,6 +72,43 @@ static void drop_aliases(struct symtab_set *s)
 	s->n = n;
 }
 
+static const struct symtab_entry *entry_at(const struct symtab_set *s, uint64_t start)
+{
+	size_t lo = 0, hi = s->n;
+
+	while (lo < hi) {
+		size_t mid = lo + (hi - lo) / 2;
+
+		if (s->v[mid].start < start)
+			lo = mid + 1;
+		else
+			hi = mid;
+	}
+	return lo < s->n && s->v[lo].start == start ? &s->v[lo] : NULL;
+}
+
+/* Stubs of functions that the file chooses for itself when it starts (IFUNC) carry no symbol:
+ * whatever has the address of the chooser is the name. Those that stay nameless are dropped. */
+static void name_stubs(struct symtab_set *s)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < s->n; i++) {
+		struct symtab_entry *e = &s->v[i];
+		const struct symtab_entry *f = e->resolver ? entry_at(s, e->resolver) : NULL;
+
+		if (f && !f->resolver) {
+			e->name = f->name;
+			e->name_bytes = f->name_bytes;
+		}
+	}
+	for (size_t i = 0; i < s->n; i++) {
+		if (s->v[i].name_bytes)
+			s->v[n++] = s->v[i];
+	}
+	s->n = n;
+}
+
 /* Functions without a size reach to what comes next. */
 static void set_sizes(struct symtab_set *s)
 {
@@ -360,6 +397,9 @@ static int write_set(struct table_writer *w, struct symtab_set *s, const struct 
 
 	qsort(s->v, s->n, sizeof(*s->v), entry_compare);
 	drop_aliases(s);
+	name_stubs(s);
+	if (!s->n)
+		return -ENODATA;
 	/* Starts are 32 bits from the first one; no real file has code further apart. */
 	while (s->v[s->n - 1].start - s->v[0].start > UINT32_MAX)
 		s->n--;
