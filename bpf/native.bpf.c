@@ -255,7 +255,7 @@ __noinline int native_step(u32 cpu)
 	c->frames[(c->n_kernel + c->n_user) & (FRAMES_ROOM - 1)] = frame;
 	c->hash = stack_hash(c->hash, frame);
 	c->n_user++;
-	r = walk_apply(c, &c->r, rule);
+	r = walk_rule(c, &c->r, rule);
 	if (r == WALK_END)
 		return walk_done(c, OUTCOME_COMPLETE, REASON_NONE);
 	if (r < 0)

@@ -114,10 +114,10 @@ enum rule_kind {
 #define RULE_FAR_RBP(r) ((__u32)(((r) >> 28) & 0x3ffff))
 #define RULE_FAR_RBX(r) ((__u32)(((r) >> 46) & 0x3ffff))
 #define RULE_FAR_LOST	0x3ffff
-/* RULE_DEREF: bits 28..33 say where the caller's rbp is: 0 unchanged, RULE_DEREF_AT_RBP in the word
- * rbp points to (GCC's stack realignment, where the distance to the CFA is not constant), else
- * lost; bits 34..63 are a signed byte count to add after the load. rbx, r12..r15 are lost. */
-#define RULE_DEREF_AT_RBP 1
+/* RULE_DEREF: bits 28..33 are the rbp slot as ever, but 62 means that rbp is saved at the address
+ * in the base register (where GCC's stack realignment leaves it); rbx and r12..r15 are taken as
+ * lost. Bits 34..63 are a signed byte count to add after the load (GCC uses 0). */
+#define RULE_DEREF_AT_BASE 62
 #define RULE_DEREF_ADD(r) (((__s64)(r)) >> 34)
 #define RULE_RA_REGNO(r)  ((__u32)((r) >> 60))
 #define RULE_OFF_MAX	  ((1 << 19) - 1)
@@ -334,7 +334,7 @@ struct rows_chunk {
 };
 
 /* Counters of one CPU; user space adds them up. Names in agent/stats.c. */
-enum stat {
+enum stat_id {
 	STAT_SAMPLES,	    /* samples that passed the filter */
 	STAT_IGNORED,	    /* samples of processes that are not profiled */
 	STAT_COMPLETE,	    /* user stacks that reached the outermost frame in the kernel */

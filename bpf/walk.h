@@ -16,6 +16,12 @@
 #define __always_inline inline __attribute__((always_inline))
 #endif
 
+#ifdef __bpf__
+#define WALK_UNROLL _Pragma("clang loop unroll(full)")
+#else
+#define WALK_UNROLL
+#endif
+
 /* Results besides these are -(enum reason). */
 #define WALK_NEXT 0 /* the registers are the caller's now */
 #define WALK_END  1 /* there is no caller: the stack is complete */
@@ -54,7 +60,7 @@ static __always_inline int walk_get_reg(WALK_ENV *e, struct walk_regs *r, __u32 
 /* Remembers where the callee-saved registers but rbp lie; `rest` is the rule from bit 34 on. */
 static __always_inline void walk_save_rest(struct walk_regs *r, __u64 rest, __u64 cfa)
 {
-#pragma clang loop unroll(full)
+	WALK_UNROLL
 	for (int i = SLOT_RBX; i < SLOT_MAX; i++) {
 		__u32 slot = rest & 63;
 
@@ -66,7 +72,7 @@ static __always_inline void walk_save_rest(struct walk_regs *r, __u64 rest, __u6
 
 static __always_inline void walk_lose_rest(struct walk_regs *r)
 {
-#pragma clang loop unroll(full)
+	WALK_UNROLL
 	for (int i = SLOT_RBX; i < SLOT_MAX; i++)
 		r->saved[i] = SAVED_LOST;
 }
@@ -132,8 +138,8 @@ static __always_inline int walk_cfa_far(WALK_ENV *e, struct walk_regs *r, __u64 
 
 static __always_inline int walk_deref(WALK_ENV *e, struct walk_regs *r, __u64 rule)
 {
-	__u32 at_rbp = RULE_SLOT(rule, SLOT_RBP);
-	__u64 base, cfa, ra, rbp = 0;
+	__u32 slot = RULE_SLOT(rule, SLOT_RBP);
+	__u64 base, cfa, ra;
 	int err = walk_get_reg(e, r, RULE_REG(rule), &base);
 
 	if (err)
@@ -143,17 +149,13 @@ static __always_inline int walk_deref(WALK_ENV *e, struct walk_regs *r, __u64 ru
 	cfa += RULE_DEREF_ADD(rule);
 	if (cfa <= r->sp)
 		return -REASON_STACK_LOOP;
-	if (at_rbp == RULE_DEREF_AT_RBP) {
-		err = walk_get_reg(e, r, DWARF_RBP, &rbp);
-		if (err)
-			return err;
-		r->saved[SLOT_RBP] = rbp;
-	} else if (at_rbp) {
-		r->saved[SLOT_RBP] = SAVED_LOST;
-	}
-	walk_lose_rest(r);
 	if (walk_read8(e, cfa - 8, &ra))
 		return -REASON_STACK_UNREADABLE;
+	if (slot == RULE_DEREF_AT_BASE)
+		r->saved[SLOT_RBP] = base;
+	else if (slot)
+		r->saved[SLOT_RBP] = slot == RULE_SLOT_LOST ? SAVED_LOST : cfa - 8 * slot;
+	walk_lose_rest(r);
 	return walk_return(r, ra, cfa);
 }
 
@@ -181,7 +183,7 @@ static __always_inline int walk_signal(WALK_ENV *e, struct walk_regs *r, __u64 r
 	};
 	__u64 at = r->sp + RULE_OFF(rule) * 8 + 40, v;
 
-#pragma clang loop unroll(full)
+	WALK_UNROLL
 	for (unsigned int i = 0; i < sizeof(order); i++) {
 		if (walk_read8(e, at + 8 * i, &v))
 			return -REASON_STACK_UNREADABLE;
@@ -197,7 +199,7 @@ static __always_inline int walk_signal(WALK_ENV *e, struct walk_regs *r, __u64 r
 	r->regs[SLOT_R13] = r->leaf[DWARF_R13];
 	r->regs[SLOT_R14] = r->leaf[DWARF_R14];
 	r->regs[SLOT_R15] = r->leaf[DWARF_R15];
-#pragma clang loop unroll(full)
+	WALK_UNROLL
 	for (int i = 0; i < SLOT_MAX; i++)
 		r->saved[i] = SAVED_NOWHERE;
 	r->is_leaf = 1;
@@ -264,4 +266,15 @@ static __always_inline int walk_apply(WALK_ENV *e, struct walk_regs *r, __u64 ru
 	if (kind == RULE_RA_REG)
 		return walk_ra_reg(e, r, rule);
 	return -REASON_NO_RULE;
+}
+
+/*
+ * walk_apply() with the fallback: code that no unwind information covers is left by the frame
+ * pointer if that leads upwards to somewhere; what it leads to must still prove to be code.
+ */
+static __always_inline int walk_rule(WALK_ENV *e, struct walk_regs *r, __u64 rule)
+{
+	if (RULE_KIND(rule) == RULE_INVALID)
+		rule = RULE_FP_GUESS;
+	return walk_apply(e, r, rule);
 }

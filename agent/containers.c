@@ -1,0 +1,93 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "agent/containers.h"
+
+#include <errno.h>
+#include <fts.h>
+#include <mntent.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#define DEPTH_MAX 12
+
+struct found {
+	const char *prefix;
+	struct container *list;
+	size_t n;
+};
+
+/* "docker-<id>.scope", "cri-containerd-<id>.scope", "<id>": the hexadecimal run in the name. */
+static bool name_matches(const char *name, const char *prefix, char *ret_id)
+{
+	const char *at = strrchr(name, '-');
+	size_t n;
+
+	at = at ? at + 1 : name;
+	n = strspn(at, "0123456789abcdef");
+	if (n < 32 || n >= CONTAINER_ID_BYTES || (at[n] && at[n] != '.') ||
+	    strncmp(at, prefix, strlen(prefix)) != 0)
+		return false;
+	memcpy(ret_id, at, n);
+	ret_id[n] = '\0';
+	return true;
+}
+
+static int add_found(struct found *f, const char *id, uint64_t cgroup)
+{
+	struct container *list = realloc(f->list, (f->n + 1) * sizeof(*list));
+
+	if (!list)
+		return -ENOMEM;
+	f->list = list;
+	memcpy(list[f->n].id, id, CONTAINER_ID_BYTES);
+	list[f->n++].cgroup = cgroup;
+	return 0;
+}
+
+static int search_tree(struct found *f, char *root)
+{
+	char *const roots[] = {root, NULL};
+	FTS *fts = fts_open(roots, FTS_PHYSICAL | FTS_NOCHDIR | FTS_XDEV, NULL);
+	FTSENT *e;
+	int r = 0;
+
+	if (!fts)
+		return -errno;
+	while (r >= 0 && (e = fts_read(fts))) {
+		char id[CONTAINER_ID_BYTES] = "";
+
+		if (e->fts_info != FTS_D)
+			continue;
+		if (e->fts_level > DEPTH_MAX) {
+			(void)fts_set(fts, e, FTS_SKIP);
+			continue;
+		}
+		if (name_matches(e->fts_name, f->prefix, id)) {
+			r = add_found(f, id, e->fts_statp->st_ino);
+			(void)fts_set(fts, e, FTS_SKIP);
+		}
+	}
+	fts_close(fts);
+	return r;
+}
+
+int containers_find(const char *prefix, struct container **ret)
+{
+	struct found f = {.prefix = prefix};
+	FILE *mounts = setmntent("/proc/self/mounts", "re");
+	struct mntent *m;
+	int r = 0;
+
+	if (!mounts)
+		return -errno;
+	while (r >= 0 && (m = getmntent(mounts))) {
+		if (!strcmp(m->mnt_type, "cgroup") || !strcmp(m->mnt_type, "cgroup2"))
+			r = search_tree(&f, m->mnt_dir);
+	}
+	endmntent(mounts);
+	if (r < 0) {
+		free(f.list);
+		return r;
+	}
+	*ret = f.list;
+	return (int)f.n;
+}

@@ -1,0 +1,18 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Finds containers by id in the mounted cgroup hierarchies. */
+#pragma once
+
+#include "agent/base/macro.h"
+
+#define CONTAINER_ID_BYTES 65
+
+struct container {
+	char id[CONTAINER_ID_BYTES];
+	uint64_t cgroup; /* its id: the inode number of its directory */
+};
+
+/*
+ * Containers whose id begins with `prefix`, one entry a hierarchy; the caller frees *ret. The
+ * count, 0 when there is none, or a negative errno.
+ */
+int containers_find(const char *prefix, struct container **ret);

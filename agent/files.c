@@ -1,0 +1,323 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "agent/files.h"
+
+#include <elf.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/openat2.h>
+#include <string.h>
+#include <sys/auxv.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+
+#include "agent/base/hash.h"
+#include "agent/base/log.h"
+#include "agent/tables.h"
+#include "symbolizer/objfile.h"
+#include "symbolizer/table.h"
+#include "unwinders/rows.h"
+
+struct files {
+	struct profiler *profiler; /* borrowed */
+	struct tables *tables;	   /* borrowed */
+	void (*ready)(void *data, const struct file *f);
+	void *data;
+	struct hash by_id;  /* id -> pointer to struct file */
+	struct hash by_key; /* hash of the key -> pointer */
+	struct files_stats stats;
+	size_t loading;
+};
+
+/* What a pending load needs to find its way back. */
+struct file_load {
+	struct files *files; /* borrowed */
+	struct file *file;   /* borrowed */
+};
+
+int files_new(struct profiler *profiler, struct tables *tables,
+	      void (*ready)(void *data, const struct file *f), void *data, struct files **ret)
+{
+	struct files *f = calloc(1, sizeof(*f));
+
+	if (!f)
+		return -ENOMEM;
+	f->profiler = profiler;
+	f->tables = tables;
+	f->ready = ready;
+	f->data = data;
+	*ret = f;
+	return 0;
+}
+
+static void file_free(struct file *file)
+{
+	table_free(file->table);
+	free(file->path);
+	free(file);
+}
+
+struct files *files_free(struct files *f)
+{
+	if (!f)
+		return NULL;
+	HASH_FOREACH(s, &f->by_id)
+		file_free((struct file *)(uintptr_t)s->value);
+	hash_done(&f->by_id);
+	hash_done(&f->by_key);
+	free(f);
+	return NULL;
+}
+
+static struct file *file_get(const struct files *f, uint32_t id)
+{
+	uint64_t v = hash_get(&f->by_id, id);
+
+	return v == HASH_NONE ? NULL : (struct file *)(uintptr_t)v;
+}
+
+const struct file *files_get(const struct files *f, uint32_t id)
+{
+	struct file *file = file_get(f, id);
+
+	return file && file->alias ? file_get(f, file->alias) : file;
+}
+
+static struct file *file_add(struct files *f, uint32_t id, const struct file_key *key, char *path)
+{
+	struct file *file = calloc(1, sizeof(*file));
+
+	if (!file || !path)
+		goto fail;
+	file->id = id;
+	file->key = *key;
+	file->path = path;
+	file->name = strrchr(path, '/') ? strrchr(path, '/') + 1 : path;
+	if (hash_put(&f->by_id, id, (uintptr_t)file) < 0)
+		goto fail;
+	f->stats.files++;
+	return file;
+fail:
+	free(file);
+	free(path);
+	return NULL;
+}
+
+/* Tells the kernel and whoever waits. */
+static void file_done(struct files *f, struct file *file, int r)
+{
+	enum range_state state = RANGE_FP;
+
+	if (r < 0) {
+		file->state = FILE_FAILED;
+		file->error = r;
+		f->stats.failed++;
+		log_debug_errno(r, "cannot read '%s': its frames will have no names", file->path);
+	} else {
+		file->state = FILE_READY;
+		f->stats.ready++;
+		if (file->info->flags & TABLE_HAS_ROWS)
+			state = RANGE_ROWS;
+	}
+	if (file->id >= FILE_ID_FIRST)
+		(void)profiler_set_file(f->profiler, &file->key, file->id, state);
+	f->ready(f->data, file);
+}
+
+static void on_table(void *data, int r, struct table *table)
+{
+	_cleanup_free_ struct file_load *load = data;
+	struct file *file = load->file;
+
+	load->files->loading--;
+	if (r >= 0) {
+		file->table = table;
+		file->info = table_get_info(table);
+		if (!file->info) {
+			file->table = table_free(table);
+			r = -EBADMSG;
+		}
+	}
+	for (uint32_t i = 0; r >= 0 && i < file->info->build_id_bytes; i++)
+		(void)snprintf(file->build_id + 2 * i, 3, "%02x", file->info->build_id[i]);
+	file_done(load->files, file, r);
+}
+
+/* fd is taken. */
+static void file_load(struct files *f, struct file *file, int fd)
+{
+	struct file_load *load = malloc(sizeof(*load));
+	int r = -ENOMEM;
+
+	if (load) {
+		*load = (struct file_load){f, file};
+		f->loading++;
+		r = tables_load(f->tables, fd, on_table, load);
+		if (r >= 0)
+			return;
+		f->loading--;
+	} else {
+		close(fd);
+	}
+	free(load);
+	file_done(f, file, r);
+}
+
+static bool file_matches(int fd, const struct event_file *e)
+{
+	struct stat st;
+
+	return fstat(fd, &st) == 0 && S_ISREG(st.st_mode) && st.st_ino == e->key.ino &&
+	       (uint64_t)st.st_size == e->size;
+}
+
+/* A path below a root that cannot be left, not even through links. */
+static int open_below(const char *root, const char *path)
+{
+	struct open_how how = {
+		.flags = O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY,
+		.resolve = RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS,
+	};
+	_cleanup_close_ int dir = open(root, O_PATH | O_DIRECTORY | O_CLOEXEC);
+
+	if (dir < 0)
+		return -errno;
+	return (int)syscall(SYS_openat2, dir, path, &how, sizeof(how));
+}
+
+/*
+ * The mapping itself first: it is the file even when the path leads elsewhere by now. Then the
+ * path in the process's root, then in ours; these must prove to be the same inode.
+ */
+static int open_file(const struct event_file *e, const char *path)
+{
+	char name[128];
+	int fd;
+
+	(void)snprintf(name, sizeof(name), "/proc/%u/map_files/%llx-%llx", e->tgid, e->vm_start,
+		       e->vm_end);
+	fd = open(name, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+	if (fd >= 0)
+		return fd;
+	if (path[0] != '/')
+		return -ENOENT;
+	for (int i = 0; i < 2; i++) {
+		(void)snprintf(name, sizeof(name), "/proc/%u/root", e->tgid);
+		fd = open_below(i == 0 ? name : "/", path + 1);
+		if (fd >= 0 && file_matches(fd, e))
+			return fd;
+		if (fd >= 0)
+			close(fd);
+	}
+	return -ENOENT;
+}
+
+/* The kernel lists components from the leaf to the root. */
+static char *event_path(const struct event_file *e)
+{
+	uint32_t n = MIN(e->path_bytes, (uint32_t)sizeof(e->path)), end;
+	char *path = malloc(n + 2), *to = path;
+
+	if (!path)
+		return NULL;
+	while (n > 0 && e->path[n - 1] == '\0') {
+		end = n - 1;
+		for (n = end; n > 0 && e->path[n - 1] != '\0'; n--)
+			;
+		*to++ = '/';
+		memcpy(to, e->path + n, end - n);
+		to += end - n;
+	}
+	*to = '\0';
+	return path;
+}
+
+void files_on_event(struct files *f, const struct event_file *e)
+{
+	uint64_t hash = hash_bytes(&e->key, sizeof(e->key));
+	uint64_t known = hash_get(&f->by_key, hash);
+	struct file *file = file_add(f, e->id, &e->key, event_path(e));
+	int fd;
+
+	if (!file)
+		return;
+	if (known != HASH_NONE) {
+		/* The kernel forgot the file and numbered it again. */
+		struct file *first = (struct file *)(uintptr_t)known;
+
+		if (!memcmp(&first->key, &e->key, sizeof(e->key)) && first->state == FILE_READY) {
+			file->alias = first->id;
+			file->state = FILE_READY;
+			(void)profiler_set_file(f->profiler, &e->key, e->id,
+						first->info->flags & TABLE_HAS_ROWS ? RANGE_ROWS
+										    : RANGE_FP);
+			f->ready(f->data, file);
+			return;
+		}
+	}
+	(void)hash_put(&f->by_key, hash, (uintptr_t)file);
+	fd = open_file(e, file->path);
+	if (fd < 0) {
+		f->stats.vanished++;
+		file_done(f, file, fd);
+		return;
+	}
+	file_load(f, file, fd);
+}
+
+int files_add_vdso(struct files *f)
+{
+	const Elf64_Ehdr *image = (const Elf64_Ehdr *)getauxval(AT_SYSINFO_EHDR);
+	_cleanup_close_ int fd = -1;
+	struct file_key key = {0};
+	struct file *file;
+	size_t bytes;
+
+	if (!image)
+		return -ENOENT;
+	bytes = image->e_shoff + (size_t)image->e_shnum * image->e_shentsize;
+	fd = memfd_create("vdso", MFD_CLOEXEC);
+	if (fd < 0)
+		return -errno;
+	if (write(fd, image, bytes) != (ssize_t)bytes)
+		return -EIO;
+	file = file_add(f, FILE_ID_VDSO, &key, strdup("[vdso]"));
+	if (!file)
+		return -ENOMEM;
+	file_load(f, file, TAKE_FD(fd));
+	return 0;
+}
+
+int files_rule(struct files *f, uint64_t frame, uint64_t *ret_rule)
+{
+	uint32_t id = FRAME_FILE(frame), number = (uint32_t)(FRAME_OFFSET(frame) >> ROWS_PAGE_SHIFT);
+	const struct file *file = files_get(f, id);
+	const struct rows_page *page;
+	uint64_t empty[ROWS_EMPTY_PAGE_BYTES / 8];
+	size_t bytes;
+
+	if (!file)
+		return -ENODATA;
+	if (file->state == FILE_LOADING)
+		return -EAGAIN;
+	if (file->state == FILE_FAILED || !(file->info->flags & TABLE_HAS_ROWS))
+		return -ENODATA;
+	page = rows_page_get(file->table, number, &bytes);
+	if (!page) {
+		rows_empty_page(empty, RULE_INVALID);
+		page = (const struct rows_page *)empty;
+	}
+	*ret_rule = rows_lookup(page, (uint16_t)FRAME_OFFSET(frame));
+	(void)profiler_load_page(f->profiler, id, number, page);
+	return 0;
+}
+
+size_t files_loading(const struct files *f)
+{
+	return f->loading;
+}
+
+void files_get_stats(const struct files *f, struct files_stats *ret)
+{
+	*ret = f->stats;
+}

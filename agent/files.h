@@ -1,0 +1,58 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * struct files: the files that samples were taken in, by the id the kernel gave them. A file that
+ * is announced is opened at once (its process may be gone in a moment), read by the parser child
+ * or found in the cache, and from then on known to the kernel. What a file needs later is in its
+ * table, mapped read-only.
+ */
+#pragma once
+
+#include "agent/profiler.h"
+
+struct loop;
+struct table;
+struct tables;
+struct files;
+
+enum file_state {
+	FILE_LOADING, /* its table is being made */
+	FILE_READY,
+	FILE_FAILED, /* it could not be opened or parsed: names are module+0xoffset */
+};
+
+struct file {
+	uint32_t id;
+	enum file_state state;
+	int error; /* FILE_FAILED: negative errno */
+	struct file_key key;
+	char *path; /* as the process sees it; "" unknown */
+	const char *name; /* last component of path */
+	struct table *table; /* FILE_READY */
+	const struct table_info *info;
+	char build_id[2 * 64 + 1]; /* hex, "" when the file has none */
+	uint32_t alias; /* id of the entry with the table, when the kernel numbered it again */
+};
+
+/* ready: called when a file leaves FILE_LOADING. Profiler and tables are borrowed. */
+int files_new(struct profiler *profiler, struct tables *tables,
+	      void (*ready)(void *data, const struct file *f), void *data, struct files **ret);
+struct files *files_free(struct files *f);
+DEFINE_CLEANUP(struct files *, files_free)
+
+/* Reads the vDSO of this process, which is every process's. */
+int files_add_vdso(struct files *f);
+void files_on_event(struct files *f, const struct event_file *e);
+/* NULL for an id that was never announced. Borrowed. */
+const struct file *files_get(const struct files *f, uint32_t id);
+/*
+ * The unwind rule of a frame word of a file, and its page loaded into the kernel for the next
+ * time. -EAGAIN while the file is being read, -ENODATA when it has no rows.
+ */
+int files_rule(struct files *f, uint64_t frame, uint64_t *ret_rule);
+/* Loads the page of a frame word into the kernel's pool if it is not there. */
+size_t files_loading(const struct files *f); /* how many are in FILE_LOADING */
+
+struct files_stats {
+	uint64_t files, ready, failed, vanished; /* vanished: could not be opened in time */
+};
+void files_get_stats(const struct files *f, struct files_stats *ret);

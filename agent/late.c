@@ -1,0 +1,219 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "agent/late.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "unwinders/native.h"
+
+struct late_sample {
+	struct late_sample *next;
+	struct task_id id;
+	uint32_t n_kernel;
+	size_t bytes;
+	struct native_walk walk; /* points into data */
+	uint8_t data[];		 /* ranges, stack */
+};
+
+struct late {
+	struct files *files;   /* borrowed */
+	struct stacks *stacks; /* borrowed */
+	struct late_sample *first, **last;
+	size_t n, bytes, max_bytes;
+	uint64_t frames[FRAMES_ROOM]; /* of the sample that is walked now */
+	struct late_stats stats;
+};
+
+int late_new(struct files *files, struct stacks *stacks, size_t max_bytes, struct late **ret)
+{
+	struct late *l = calloc(1, sizeof(*l));
+
+	if (!l)
+		return -ENOMEM;
+	l->files = files;
+	l->stacks = stacks;
+	l->max_bytes = max_bytes;
+	l->last = &l->first;
+	*ret = l;
+	return 0;
+}
+
+struct late *late_free(struct late *l)
+{
+	if (!l)
+		return NULL;
+	while (l->first) {
+		struct late_sample *s = l->first;
+
+		l->first = s->next;
+		free(s);
+	}
+	free(l);
+	return NULL;
+}
+
+static int rule_of(void *data, uint64_t frame, uint64_t *ret_rule)
+{
+	return files_rule(data, frame, ret_rule);
+}
+
+/* frames: kernel frames, then w->frames; room for one more. */
+static void finish(struct late *l, struct task_id id, uint32_t n_kernel, struct native_walk *w,
+		   bool complete)
+{
+	uint32_t n_user = w->n_frames - n_kernel;
+	uint64_t hash;
+
+	if (!complete) {
+		w->frames[w->n_frames] = FRAME(FRAME_REASON, w->reason);
+		n_user++;
+	}
+	hash = stacks_hash(w->frames, n_kernel + n_user);
+	(void)stacks_add(l->stacks, hash, w->frames, n_kernel, n_user, complete);
+	(void)stacks_count(l->stacks, hash, id, 1);
+	l->stats.finished++;
+	l->stats.complete += complete;
+}
+
+static void drop(struct late *l, struct task_id id, uint32_t n_kernel, struct native_walk *w,
+		 enum reason reason)
+{
+	w->reason = reason;
+	l->stats.dropped++;
+	finish(l, id, n_kernel, w, false);
+}
+
+/* A copy of everything the walk refers to, so that it can go on when the record is gone. */
+static struct late_sample *sample_copy(const struct native_walk *w, const struct event_late *e)
+{
+	size_t ranges = w->n_ranges * sizeof(struct range), frames = 8 * (size_t)w->n_frames;
+	struct late_sample *s = malloc(sizeof(*s) + ranges + frames + w->stack_bytes);
+
+	if (!s)
+		return NULL;
+	s->next = NULL;
+	s->id = e->id;
+	s->n_kernel = e->n_kernel;
+	s->bytes = sizeof(*s) + ranges + frames + w->stack_bytes;
+	s->walk = *w;
+	memcpy(s->data, w->ranges, ranges);
+	memcpy(s->data + ranges, w->frames, frames);
+	memcpy(s->data + ranges + frames, w->stack, w->stack_bytes);
+	s->walk.ranges = (const struct range *)s->data;
+	s->walk.frames = (uint64_t *)(s->data + ranges);
+	s->walk.stack = s->data + ranges + frames;
+	return s;
+}
+
+static bool event_valid(const struct event_late *e)
+{
+	uint64_t frames = (uint64_t)e->n_kernel + e->n_user;
+
+	return frames <= LATE_FRAMES_MAX && e->stack_bytes <= LATE_STACK_BYTES &&
+	       e->n_ranges <= WALK_RANGES && e->n_kernel < STACK_MAX_KERNEL &&
+	       e->h.bytes >= offsetof(struct event_late, data) + 8 * frames + e->stack_bytes;
+}
+
+/* Walks with the room of l->frames; keeps what was walked when it has to wait. */
+static int walk_on(struct late *l, struct native_walk *w)
+{
+	uint64_t *own = w->frames;
+	int r;
+
+	memcpy(l->frames, own, 8 * (size_t)w->n_frames);
+	w->frames = l->frames;
+	w->max_frames = FRAMES_ROOM - 1;
+	r = native_walk(w, rule_of, l->files);
+	return r;
+}
+
+void late_add(struct late *l, const struct event_late *e)
+{
+	uint64_t frames = (uint64_t)e->n_kernel + e->n_user;
+	struct late_sample *s;
+	struct native_walk w;
+	int r;
+
+	if (!event_valid(e))
+		return;
+	l->stats.samples++;
+	w = (struct native_walk){
+		.regs = e->regs,
+		.ranges = e->ranges,
+		.n_ranges = e->n_ranges,
+		.frames = (uint64_t *)e->data,
+		.n_frames = (uint32_t)frames,
+		.limit = e->n_kernel + STACK_MAX_USER,
+		.stack = e->data + 8 * frames,
+		.stack_start = e->regs.sp,
+		.stack_bytes = e->stack_bytes,
+	};
+	r = walk_on(l, &w);
+	if (r != -EAGAIN) {
+		finish(l, e->id, e->n_kernel, &w, r == 1);
+		return;
+	}
+	s = l->bytes < l->max_bytes ? sample_copy(&w, e) : NULL;
+	if (!s) {
+		drop(l, e->id, e->n_kernel, &w, REASON_LATE_DROPPED);
+		return;
+	}
+	*l->last = s;
+	l->last = &s->next;
+	l->bytes += s->bytes;
+	l->n++;
+}
+
+static void unlink_sample(struct late *l, struct late_sample **at)
+{
+	struct late_sample *s = *at;
+
+	*at = s->next;
+	if (l->last == &s->next)
+		l->last = at;
+	l->bytes -= s->bytes;
+	l->n--;
+	free(s);
+}
+
+void late_resume(struct late *l)
+{
+	struct late_sample **at = &l->first;
+
+	while (*at) {
+		struct late_sample *s = *at;
+		struct native_walk w = s->walk;
+		int r = walk_on(l, &w);
+
+		if (r == -EAGAIN) {
+			/* From where it was queued: the frames in between are cheap to walk again. */
+			at = &s->next;
+			continue;
+		}
+		finish(l, s->id, s->n_kernel, &w, r == 1);
+		unlink_sample(l, at);
+	}
+}
+
+void late_give_up(struct late *l, enum reason reason)
+{
+	while (l->first) {
+		struct late_sample *s = l->first;
+		struct native_walk w = s->walk;
+
+		memcpy(l->frames, w.frames, 8 * (size_t)w.n_frames);
+		w.frames = l->frames;
+		drop(l, s->id, s->n_kernel, &w, reason);
+		unlink_sample(l, &l->first);
+	}
+}
+
+size_t late_waiting(const struct late *l)
+{
+	return l->n;
+}
+
+void late_get_stats(const struct late *l, struct late_stats *ret)
+{
+	*ret = l->stats;
+}

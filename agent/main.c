@@ -1,0 +1,69 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The program: finds the verb and runs it. Each verb parses its own arguments. */
+#include <stdio.h>
+#include <string.h>
+
+#include "agent/parser/build.h"
+#include "agent/parser/child.h"
+#include "agent/verbs.h"
+
+static const struct verb {
+	const char *name;
+	int (*run)(int argc, char **argv);
+	const char *help; /* one line; NULL: not shown */
+} verbs[] = {
+	{"record", record_main, "profile a command, processes, containers or this host once"},
+	//{"run", run_main, "profile continuously, as an Alloy configuration says"},
+	{"check", check_main, "what this kernel, these privileges and this build can do"},
+};
+
+static void print_help(FILE *f)
+{
+	fputs("Usage: tephra VERB [OPTIONS] [ARGUMENTS]\n\n"
+	      "Shows where the CPU time of this host goes.\n\nVerbs:\n",
+	      f);
+	for (size_t i = 0; i < ARRAY_SIZE(verbs); i++)
+		fprintf(f, "  %-8s %s\n", verbs[i].name, verbs[i].help);
+	fputs("\nOptions:\n"
+	      "  -h, --help     this text; 'tephra VERB --help' explains a verb\n"
+	      "  -V, --version  the version\n",
+	      f);
+}
+
+/* The sandboxed child: serves the socket it was given. */
+static int serve_parser(void)
+{
+	const struct child_options o = {.build = build_table};
+
+	return child_main(CHILD_SOCKET, &o);
+}
+
+int main(int argc, char **argv)
+{
+	const char *verb = argc > 1 ? argv[1] : NULL;
+
+	if (!verb)
+		return usage_error("tephra", "a verb is missing");
+	if (!strcmp(verb, PARSER_CHILD_VERB))
+		return serve_parser();
+	if (!strcmp(verb, "-h") || !strcmp(verb, "--help") || !strcmp(verb, "help")) {
+		print_help(stdout);
+		return EXIT_DONE;
+	}
+	if (!strcmp(verb, "-V") || !strcmp(verb, "--version")) {
+		puts("tephra " TEPHRA_VERSION);
+		return EXIT_DONE;
+	}
+	for (size_t i = 0; i < ARRAY_SIZE(verbs); i++) {
+		if (!strcmp(verb, verbs[i].name))
+			return verbs[i].run(argc - 1, argv + 1);
+	}
+	fprintf(stderr, "tephra: there is no verb '%s'; see 'tephra --help'\n", verb);
+	return EXIT_USAGE;
+}
+
+int usage_error(const char *who, const char *what)
+{
+	fprintf(stderr, "tephra: %s; see '%s --help'\n", what, who);
+	return EXIT_USAGE;
+}

@@ -1,0 +1,219 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "agent/naming.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "agent/reasons.h"
+#include "symbolizer/kallsyms.h"
+#include "symbolizer/objfile.h"
+#include "symbolizer/symtab.h"
+
+struct namer {
+	const struct naming *n;
+	struct profile *p;
+	struct hash locations; /* frame word (mixed with the process for JIT code) -> location */
+	struct hash processes; /* task id -> process */
+	struct hash mappings;  /* file id -> mapping + 1 */
+	struct buf text;       /* scratch */
+};
+
+static int64_t add_function(struct namer *k, const char *name, const char *system_name,
+			    const char *file, uint32_t start_line)
+{
+	struct profile_function f = {
+		.name = intern_str(&k->p->strings, name),
+		.system_name = intern_str(&k->p->strings, system_name),
+		.file = intern_str(&k->p->strings, file ? file : ""),
+		.start_line = start_line,
+	};
+
+	return profile_add_function(k->p, &f);
+}
+
+static int64_t add_location(struct namer *k, uint64_t address, uint32_t mapping,
+			    enum profile_kind kind, bool named, int64_t function, uint32_t line)
+{
+	struct profile_line l = {.function = (uint32_t)function, .line = line};
+
+	if (function < 0)
+		return function;
+	return profile_add_location(k->p, address, mapping, kind, named, &l, 1);
+}
+
+static int64_t add_mapping(struct namer *k, const struct file *f)
+{
+	struct profile_mapping m = {
+		.file = intern_str(&k->p->strings, f->path),
+		.build_id = intern_str(&k->p->strings, f->build_id),
+		.has_functions = true,
+		.has_lines = f->info && (f->info->flags & TABLE_HAS_LINES),
+	};
+	uint64_t known = hash_get(&k->mappings, f->id);
+	int64_t r;
+
+	if (known != HASH_NONE)
+		return (int64_t)known;
+	if (f->info && f->info->n_segments) {
+		m.start = f->info->segments[0].vaddr;
+		m.limit = m.start + f->info->segments[0].bytes;
+		m.offset = f->info->segments[0].offset;
+	}
+	r = profile_add_mapping(k->p, &m);
+	if (r >= 0)
+		(void)hash_put(&k->mappings, f->id, (uint64_t)++r);
+	return r;
+}
+
+static const char *demangled(struct namer *k, const char *name)
+{
+	return demangle(name, k->n->demangle, &k->text);
+}
+
+static int64_t name_native(struct namer *k, uint64_t frame)
+{
+	const struct file *f = files_get(k->n->files, FRAME_FILE(frame));
+	uint64_t address = FRAME_OFFSET(frame);
+	struct symtab_hit hit;
+	char text[512];
+	int64_t mapping, function;
+
+	if (!f) {
+		(void)snprintf(text, sizeof(text), "[unknown file]+0x%llx",
+			       (unsigned long long)address);
+		return add_location(k, address, 0, PROFILE_NATIVE, false,
+				    add_function(k, text, text, NULL, 0), 0);
+	}
+	mapping = add_mapping(k, f);
+	if (mapping < 0)
+		return mapping;
+	if (f->table && table_offset_to_vaddr(f->table, address, &address) == 0 &&
+	    symtab_lookup(f->table, address, &hit) == 0) {
+		function = add_function(k, demangled(k, hit.name), hit.name, hit.file,
+					hit.start_line);
+		return add_location(k, address, (uint32_t)mapping, PROFILE_NATIVE, true, function,
+				    hit.line);
+	}
+	(void)snprintf(text, sizeof(text), "%s+0x%llx", f->name[0] ? f->name : "[unknown file]",
+		       (unsigned long long)address);
+	return add_location(k, address, (uint32_t)mapping, PROFILE_NATIVE, false,
+			    add_function(k, text, text, NULL, 0), 0);
+}
+
+static int64_t name_kernel(struct namer *k, uint64_t address)
+{
+	struct kallsyms_hit hit = {0};
+	char text[64];
+	bool named = k->n->kallsyms && kallsyms_lookup(k->n->kallsyms, address, &hit) == 0;
+	const char *module = named && hit.module[0] ? hit.module : "[kernel]";
+	struct profile_mapping m = {
+		.file = intern_str(&k->p->strings, module),
+		.has_functions = true,
+	};
+	int64_t mapping = profile_add_mapping(k->p, &m);
+
+	if (mapping < 0)
+		return mapping;
+	if (!named)
+		(void)snprintf(text, sizeof(text), "[kernel]+0x%llx", (unsigned long long)address);
+	return add_location(k, address, (uint32_t)mapping + 1, PROFILE_KERNEL, named,
+			    add_function(k, named ? hit.name : text, named ? hit.name : text, NULL,
+					 0),
+			    0);
+}
+
+static int64_t name_frame(struct namer *k, uint64_t frame)
+{
+	const char *reason;
+	char text[64];
+
+	switch ((enum frame_kind)FRAME_KIND(frame)) {
+	case FRAME_NATIVE:
+		return name_native(k, frame);
+	case FRAME_KERNEL:
+		return name_kernel(k, frame);
+	case FRAME_ANON:
+		(void)snprintf(text, sizeof(text), "[jit]+0x%llx",
+			       (unsigned long long)(frame & FRAME_PAYLOAD));
+		return add_location(k, frame & FRAME_PAYLOAD, 0, PROFILE_JIT, false,
+				    add_function(k, text, text, NULL, 0), 0);
+	case FRAME_REASON:
+		reason = reason_frame((uint32_t)(frame & FRAME_PAYLOAD));
+		return add_location(k, 0, 0, PROFILE_REASON, true,
+				    add_function(k, reason, reason, NULL, 0), 0);
+	case FRAME_NONE:
+		break;
+	}
+	return add_location(k, frame, 0, PROFILE_REASON, false,
+			    add_function(k, "[unknown]", "[unknown]", NULL, 0), 0);
+}
+
+/* Frame words mean the same in every process, but for addresses in code without a file. */
+static int64_t locate(struct namer *k, uint64_t frame, struct task_id id)
+{
+	uint64_t key = FRAME_KIND(frame) == FRAME_ANON ? hash_mix(frame ^ id.tgid) : frame;
+	uint64_t known = hash_get(&k->locations, key);
+	int64_t r;
+
+	if (known != HASH_NONE)
+		return (int64_t)known;
+	r = name_frame(k, frame);
+	if (r >= 0 && hash_put(&k->locations, key, (uint64_t)r) < 0)
+		return -ENOMEM;
+	return r;
+}
+
+static int64_t process_of(struct namer *k, struct task_id id)
+{
+	uint64_t key = (uint64_t)id.tgid << 32 | id.mm;
+	uint64_t known = hash_get(&k->processes, key);
+	const struct task *t;
+	struct profile_process proc = {.pid = id.tgid};
+	int64_t r;
+
+	if (known != HASH_NONE)
+		return (int64_t)known;
+	t = tasks_get(k->n->tasks, id);
+	proc.comm = intern_str(&k->p->strings, t ? t->comm : "[unknown]");
+	proc.exe = intern_str(&k->p->strings, t ? t->exe : "");
+	proc.container = intern_str(&k->p->strings, t ? t->container : "");
+	r = profile_add_process(k->p, &proc);
+	if (r >= 0)
+		(void)hash_put(&k->processes, key, (uint64_t)r);
+	return r;
+}
+
+static int add_sample(struct namer *k, const struct stack_sample *s)
+{
+	static const uint64_t lost = FRAME(FRAME_REASON, REASON_STACK_UNKNOWN);
+	const uint64_t *frames = s->stack ? s->stack->frames : &lost;
+	size_t n = s->stack ? (size_t)s->stack->n_kernel + s->stack->n_user : 1;
+	uint32_t locations[FRAMES_ROOM];
+	int64_t process = process_of(k, s->id);
+
+	if (process < 0)
+		return (int)process;
+	for (size_t i = 0; i < n; i++) {
+		int64_t r = locate(k, frames[i], s->id);
+
+		if (r < 0)
+			return (int)r;
+		locations[i] = (uint32_t)r;
+	}
+	return profile_add_sample(k->p, (uint32_t)process, locations, n, s->count * k->n->period_ns,
+				  s->count, s->stack && s->stack->complete);
+}
+
+int naming_fill(const struct naming *n, const struct stacks *stacks, struct profile *p)
+{
+	struct namer k = {.n = n, .p = p, .text = BUF_INIT(DEMANGLE_BUF_MAX)};
+	int r = 0;
+
+	for (size_t i = 0; i < stacks->n_samples && r >= 0; i++)
+		r = add_sample(&k, &stacks->samples[i]);
+	hash_done(&k.locations);
+	hash_done(&k.processes);
+	hash_done(&k.mappings);
+	buf_done(&k.text);
+	return r;
+}

@@ -1,0 +1,25 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * From counted stacks to a struct profile: each frame word gets its mapping, address and name.
+ * Names are looked up now, once per distinct frame of the interval, in the tables of the files.
+ */
+#pragma once
+
+#include "agent/export/profile.h"
+#include "agent/files.h"
+#include "agent/stacks.h"
+#include "agent/tasks.h"
+#include "symbolizer/demangle.h"
+
+struct kallsyms;
+
+struct naming {
+	const struct files *files; /* borrowed, as all here */
+	struct tasks *tasks;
+	struct kallsyms *kallsyms; /* NULL: kernel frames keep their addresses */
+	enum demangle_mode demangle;
+	uint64_t period_ns;
+};
+
+/* Adds every sample of the interval to p. 0 or -ENOMEM. */
+int naming_fill(const struct naming *n, const struct stacks *stacks, struct profile *p);

@@ -1,0 +1,436 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "agent/profiler.h"
+
+#include <errno.h>
+#include <linux/membarrier.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <time.h>
+
+#include <bpf/bpf.h>
+#include <bpf/btf.h>
+#include <bpf/libbpf.h>
+
+#include "agent/base/log.h"
+#include "agent/perf_events.h"
+#include "agent/rows_pool.h"
+#include "profiler.skel.h"
+
+#define DRAIN_BATCH 1024
+
+struct profiler {
+	struct loop *loop; /* borrowed */
+	struct profiler_options o;
+	struct profiler_handler handler;
+	struct profiler_bpf *skel;
+	struct ring_buffer *ring;
+	struct loop_source *ring_source;
+	struct perf_events *events;
+	struct rows_pool *pool;
+	uint8_t *pool_memory;
+	uint8_t *cpus_memory; /* the per-CPU state, mapped: counters are read without a call */
+	size_t pool_bytes, cpus_bytes, cpu_stride;
+	unsigned int n_cpus;
+	const char *event_name;
+};
+
+static const char *const stat_names[STAT_MAX] = {
+	[STAT_SAMPLES] = "samples",
+	[STAT_IGNORED] = "samples_ignored",
+	[STAT_COMPLETE] = "stacks_complete",
+	[STAT_LATE] = "stacks_late",
+	[STAT_FRAMES] = "user_frames",
+	[STAT_RULE_HASHED] = "rules_hashed",
+	[STAT_RULE_SEARCHED] = "rules_searched",
+	[STAT_VMA_WALKS] = "mapping_lookups",
+	[STAT_NEW_FILES] = "files_new",
+	[STAT_NEW_STACKS] = "stacks_new",
+	[STAT_LOST_RING] = "lost_ring",
+	[STAT_LOST_COUNT] = "lost_count",
+	[STAT_KERNEL_ONLY] = "samples_kernel_threads",
+	[STAT_COMPAT] = "samples_32bit",
+};
+
+const char *profiler_stat_name(enum stat_id s)
+{
+	return stat_names[s];
+}
+
+static size_t round_up_pow2(size_t n)
+{
+	size_t v = 1;
+
+	while (v < n)
+		v *= 2;
+	return v;
+}
+
+/* Maps are sized by what can happen in one interval, within fixed bounds. */
+static void size_maps(struct profiler *p)
+{
+	struct profiler_bpf *s = p->skel;
+	size_t samples = (size_t)p->n_cpus * p->o.frequency_hz * p->o.interval_s;
+	size_t counts = MIN(MAX(round_up_pow2(samples), 4096u), 65536u);
+	size_t chunks = MAX((p->o.rows_bytes ? p->o.rows_bytes : 8u << 20) / ROWS_CHUNK_BYTES, 1u);
+	size_t ring = round_up_pow2((size_t)p->n_cpus << 18);
+
+	bpf_map__set_max_entries(s->maps.cpus, p->n_cpus);
+	bpf_map__set_max_entries(s->maps.counts_0, (unsigned int)counts);
+	bpf_map__set_max_entries(s->maps.counts_1, (unsigned int)counts);
+	bpf_map__set_max_entries(s->maps.rows_pool, (unsigned int)chunks);
+	bpf_map__set_max_entries(s->maps.events, (unsigned int)MIN(MAX(ring, 1u << 20), 16u << 20));
+	p->pool_bytes = chunks * ROWS_CHUNK_BYTES;
+}
+
+/* Index in css_set.subsys of a version 1 hierarchy that container engines use, from BTF. */
+static int container_subsys(void)
+{
+	static const char *const order[] = {"memory_cgrp_id", "pids_cgrp_id", "cpu_cgrp_id",
+					    "freezer_cgrp_id"};
+	struct btf *btf = btf__load_vmlinux_btf();
+	int result = -1;
+
+	for (size_t i = 0; btf && i < ARRAY_SIZE(order) && result < 0; i++) {
+		int id = btf__find_by_name_kind(btf, "cgroup_subsys_id", BTF_KIND_ENUM);
+		const struct btf_type *t = id > 0 ? btf__type_by_id(btf, (uint32_t)id) : NULL;
+
+		for (int k = 0; t && k < btf_vlen(t); k++) {
+			if (!strcmp(btf__name_by_offset(btf, btf_enum(t)[k].name_off), order[i]))
+				result = btf_enum(t)[k].val;
+		}
+	}
+	btf__free(btf);
+	return result;
+}
+
+static int libbpf_log(enum libbpf_print_level level, const char *fmt, va_list ap)
+{
+	char text[1024];
+	int n = vsnprintf(text, sizeof(text), fmt, ap);
+
+	while (n > 0 && n < (int)sizeof(text) && text[n - 1] == '\n')
+		text[--n] = '\0';
+	log_debug("%s", text);
+	return n;
+}
+
+static int load(struct profiler *p)
+{
+	struct profiler_bpf *s;
+	int r;
+
+	libbpf_set_print(libbpf_log);
+	s = p->skel = profiler_bpf__open();
+	if (!s)
+		return -errno;
+	s->rodata->filter_mode = p->o.filter;
+	s->rodata->kernel_stacks = p->o.kernel_stacks;
+	s->rodata->max_user_frames = p->o.max_user_frames ? p->o.max_user_frames : STACK_MAX_USER;
+	s->rodata->cgroup_subsys = container_subsys();
+	bpf_program__set_autoload(s->progs.follow_fork, p->o.follow_children);
+	size_maps(p);
+	r = profiler_bpf__load(s);
+	if (r < 0)
+		return r;
+	if (p->o.follow_children) {
+		s->links.follow_fork = bpf_program__attach(s->progs.follow_fork);
+		if (!s->links.follow_fork)
+			return -errno;
+	}
+	return 0;
+}
+
+static int map_memory(struct profiler *p)
+{
+	uint32_t value_size = bpf_map__value_size(p->skel->maps.cpus);
+	struct rows_pool_options o;
+
+	p->cpu_stride = (value_size + 7) & ~7u;
+	p->cpus_bytes = p->cpu_stride * p->n_cpus;
+	p->cpus_memory = mmap(NULL, p->cpus_bytes, PROT_READ, MAP_SHARED,
+			      bpf_map__fd(p->skel->maps.cpus), 0);
+	if (p->cpus_memory == MAP_FAILED) {
+		p->cpus_memory = NULL;
+		return -errno;
+	}
+	p->pool_memory = mmap(NULL, p->pool_bytes, PROT_READ | PROT_WRITE, MAP_SHARED,
+			      bpf_map__fd(p->skel->maps.rows_pool), 0);
+	if (p->pool_memory == MAP_FAILED) {
+		p->pool_memory = NULL;
+		return -errno;
+	}
+	o = (struct rows_pool_options){
+		.pages_fd = bpf_map__fd(p->skel->maps.pages),
+		.memory = p->pool_memory,
+		.n_chunks = (uint32_t)(p->pool_bytes / ROWS_CHUNK_BYTES),
+		.max_pages = bpf_map__max_entries(p->skel->maps.pages),
+	};
+	return rows_pool_new(&o, &p->pool);
+}
+
+static int on_record(void *ctx, void *data, size_t size)
+{
+	struct profiler *p = ctx;
+	const struct event_header *h = data;
+	const struct profiler_handler *to = &p->handler;
+
+	switch ((enum event_kind)h->kind) {
+	case EVENT_STACK:
+		to->on_stack(to->data, data,
+			     (const uint64_t *)((uint8_t *)data + sizeof(struct event_stack)));
+		break;
+	case EVENT_LATE:
+		to->on_late(to->data, data);
+		break;
+	case EVENT_FILE:
+		to->on_file(to->data, data);
+		break;
+	case EVENT_TASK:
+		to->on_task(to->data, data);
+		break;
+	}
+	return 0;
+}
+
+static void on_ring(int fd, uint32_t events, void *data)
+{
+	profiler_poll(data);
+}
+
+static int open_ring(struct profiler *p)
+{
+	p->ring = ring_buffer__new(bpf_map__fd(p->skel->maps.events), on_record, p, NULL);
+	if (!p->ring)
+		return -errno;
+	p->ring_source =
+		loop_add_fd(p->loop, ring_buffer__epoll_fd(p->ring), EPOLLIN, on_ring, p);
+	return p->ring_source ? 0 : -errno;
+}
+
+int profiler_new(struct loop *loop, const struct profiler_options *options,
+		 const struct profiler_handler *handler, struct profiler **ret)
+{
+	_cleanup_(profiler_freep) struct profiler *p = calloc(1, sizeof(*p));
+	int r;
+
+	if (!p)
+		return -ENOMEM;
+	p->loop = loop;
+	p->o = *options;
+	p->handler = *handler;
+	p->n_cpus = (unsigned int)MAX(libbpf_num_possible_cpus(), 1);
+	r = load(p);
+	if (r >= 0)
+		r = map_memory(p);
+	if (r >= 0)
+		r = open_ring(p);
+	if (r < 0)
+		return r;
+	*ret = TAKE_PTR(p);
+	return 0;
+}
+
+struct profiler *profiler_free(struct profiler *p)
+{
+	if (!p)
+		return NULL;
+	perf_events_free(p->events);
+	loop_remove(p->ring_source);
+	ring_buffer__free(p->ring);
+	rows_pool_free(p->pool);
+	if (p->pool_memory)
+		munmap(p->pool_memory, p->pool_bytes);
+	if (p->cpus_memory)
+		munmap(p->cpus_memory, p->cpus_bytes);
+	profiler_bpf__destroy(p->skel);
+	free(p);
+	return NULL;
+}
+
+int profiler_start(struct profiler *p)
+{
+	struct perf_events_options o = {
+		.program = p->skel->progs.sample,
+		.frequency_hz = p->o.frequency_hz,
+		.want_cycles = p->o.event != PROFILER_EVENT_CPU_CLOCK,
+		.want_clock = p->o.event != PROFILER_EVENT_CYCLES,
+	};
+	int r = perf_events_new(p->loop, &o, &p->events);
+
+	if (r < 0)
+		return r;
+	p->event_name = perf_events_name(p->events);
+	return 0;
+}
+
+void profiler_stop(struct profiler *p)
+{
+	p->events = perf_events_free(p->events);
+}
+
+void profiler_poll(struct profiler *p)
+{
+	(void)ring_buffer__consume(p->ring);
+}
+
+/* Waits until every program that may still write to the old map has ended. */
+static void wait_for_programs(void)
+{
+	const struct timespec grace = {.tv_nsec = 20 * 1000 * 1000};
+
+	/* synchronize_rcu(); refused on nohz_full machines (kernel/sched/membarrier.c). */
+	if (syscall(SYS_membarrier, MEMBARRIER_CMD_GLOBAL, 0, 0) < 0)
+		nanosleep(&grace, NULL);
+}
+
+int profiler_drain(struct profiler *p, profiler_count_fn fn, void *data)
+{
+	struct bpf_map *map =
+		p->skel->bss->active_counts ? p->skel->maps.counts_1 : p->skel->maps.counts_0;
+	_cleanup_free_ struct count_key *keys = calloc(DRAIN_BATCH, sizeof(*keys));
+	_cleanup_free_ uint64_t *values = calloc(DRAIN_BATCH, sizeof(*values));
+	uint32_t batch, n;
+	bool first = true;
+	int r;
+
+	if (!keys || !values)
+		return -ENOMEM;
+	p->skel->bss->active_counts = !p->skel->bss->active_counts;
+	wait_for_programs();
+	do {
+		n = DRAIN_BATCH;
+		r = bpf_map_lookup_and_delete_batch(bpf_map__fd(map), first ? NULL : &batch, &batch,
+						    keys, values, &n, NULL);
+		if (r < 0 && r != -ENOENT)
+			return r;
+		for (uint32_t i = 0; i < n; i++)
+			fn(data, &keys[i], values[i]);
+		first = false;
+	} while (r == 0);
+	return 0;
+}
+
+void profiler_stats(const struct profiler *p, uint64_t ret[STAT_MAX])
+{
+	memset(ret, 0, sizeof(uint64_t) * STAT_MAX);
+	for (unsigned int cpu = 0; cpu < p->n_cpus; cpu++) {
+		const uint64_t *stats = (const uint64_t *)(p->cpus_memory + cpu * p->cpu_stride);
+
+		for (int i = 0; i < STAT_MAX; i++)
+			ret[i] += __atomic_load_n(&stats[i], __ATOMIC_RELAXED);
+	}
+}
+
+const char *profiler_event_name(const struct profiler *p)
+{
+	return p->event_name ? p->event_name : "cpu-clock";
+}
+
+uint64_t profiler_period_ns(const struct profiler *p)
+{
+	return 1000000000u / p->o.frequency_hz;
+}
+
+static int put_one(struct bpf_map *map, const void *key)
+{
+	uint32_t one = 1;
+
+	return bpf_map_update_elem(bpf_map__fd(map), key, &one, BPF_ANY) < 0 ? -errno : 0;
+}
+
+int profiler_add_target(struct profiler *p, uint32_t tgid)
+{
+	return put_one(p->skel->maps.target_tgids, &tgid);
+}
+
+void profiler_remove_target(struct profiler *p, uint32_t tgid)
+{
+	(void)bpf_map_delete_elem(bpf_map__fd(p->skel->maps.target_tgids), &tgid);
+}
+
+int profiler_add_cgroup(struct profiler *p, uint64_t cgroup_id)
+{
+	return put_one(p->skel->maps.target_cgroups, &cgroup_id);
+}
+
+void profiler_remove_cgroup(struct profiler *p, uint64_t cgroup_id)
+{
+	(void)bpf_map_delete_elem(bpf_map__fd(p->skel->maps.target_cgroups), &cgroup_id);
+}
+
+size_t profiler_sweep_targets(struct profiler *p)
+{
+	int fd = bpf_map__fd(p->skel->maps.target_tgids);
+	uint32_t key = 0, next;
+	size_t n = 0;
+	int r = bpf_map_get_next_key(fd, NULL, &next);
+
+	while (r == 0) {
+		key = next;
+		r = bpf_map_get_next_key(fd, &key, &next);
+		if (kill((pid_t)key, 0) < 0 && errno == ESRCH)
+			(void)bpf_map_delete_elem(fd, &key);
+		else
+			n++;
+	}
+	return n;
+}
+
+int profiler_set_file(struct profiler *p, const struct file_key *key, uint32_t id,
+		      enum range_state state)
+{
+	struct file_value v = {.id = id, .state = state};
+
+	return bpf_map_update_elem(bpf_map__fd(p->skel->maps.files), key, &v, BPF_EXIST) < 0 ? -errno
+											     : 0;
+}
+
+void profiler_forget_stack(struct profiler *p, uint64_t hash)
+{
+	(void)bpf_map_delete_elem(bpf_map__fd(p->skel->maps.stacks), &hash);
+}
+
+int profiler_load_page(struct profiler *p, uint32_t file, uint32_t page, const struct rows_page *rows)
+{
+	return rows_pool_load(p->pool, file, page, rows);
+}
+
+/* "memlock:" of /proc/self/fdinfo/FD (kernel/bpf/syscall.c, bpf_map_show_fdinfo). */
+static uint64_t map_memlock(int fd)
+{
+	char path[64], line[256];
+	_cleanup_fclose_ FILE *f = NULL;
+	unsigned long long bytes = 0;
+
+	(void)snprintf(path, sizeof(path), "/proc/self/fdinfo/%d", fd);
+	f = fopen(path, "re");
+	while (f && fgets(line, sizeof(line), f)) {
+		if (!strncmp(line, "memlock:", 8))
+			bytes = strtoull(line + 8, NULL, 10);
+	}
+	return bytes;
+}
+
+uint64_t profiler_map_bytes(const struct profiler *p)
+{
+	uint64_t sum = 0;
+	struct bpf_map *map;
+
+	bpf_object__for_each_map(map, p->skel->obj)
+		sum += map_memlock(bpf_map__fd(map));
+	return sum;
+}
+
+int profiler_run_time(const struct profiler *p, uint64_t *ret_ns, uint64_t *ret_runs)
+{
+	struct bpf_prog_info info = {0};
+	uint32_t n = sizeof(info);
+
+	if (bpf_obj_get_info_by_fd(bpf_program__fd(p->skel->progs.sample), &info, &n) < 0)
+		return -errno;
+	*ret_ns = info.run_time_ns;
+	*ret_runs = info.run_cnt;
+	return 0;
+}

@@ -1,0 +1,89 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * struct profiler: the kernel side as the agent sees it. Loads the BPF programs, opens one perf
+ * event per CPU and keeps up with CPUs that come and go, spreads the sampling period, hands the
+ * records of the ring buffer to its owner and collects the counts at the end of an interval.
+ * It knows maps and records; what a file or a stack means is its owner's business.
+ */
+#pragma once
+
+#include "agent/base/loop.h"
+#include "bpf/types.h"
+
+struct profiler;
+
+enum profiler_event { PROFILER_EVENT_AUTO, PROFILER_EVENT_CYCLES, PROFILER_EVENT_CPU_CLOCK };
+
+struct profiler_options {
+	uint32_t frequency_hz;
+	uint32_t interval_s;	  /* how often counts are collected: sizes the maps */
+	uint32_t max_user_frames; /* 0: STACK_MAX_USER */
+	uint32_t filter;	  /* enum filter_mode */
+	bool follow_children;	  /* of FILTER_TGID targets */
+	bool kernel_stacks;
+	enum profiler_event event;
+	size_t rows_bytes; /* budget of loaded rows; 0: 8 MiB */
+};
+
+/* Called from profiler_poll() and the loop. Records are borrowed for the call. */
+struct profiler_handler {
+	void (*on_task)(void *data, const struct event_task *e);
+	void (*on_file)(void *data, const struct event_file *e);
+	void (*on_stack)(void *data, const struct event_stack *e, const uint64_t *frames);
+	void (*on_late)(void *data, const struct event_late *e);
+	void *data; /* borrowed */
+};
+
+/*
+ * -EPERM/-EACCES: a capability is missing; -EOPNOTSUPP: the kernel lacks something; both are
+ * logged with the cure. Nothing is sampled before profiler_start().
+ */
+int profiler_new(struct loop *loop, const struct profiler_options *options,
+		 const struct profiler_handler *handler, struct profiler **ret);
+struct profiler *profiler_free(struct profiler *p);
+DEFINE_CLEANUP(struct profiler *, profiler_free)
+
+int profiler_start(struct profiler *p);
+/* Ends sampling; counts can still be drained. */
+void profiler_stop(struct profiler *p);
+
+/* Dispatches what the ring buffer holds. */
+void profiler_poll(struct profiler *p);
+
+/* Calls fn for every (stack, process) counted since the last call. Blocks for an RCU grace period
+ * (some 10 ms). 0 or a negative errno. */
+typedef void (*profiler_count_fn)(void *data, const struct count_key *key, uint64_t count);
+int profiler_drain(struct profiler *p, profiler_count_fn fn, void *data);
+
+/* Counters since the start, summed over CPUs. */
+void profiler_stats(const struct profiler *p, uint64_t ret[STAT_MAX]);
+/* Name of a counter, as in /metrics. */
+const char *profiler_stat_name(enum stat_id s);
+
+const char *profiler_event_name(const struct profiler *p); /* "cycles" or "cpu-clock" */
+uint64_t profiler_period_ns(const struct profiler *p);
+
+/* ---- The kernel's tables ---- */
+int profiler_add_target(struct profiler *p, uint32_t tgid);
+void profiler_remove_target(struct profiler *p, uint32_t tgid);
+int profiler_add_cgroup(struct profiler *p, uint64_t cgroup_id);
+void profiler_remove_cgroup(struct profiler *p, uint64_t cgroup_id);
+/* Takes targets that have exited out; returns how many are left (followed children count). */
+size_t profiler_sweep_targets(struct profiler *p);
+/* How the kernel treats a file from now on. Absent keys are ignored. */
+int profiler_set_file(struct profiler *p, const struct file_key *key, uint32_t id,
+		      enum range_state state);
+/* The stack will be delivered again when it is next met. */
+void profiler_forget_stack(struct profiler *p, uint64_t hash);
+
+/*
+ * Loads one page of rows, evicting others over the budget. `rows` must have been validated
+ * (rows_page_get()). 0, or -E2BIG for a page that can never fit.
+ */
+int profiler_load_page(struct profiler *p, uint32_t file, uint32_t page,
+		       const struct rows_page *rows);
+
+/* Memory of the maps, from the kernel's own accounting. */
+uint64_t profiler_map_bytes(const struct profiler *p);
+/* Nanoseconds the programs ran and how often, when the kernel counts it (kernel.bpf_stats). */
+int profiler_run_time(const struct profiler *p, uint64_t *ret_ns, uint64_t *ret_runs);

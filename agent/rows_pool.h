@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * struct rows_pool: which pages of rows lie where in the kernel's pool. First fit over blocks of
+ * 1 KiB within chunks; when it is full, pages the kernel has not searched since the last sweep are
+ * evicted (second chance). An evicted page's memory rests for a while before it is used again:
+ * a program that just found it may still be reading.
+ */
+#pragma once
+
+#include "agent/base/hash.h"
+#include "bpf/types.h"
+
+struct rows_pool;
+
+struct rows_pool_options {
+	int pages_fd;	 /* borrowed: struct page_key -> struct page_value */
+	uint8_t *memory; /* borrowed: the pool, mapped writable */
+	uint32_t n_chunks;
+	uint32_t max_pages; /* of the pages map */
+};
+
+int rows_pool_new(const struct rows_pool_options *o, struct rows_pool **ret);
+struct rows_pool *rows_pool_free(struct rows_pool *p);
+int rows_pool_load(struct rows_pool *p, uint32_t file, uint32_t page, const struct rows_page *rows);
+
+struct rows_pool_stats {
+	uint64_t loaded, evicted, bytes, pages;
+};
+void rows_pool_get_stats(const struct rows_pool *p, struct rows_pool_stats *ret);

@@ -1,0 +1,303 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "agent/session.h"
+
+#include <errno.h>
+#include <string.h>
+#include <time.h>
+
+#include "agent/base/clock.h"
+#include "agent/base/log.h"
+#include "agent/files.h"
+#include "agent/late.h"
+#include "agent/naming.h"
+#include "agent/parser/parser.h"
+#include "agent/stacks.h"
+#include "agent/tables.h"
+#include "agent/tasks.h"
+#include "agent/verbs.h"
+#include "symbolizer/kallsyms.h"
+#include "symbolizer/objfile.h"
+#include "symbolizer/symtab.h"
+
+#define STACKS_MAX_BYTES (6u << 20)
+#define LATE_MAX_BYTES	 (4u << 20)
+#define CACHE_DIR	 "/var/cache/tephra"
+#define CACHE_BYTES	 (512u << 20)
+
+struct session {
+	struct loop *loop; /* borrowed */
+	struct session_options o;
+	struct profiler *profiler;
+	struct parser *parser;
+	struct tables *tables;
+	struct files *files;
+	struct late *late;
+	struct stacks stacks;
+	struct tasks tasks;
+	struct kallsyms *kallsyms;
+	uint64_t interval_start_ns; /* CLOCK_REALTIME */
+	uint64_t interval_start_mono_ns;
+	uint64_t lost_before;
+	struct hash named; /* frame word -> 1 named, 0 not: for the status line */
+};
+
+static void on_task(void *data, const struct event_task *e)
+{
+	struct session *s = data;
+
+	tasks_on_event(&s->tasks, e);
+}
+
+static void on_file(void *data, const struct event_file *e)
+{
+	struct session *s = data;
+
+	files_on_event(s->files, e);
+}
+
+static void on_stack(void *data, const struct event_stack *e, const uint64_t *frames)
+{
+	struct session *s = data;
+
+	(void)stacks_add(&s->stacks, e->hash, frames, e->n_kernel, e->n_user,
+			 e->flags & STACK_COMPLETE);
+}
+
+static void on_late(void *data, const struct event_late *e)
+{
+	struct session *s = data;
+
+	late_add(s->late, e);
+}
+
+static void on_file_ready(void *data, const struct file *f)
+{
+	struct session *s = data;
+
+	if (s->late)
+		late_resume(s->late);
+}
+
+static const char *cache_dir(const struct session *s)
+{
+	if (!s->o.cache_dir)
+		return CACHE_DIR;
+	return s->o.cache_dir[0] ? s->o.cache_dir : NULL;
+}
+
+static int open_parts(struct session *s)
+{
+	static const char *const child_argv[] = {"tephra", PARSER_CHILD_VERB, NULL};
+	const struct profiler_handler handler = {
+		.on_task = on_task,
+		.on_file = on_file,
+		.on_stack = on_stack,
+		.on_late = on_late,
+		.data = s,
+	};
+	int r = profiler_new(s->loop, &s->o.profiler, &handler, &s->profiler);
+
+	if (r >= 0)
+		r = parser_new(s->loop, child_argv, NULL, &s->parser);
+	if (r >= 0)
+		r = tables_new(s->loop, s->parser, cache_dir(s), CACHE_BYTES, &s->tables);
+	if (r >= 0)
+		r = files_new(s->profiler, s->tables, on_file_ready, s, &s->files);
+	if (r >= 0)
+		r = late_new(s->files, &s->stacks, LATE_MAX_BYTES, &s->late);
+	return r;
+}
+
+int session_new(struct loop *loop, const struct session_options *o, struct session **ret)
+{
+	_cleanup_(session_freep) struct session *s = calloc(1, sizeof(*s));
+	int r;
+
+	if (!s)
+		return -ENOMEM;
+	s->loop = loop;
+	s->o = *o;
+	stacks_init(&s->stacks, STACKS_MAX_BYTES);
+	r = open_parts(s);
+	if (r < 0)
+		return r;
+	r = files_add_vdso(s->files);
+	if (r < 0)
+		log_debug_errno(r, "cannot read the vdso: its frames will have no names");
+	*ret = TAKE_PTR(s);
+	return 0;
+}
+
+struct session *session_free(struct session *s)
+{
+	if (!s)
+		return NULL;
+	profiler_free(s->profiler);
+	tables_free(s->tables);
+	parser_free(s->parser);
+	late_free(s->late);
+	files_free(s->files);
+	stacks_done(&s->stacks);
+	tasks_done(&s->tasks);
+	kallsyms_free(s->kallsyms);
+	hash_done(&s->named);
+	free(s);
+	return NULL;
+}
+
+struct profiler *session_profiler(struct session *s)
+{
+	return s->profiler;
+}
+
+int session_start(struct session *s)
+{
+	int r = profiler_start(s->profiler);
+
+	s->interval_start_ns = clock_ns(CLOCK_REALTIME);
+	s->interval_start_mono_ns = clock_ns(CLOCK_MONOTONIC);
+	return r;
+}
+
+void session_stop(struct session *s)
+{
+	profiler_stop(s->profiler);
+	profiler_poll(s->profiler);
+}
+
+size_t session_pending(const struct session *s)
+{
+	return late_waiting(s->late);
+}
+
+static void on_count(void *data, const struct count_key *key, uint64_t count)
+{
+	struct session *s = data;
+
+	(void)stacks_count(&s->stacks, key->stack, key->id, count);
+}
+
+static void forget_stack(void *data, uint64_t hash)
+{
+	struct session *s = data;
+
+	profiler_forget_stack(s->profiler, hash);
+}
+
+static int load_kallsyms(struct session *s)
+{
+	int r;
+
+	if (s->kallsyms)
+		return kallsyms_refresh(s->kallsyms, clock_ms());
+	r = kallsyms_load(&s->kallsyms);
+	if (r < 0)
+		log_warn_errno(r, "cannot read kernel symbols: kernel frames have no names "
+				  "(set kernel.kptr_restrict to 0 or 1 and grant CAP_SYSLOG)");
+	return r;
+}
+
+static void describe(struct session *s, struct profile *p)
+{
+	uint64_t now = clock_ns(CLOCK_MONOTONIC), stats[STAT_MAX];
+
+	p->time_ns = s->interval_start_ns;
+	p->duration_ns = now - s->interval_start_mono_ns;
+	p->period_ns = profiler_period_ns(s->profiler);
+	p->event = intern_str(&p->strings, profiler_event_name(s->profiler));
+	profiler_stats(s->profiler, stats);
+	p->lost = stats[STAT_LOST_COUNT] - s->lost_before;
+	s->lost_before = stats[STAT_LOST_COUNT];
+	s->interval_start_ns = clock_ns(CLOCK_REALTIME);
+	s->interval_start_mono_ns = now;
+}
+
+int session_collect(struct session *s, bool final, struct profile **ret)
+{
+	_cleanup_(profile_freep) struct profile *p = NULL;
+	struct naming naming = {
+		.files = s->files,
+		.tasks = &s->tasks,
+		.demangle = s->o.demangle,
+		.period_ns = profiler_period_ns(s->profiler),
+	};
+	int r;
+
+	profiler_poll(s->profiler);
+	r = profiler_drain(s->profiler, on_count, s);
+	if (r < 0)
+		return r;
+	/* Stacks that were announced while the counts changed over. */
+	profiler_poll(s->profiler);
+	if (final)
+		late_give_up(s->late, REASON_LATE_DROPPED);
+	(void)load_kallsyms(s);
+	naming.kallsyms = s->kallsyms;
+	r = profile_new(&p);
+	if (r >= 0)
+		r = naming_fill(&naming, &s->stacks, p);
+	if (r < 0)
+		return r;
+	describe(s, p);
+	stacks_next_interval(&s->stacks, forget_stack, s);
+	tasks_next_interval(&s->tasks);
+	*ret = TAKE_PTR(p);
+	return 0;
+}
+
+static bool frame_is_named(struct session *s, uint64_t frame)
+{
+	const struct file *f;
+	struct symtab_hit hit;
+	uint64_t address;
+
+	if (FRAME_KIND(frame) == FRAME_KERNEL)
+		return true;
+	if (FRAME_KIND(frame) != FRAME_NATIVE)
+		return false;
+	f = files_get(s->files, FRAME_FILE(frame));
+	return f && f->table &&
+	       table_offset_to_vaddr(f->table, FRAME_OFFSET(frame), &address) == 0 &&
+	       symtab_lookup(f->table, address, &hit) == 0;
+}
+
+static double named_share(struct session *s)
+{
+	uint64_t frames = 0, named = 0;
+
+	HASH_FOREACH(slot, &s->stacks.by_hash) {
+		const struct stack *st = (const struct stack *)(uintptr_t)slot->value;
+
+		for (uint32_t i = 0; i < st->n_kernel + st->n_user; i++) {
+			uint64_t known;
+
+			if (FRAME_KIND(st->frames[i]) == FRAME_REASON)
+				continue;
+			known = hash_get(&s->named, st->frames[i]);
+			if (known == HASH_NONE) {
+				known = frame_is_named(s, st->frames[i]);
+				(void)hash_put(&s->named, st->frames[i], known);
+			}
+			frames++;
+			named += known;
+		}
+	}
+	return frames ? (double)named / (double)frames : 1;
+}
+
+void session_get_status(struct session *s, struct session_status *ret)
+{
+	uint64_t stats[STAT_MAX], user, complete;
+	struct late_stats late;
+
+	profiler_stats(s->profiler, stats);
+	late_get_stats(s->late, &late);
+	user = stats[STAT_SAMPLES] - stats[STAT_KERNEL_ONLY];
+	complete = stats[STAT_COMPLETE] + late.complete;
+	*ret = (struct session_status){
+		.samples = stats[STAT_SAMPLES],
+		.lost = stats[STAT_LOST_COUNT],
+		.complete = user ? MIN((double)complete / (double)user, 1.0) : 1,
+		.named = named_share(s),
+	};
+}

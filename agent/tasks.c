@@ -1,0 +1,99 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "agent/tasks.h"
+
+#include <fcntl.h>
+#include <string.h>
+
+#include "discovery/cgroup.h"
+
+#define KEEP_INTERVALS 8
+#define CGROUP_BYTES   8192
+
+static uint64_t key_of(struct task_id id)
+{
+	return (uint64_t)id.tgid << 32 | id.mm;
+}
+
+void tasks_done(struct tasks *t)
+{
+	HASH_FOREACH(s, &t->by_id)
+		free((void *)(uintptr_t)s->value);
+	hash_done(&t->by_id);
+}
+
+static ssize_t read_proc(uint32_t tgid, const char *what, char *to, size_t n)
+{
+	char path[64];
+	_cleanup_close_ int fd = -1;
+	ssize_t got;
+
+	(void)snprintf(path, sizeof(path), "/proc/%u/%s", tgid, what);
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	got = fd < 0 ? -1 : read(fd, to, n - 1);
+	to[MAX(got, 0)] = '\0';
+	return got;
+}
+
+/* What only /proc knows; a process that is gone keeps its name and cgroup from the kernel. */
+static void task_describe(struct task *task)
+{
+	char path[64], cgroups[CGROUP_BYTES];
+	ssize_t n;
+
+	(void)snprintf(path, sizeof(path), "/proc/%u/exe", task->id.tgid);
+	n = readlink(path, task->exe, sizeof(task->exe) - 1);
+	task->exe[MAX(n, 0)] = '\0';
+	if (read_proc(task->id.tgid, "cgroup", cgroups, sizeof(cgroups)) > 0)
+		(void)cgroup_container_id(cgroups, task->container, sizeof(task->container));
+}
+
+void tasks_on_event(struct tasks *t, const struct event_task *e)
+{
+	uint64_t v = hash_get(&t->by_id, key_of(e->id));
+	struct task *task = v == HASH_NONE ? NULL : (struct task *)(uintptr_t)v;
+
+	if (!task) {
+		task = calloc(1, sizeof(*task));
+		if (!task || hash_put(&t->by_id, key_of(e->id), (uintptr_t)task) < 0) {
+			free(task);
+			return;
+		}
+	}
+	task->id = e->id;
+	task->start_ns = e->start_ns;
+	task->cgroup = e->cgroup;
+	task->parent = e->parent;
+	task->last_interval = t->interval;
+	memcpy(task->comm, e->comm, TASK_COMM_BYTES);
+	task->comm[TASK_COMM_BYTES] = '\0';
+	if (e->id.mm)
+		task_describe(task);
+}
+
+const struct task *tasks_get(struct tasks *t, struct task_id id)
+{
+	uint64_t v = hash_get(&t->by_id, key_of(id));
+	struct task *task;
+
+	if (v == HASH_NONE)
+		return NULL;
+	task = (struct task *)(uintptr_t)v;
+	task->last_interval = t->interval;
+	return task;
+}
+
+void tasks_next_interval(struct tasks *t)
+{
+	struct hash kept = {0};
+
+	t->interval++;
+	HASH_FOREACH(s, &t->by_id) {
+		struct task *task = (struct task *)(uintptr_t)s->value;
+
+		if (t->interval - task->last_interval > KEEP_INTERVALS ||
+		    hash_put(&kept, s->key, s->value) < 0)
+			free(task);
+	}
+	hash_done(&t->by_id);
+	t->by_id = kept;
+}

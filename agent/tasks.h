@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * struct tasks: who the samples belong to. The kernel announces a process when it is first
+ * sampled, and again after it called exec; entries that were not sampled for a while go.
+ */
+#pragma once
+
+#include "agent/base/hash.h"
+#include "bpf/types.h"
+
+struct task {
+	struct task_id id;
+	uint64_t start_ns; /* boot time */
+	uint64_t cgroup;
+	uint32_t parent;
+	uint32_t last_interval;
+	char comm[TASK_COMM_BYTES + 1];
+	char exe[256];	    /* path, "" when the process was gone before it could be read */
+	char container[65]; /* id, "" outside of containers */
+};
+
+struct tasks {
+	struct hash by_id; /* -> pointer to struct task */
+	uint32_t interval;
+};
+
+void tasks_done(struct tasks *t);
+void tasks_on_event(struct tasks *t, const struct event_task *e);
+/* NULL when it was never announced (the record was lost). Marks it as used. */
+const struct task *tasks_get(struct tasks *t, struct task_id id);
+void tasks_next_interval(struct tasks *t);

@@ -1,0 +1,79 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "unwinders/native.h"
+
+#include <errno.h>
+#include <string.h>
+
+#define WALK_ENV const struct native_walk
+
+static int walk_read8(const struct native_walk *w, __u64 addr, __u64 *v)
+{
+	uint64_t off = addr - w->stack_start;
+
+	if (off >= w->stack_bytes || w->stack_bytes - off < 8)
+		return 1;
+	memcpy(v, w->stack + off, 8);
+	return 0;
+}
+
+static int walk_read16(const struct native_walk *w, __u64 addr, __u64 *v)
+{
+	return walk_read8(w, addr, &v[0]) || walk_read8(w, addr + 8, &v[1]);
+}
+
+#include "bpf/walk.h"
+
+static const struct range *find_range(const struct native_walk *w, uint64_t pc)
+{
+	for (uint32_t i = 0; i < w->n_ranges; i++) {
+		if (pc - w->ranges[i].start < w->ranges[i].size)
+			return &w->ranges[i];
+	}
+	return NULL;
+}
+
+static int cut(struct native_walk *w, enum reason reason)
+{
+	w->reason = reason;
+	return 0;
+}
+
+/* Memory beyond the copy is not unreadable, it is just not here. */
+static int cut_by_walk(struct native_walk *w, int reason)
+{
+	bool whole = w->stack_bytes < LATE_STACK_BYTES - 4096;
+
+	if ((reason == REASON_STACK_UNREADABLE || reason == REASON_BAD_FRAME_POINTER) && !whole)
+		return cut(w, REASON_COPY_TOO_SHORT);
+	return cut(w, (enum reason)reason);
+}
+
+int native_walk(struct native_walk *w, native_rule_fn rule_fn, void *data)
+{
+	for (;;) {
+		uint64_t pc = w->regs.pc - !w->regs.is_leaf, frame, rule = RULE_FP_GUESS;
+		const struct range *range = find_range(w, pc);
+		int r;
+
+		if (!range)
+			return cut(w, REASON_NO_MAPPING);
+		if (w->n_frames >= w->limit || w->n_frames >= w->max_frames)
+			return cut(w, REASON_TOO_DEEP);
+		frame = range->first_frame + (pc - range->start);
+		if (range->state != RANGE_FP) {
+			r = rule_fn(data, frame, &rule);
+			if (r == -EAGAIN) {
+				w->blocked = frame;
+				return r;
+			}
+			if (r < 0)
+				rule = RULE_FP_GUESS;
+		}
+		w->frames[w->n_frames++] = frame;
+		r = walk_rule(w, &w->regs, rule);
+		if (r == WALK_END)
+			return 1;
+		if (r < 0)
+			return cut_by_walk(w, -r);
+	}
+}
