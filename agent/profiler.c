@@ -434,3 +434,8 @@ int profiler_run_time(const struct profiler *p, uint64_t *ret_ns, uint64_t *ret_
 	*ret_runs = info.run_cnt;
 	return 0;
 }
+
+int profiler_program_fd(const struct profiler *p)
+{
+	return bpf_program__fd(p->skel->progs.sample);
+}

@@ -83,6 +83,9 @@ void profiler_forget_stack(struct profiler *p, uint64_t hash);
 int profiler_load_page(struct profiler *p, uint32_t file, uint32_t page,
 		       const struct rows_page *rows);
 
+/* The sampling program, for events of one's own (benchmarks). */
+int profiler_program_fd(const struct profiler *p);
+
 /* Memory of the maps, from the kernel's own accounting. */
 uint64_t profiler_map_bytes(const struct profiler *p);
 /* Nanoseconds the programs ran and how often, when the kernel counts it (kernel.bpf_stats). */
