@@ -76,6 +76,11 @@ static void size_maps(struct profiler *p)
 	size_t chunks = MAX((p->o.rows_bytes ? p->o.rows_bytes : 8u << 20) / ROWS_CHUNK_BYTES, 1u);
 	size_t ring = round_up_pow2((size_t)p->n_cpus << 18);
 
+	size_t rules = MIN(MAX(round_up_pow2((size_t)p->n_cpus * 4096), 32768u), 1u << 18);
+
+	bpf_map__set_max_entries(s->maps.rule_cache, (unsigned int)rules);
+	s->rodata->rule_cache_mask = (uint32_t)rules - 1;
+	s->rodata->n_cpus = p->n_cpus;
 	bpf_map__set_max_entries(s->maps.cpus, p->n_cpus);
 	bpf_map__set_max_entries(s->maps.counts_0, (unsigned int)counts);
 	bpf_map__set_max_entries(s->maps.counts_1, (unsigned int)counts);

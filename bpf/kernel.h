@@ -116,6 +116,10 @@ typedef struct {
 
 struct mm_struct {
 	struct maple_tree mm_mt;
+	unsigned long start_stack;
+	unsigned long start_brk;
+	/* An int from 6.4 (commit 5e31275cc997), a seqcount_t from 6.14: the count is first. */
+	int mm_lock_seq;
 	mm_context_t context;
 };
 

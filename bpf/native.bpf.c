@@ -53,12 +53,11 @@ struct rule_pair {
 	u64 rule;
 };
 
-#define RULE_CACHE_SIZE 32768
 #define RULE_INDEX_SIZE 65536
 
 struct rule_cache_map {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
-	__uint(max_entries, RULE_CACHE_SIZE);
+	__uint(max_entries, 1); /* a power of two, set by user space */
 	__type(key, u32);
 	__type(value, struct rule_pair);
 } rule_cache SEC(".maps");
@@ -69,8 +68,6 @@ struct rule_index_map {
 	__type(key, u32);
 	__type(value, u64); /* array elements are rounded up to 8 bytes anyway */
 } rule_index SEC(".maps");
-
-__u32 rule_cache_end = 0;
 
 struct pages_map {
 	__uint(type, BPF_MAP_TYPE_HASH);
@@ -143,7 +140,7 @@ static __always_inline int rule_search(struct cpu_state *c, u64 frame, u64 *ret)
 }
 
 /*
- * A pair is replaced by another CPU in the order frame = 0, rule, frame; who reads frame, rule,
+ * A pair is replaced, by the CPU it belongs to, in the order frame = 0, rule, frame; who reads frame, rule,
  * frame again and sees the same frame twice has the rule that belongs to it.
  */
 static __always_inline int pair_get(const volatile struct rule_pair *p, u64 frame, u64 *ret)
@@ -162,7 +159,9 @@ static __always_inline int pair_get(const volatile struct rule_pair *p, u64 fram
 
 static __always_inline void rule_remember(struct cpu_state *c, u64 frame, u64 rule, u64 *index)
 {
-	u32 at = __sync_fetch_and_add(&rule_cache_end, 1) & (RULE_CACHE_SIZE - 1);
+	/* Each CPU fills a part of its own, so that no two write the same pair; all read all. */
+	u32 part = (rule_cache_mask + 1) / n_cpus;
+	u32 at = c->cpu * part + c->rules_kept++ % (part ?: 1);
 	volatile struct rule_pair *p = bpf_map_lookup_elem(&rule_cache, &at);
 
 	if (!p)
@@ -179,7 +178,7 @@ static __always_inline void rule_remember(struct cpu_state *c, u64 frame, u64 ru
 /* 0 when the rows of this place are not loaded. */
 static __always_inline int rule_find(struct cpu_state *c, u64 frame, u64 *ret)
 {
-	u32 at = c->next_rule & (RULE_CACHE_SIZE - 1), slot;
+	u32 at = c->next_rule & rule_cache_mask, slot;
 	struct rule_pair *p = bpf_map_lookup_elem(&rule_cache, &at);
 	u64 *index;
 
@@ -191,7 +190,7 @@ static __always_inline int rule_find(struct cpu_state *c, u64 frame, u64 *ret)
 	index = bpf_map_lookup_elem(&rule_index, &slot);
 	if (!index)
 		return 0;
-	at = *index & (RULE_CACHE_SIZE - 1);
+	at = *index & rule_cache_mask;
 	p = bpf_map_lookup_elem(&rule_cache, &at);
 	if (p && pair_get(p, frame, ret)) {
 		c->stats[STAT_RULE_HASHED]++;

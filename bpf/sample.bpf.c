@@ -11,7 +11,8 @@ char LICENSE[] SEC("license") = "Dual BSD/GPL";
 const volatile __u32 filter_mode = FILTER_NONE;
 const volatile __u32 kernel_stacks = 1;
 const volatile __u32 max_user_frames = STACK_MAX_USER;
-const volatile __u32 own_tgid = 0;
+const volatile __u32 rule_cache_mask = 0;
+const volatile __u32 n_cpus = 1;
 /* Index in css_set.subsys of the version 1 hierarchy that tells containers apart; -1: none. */
 const volatile int cgroup_subsys = -1;
 
@@ -132,6 +133,15 @@ static __always_inline int user_regs(struct bpf_perf_event_data *ctx, struct pt_
 	return (ret->cs & 3) == 3 ? 0 : -1;
 }
 
+static __always_inline void mm_identify(struct cpu_state *c)
+{
+	struct mm_struct *mm = (void *)c->mm;
+
+	bpf_probe_read_kernel(&c->mm_seq, sizeof(c->mm_seq),
+			      (void *)mm + bpf_core_field_offset(struct mm_struct, mm_lock_seq));
+	c->mm_layout = BPF_CORE_READ(mm, start_stack) ^ BPF_CORE_READ(mm, start_brk) << 16;
+}
+
 static __always_inline void walk_start(struct cpu_state *c, const struct pt_regs *u)
 {
 	struct walk_regs *r = &c->r;
@@ -159,6 +169,9 @@ static __always_inline void walk_start(struct cpu_state *c, const struct pt_regs
 	r->saved[SLOT_NONE] = SAVED_LOST;
 	r->is_leaf = 1;
 	c->n_ranges = 0;
+	c->mm_layout = 0;
+	if (bpf_core_field_exists(((struct mm_struct *)0)->mm_lock_seq))
+		mm_identify(c);
 	c->current_range = 0;
 	c->ranges[0].size = 0;
 	c->next_rule = 0;
@@ -316,6 +329,7 @@ int sample(struct bpf_perf_event_data *ctx)
 	c->mm = (u64)BPF_CORE_READ(task, mm);
 	c->id.tgid = tgid;
 	c->id.mm = c->mm >> 6;
+	c->cpu = cpu;
 	c->hash = STACK_HASH_SEED;
 	c->n_user = 0;
 	c->n_ranges = 0;

@@ -13,7 +13,8 @@
 extern const volatile __u32 filter_mode;     /* enum filter_mode */
 extern const volatile __u32 kernel_stacks;   /* collect kernel frames */
 extern const volatile __u32 max_user_frames; /* at most STACK_MAX_USER */
-extern const volatile __u32 own_tgid;
+extern const volatile __u32 rule_cache_mask; /* entries - 1 */
+extern const volatile __u32 n_cpus;
 
 /* ---- State of one CPU ----
  * One element of `cpus` a CPU: the sample's walk, the record it may become and the counters. A
@@ -21,12 +22,31 @@ extern const volatile __u32 own_tgid;
  */
 #define WINDOW_BYTES 1024
 
+/*
+ * A mapping found before, valid while the address space has not changed since: mm_lock_seq counts
+ * the changes (6.4 and later; without it nothing is remembered). An address space that was freed
+ * and made again at the same place differs in where its stack and heap begin.
+ */
+#define RANGE_MEMOS 256
+
+struct range_memo {
+	u64 mm, layout;
+	u32 seq, pad;
+	struct range range;
+	u64 room;
+};
+_Static_assert(sizeof(struct range_memo) == 64, "one cache line");
+
 struct cpu_state {
 	u64 stats[STAT_MAX];
+	u32 files_named; /* ids given out by this CPU */
+	u32 rules_kept;	 /* pairs this CPU has put into rule_cache */
 	/* The sample. */
 	struct walk_regs r;
 	struct task_id id;
 	u64 mm; /* address of the mm_struct */
+	u64 mm_layout; /* see struct range_memo; 0: not remembered */
+	u32 mm_seq, cpu;
 	u64 hash;
 	u32 n_kernel, n_user;
 	u32 flags;
@@ -40,6 +60,7 @@ struct cpu_state {
 	u32 window_refused; /* a read of the whole window failed: near the end of the mapping */
 	u8 window[WINDOW_BYTES];
 	struct range ranges[WALK_RANGES];
+	struct range_memo memos[RANGE_MEMOS];
 	/* Records. The frames of the sample are collected in `stack`. */
 	struct event_task task;
 	struct event_file file;

@@ -16,8 +16,6 @@ struct files_map {
 	__type(value, struct file_value);
 } files SEC(".maps");
 
-__u32 next_file_id = FILE_ID_FIRST;
-
 /* The maple tree (lib/maple_tree.c, include/linux/maple_tree.h, 6.1 and later). A pointer to a
  * node carries its type in bits 3..6; the root of a tree with more than one entry also has bit 1
  * set (xa_is_node). Nodes are 256-byte aligned. */
@@ -173,7 +171,8 @@ static __always_inline int file_lookup(struct cpu_state *c, struct vm_area_struc
 		*ret = *known;
 		return 0;
 	}
-	fresh.id = __sync_fetch_and_add(&next_file_id, 1);
+	/* Every CPU numbers on its own, without an atomic operation (5.10 has none that returns). */
+	fresh.id = FILE_ID_FIRST + c->files_named++ * n_cpus + c->cpu;
 	fresh.state = RANGE_PENDING;
 	if (fresh.id > FILE_ID_MAX)
 		return -1;
@@ -193,6 +192,41 @@ static __always_inline int file_lookup(struct cpu_state *c, struct vm_area_struc
 	return 0;
 }
 
+static __always_inline struct range_memo *memo_of(struct cpu_state *c, u64 addr)
+{
+	u64 slot = ((addr >> 16) ^ (c->mm >> 6)) * 0x9e3779b97f4a7c15ULL;
+
+	return &c->memos[slot >> 56 & (RANGE_MEMOS - 1)];
+}
+
+/* The range from memory, appended to c->ranges; NULL when it must be looked up. */
+static __always_inline int memo_get(struct cpu_state *c, u64 addr, u32 *ret)
+{
+	struct range_memo *m = memo_of(c, addr);
+	u32 i = c->n_ranges;
+
+	if (!c->mm_layout || m->mm != c->mm || m->layout != c->mm_layout || m->seq != c->mm_seq ||
+	    addr - m->range.start >= m->range.size || i >= WALK_RANGES)
+		return 0;
+	c->ranges[i & (WALK_RANGES - 1)] = m->range;
+	c->n_ranges = i + 1;
+	*ret = i;
+	return 1;
+}
+
+static __always_inline void memo_put(struct cpu_state *c, u64 addr, const struct range *range)
+{
+	struct range_memo *m = memo_of(c, addr);
+
+	/* What a file is known by may still change while it is being read. */
+	if (!c->mm_layout || range->state == RANGE_PENDING)
+		return;
+	m->mm = c->mm;
+	m->layout = c->mm_layout;
+	m->seq = c->mm_seq;
+	m->range = *range;
+}
+
 __noinline int vma_resolve(u32 cpu, u64 addr)
 {
 	struct cpu_state *c = cpu_state_of(cpu);
@@ -205,6 +239,8 @@ __noinline int vma_resolve(u32 cpu, u64 addr)
 
 	if (!c)
 		return -1;
+	if (memo_get(c, addr, &i))
+		return i & (WALK_RANGES - 1);
 	mm = (void *)c->mm;
 	c->stats[STAT_VMA_WALKS]++;
 	vma = bpf_core_field_exists(mm->mm_mt) ? maple_find(mm, addr) : rb_find(mm, addr);
@@ -236,5 +272,6 @@ __noinline int vma_resolve(u32 cpu, u64 addr)
 	}
 	range->state = fv.state;
 	range->file = fv.id;
+	memo_put(c, addr, range);
 	return i & (WALK_RANGES - 1);
 }

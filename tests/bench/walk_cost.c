@@ -16,7 +16,10 @@
 #include <bpf/libbpf.h>
 
 #include "agent/base/log.h"
+#include "agent/parser/build.h"
+#include "agent/parser/child.h"
 #include "agent/session.h"
+#include "agent/verbs.h"
 #include "baseline.skel.h"
 
 struct meter {
@@ -179,8 +182,12 @@ int main(int argc, char **argv)
 	static const int depths[] = {31, 101};
 	int rounds = argc > 3 ? atoi(argv[3]) : 5;
 	struct bench b = {0};
-	int r = argc > 2 ? open_bench(&b) : -EINVAL;
+	const struct child_options child = {.build = build_table};
+	int r;
 
+	if (argc > 1 && !strcmp(argv[1], PARSER_CHILD_VERB))
+		return child_main(CHILD_SOCKET, &child);
+	r = argc > 2 ? open_bench(&b) : -EINVAL;
 	if (r < 0)
 		return log_error_errno(r, "walk_cost TARGET_FP TARGET_NOFP [ROUNDS]") < 0;
 	printf("%-6s %-6s %8s %10s %10s %8s %12s\n", "caches", "frames", "walked", "walk ns",
