@@ -14,7 +14,7 @@
 #include "symbolizer/table.h"
 #include "tests/unit/symbolizer/fixture.h"
 
-static const char *program, *program_cxx;
+static const char *corpus, *program, *program_cxx;
 
 static uint64_t address_of(const struct fixture_symbols *s, const char *name)
 {
@@ -210,6 +210,35 @@ static void finds_dynamic_symbols_without_section_headers(void **state)
 	fixture_symbols_done(&nm);
 }
 
+/* Small files of two functions, one for each layout of Go's table (see tests/fuzz/corpus). */
+static void names_go_functions_of_every_release(void **state)
+{
+	static const char *const layouts[] = {"2", "16", "18", "20"};
+
+	for (size_t i = 0; i < ARRAY_SIZE(layouts); i++) {
+		_cleanup_(table_freep) struct table *t = NULL;
+		struct symtab_hit hit;
+		char path[4096];
+		int r;
+
+		(void)snprintf(path, sizeof(path), "%s/go1_%s.elf", corpus, layouts[i]);
+		t = fixture_table(path, &r);
+		assert_int_equal(r, TABLE_IS_GO | TABLE_HAS_LINES);
+		assert_int_equal(symtab_count(t), 2);
+		assert_int_equal(symtab_lookup(t, 0x4000b0 + 20, &hit), 0);
+		assert_string_equal(hit.name, "main.main");
+		assert_int_equal(hit.start, 0x4000b0);
+		assert_int_equal(hit.size, 32);
+		assert_string_equal(hit.file, "/src/main.go");
+		assert_int_equal(hit.line, 16);
+		/* Only from 1.20 on is the line of `func` in the table. */
+		assert_int_equal(hit.start_line, i == 3 ? 7 : 14);
+		assert_int_equal(symtab_lookup(t, 0x4000d0, &hit), 0);
+		assert_string_equal(hit.name, "main.f");
+		assert_int_equal(symtab_lookup(t, 0x4000f0, &hit), -ENOENT);
+	}
+}
+
 static void leaves_other_sections_alone_when_names_do_not_fit(void **state)
 {
 	_cleanup_(objfile_freep) struct objfile *o = NULL;
@@ -269,13 +298,15 @@ int main(int argc, char **argv)
 		cmocka_unit_test(agrees_with_nm_about_cxx),
 		cmocka_unit_test(takes_less_room_than_the_symbol_table),
 		cmocka_unit_test(finds_dynamic_symbols_without_section_headers),
+		cmocka_unit_test(names_go_functions_of_every_release),
 		cmocka_unit_test(leaves_other_sections_alone_when_names_do_not_fit),
 		cmocka_unit_test(survives_any_change_of_the_table),
 	};
 
-	if (argc < 2)
+	if (argc < 3)
 		return 2;
-	program = argv[1];
-	program_cxx = argc > 2 ? argv[2] : NULL;
+	corpus = argv[1];
+	program = argv[2];
+	program_cxx = argc > 3 ? argv[3] : NULL;
 	return cmocka_run_group_tests(tests, set_up, tear_down);
 }
