@@ -19,12 +19,22 @@ void page_done(struct page *g)
 	g->title = NULL;
 }
 
+/* How many nodes would be written: those that are large enough, and one for the small children of
+ * each of them. */
 static size_t page_count(const struct tree *t, uint64_t min_count)
 {
 	size_t n = 0;
 
-	for (size_t i = 0; i < t->n; i++)
-		n += t->nodes[i].count >= min_count;
+	for (size_t i = 0; i < t->n; i++) {
+		bool small = false;
+
+		if (t->nodes[i].count < min_count)
+			continue;
+		n++;
+		for (uint32_t c = t->nodes[i].child; c != TREE_NONE && !small; c = t->nodes[c].next)
+			small = t->nodes[c].count < min_count;
+		n += small;
+	}
 	return n;
 }
 
@@ -42,11 +52,8 @@ int page_init(struct page *g, const struct profile *p, const char *title, size_t
 	if (r < 0)
 		return r;
 	profile_sum(p, &new.totals);
-	/* Half of the room is for the nodes that stand for what was merged. */
-	new.min_count = 0;
-	if (new.tree.n > max_nodes)
-		for (new.min_count = 2; page_count(&new.tree, new.min_count) > max_nodes / 2;)
-			new.min_count += 1 + new.min_count / 8;
+	while (page_count(&new.tree, new.min_count) > max_nodes && new.min_count < new.totals.count)
+		new.min_count += 1 + new.min_count / 8;
 	title = title && *title ? title : "tephra";
 	utf8_clean(&clean, title, strlen(title), TITLE_MAX);
 	buf_add_u8(&clean, 0);

@@ -162,9 +162,8 @@ function drawText(g, node, left, right, y, hit) {
 
 	if (!text)
 		return;
-	if (hit)
-		c.globalAlpha = 1;
-	c.fillStyle = hit ? g.style.hitText : '#1d1710';
+	c.globalAlpha = hit ? 1 : Math.max(c.globalAlpha, 0.5);
+	c.fillStyle = hit ? g.style.hitText : g.hits && g.dark ? g.style.text : '#1d1710';
 	c.fillText(text, left + PAD, y + ROW / 2);
 }
 

@@ -60,8 +60,8 @@ function mark() {
 	s.setAttribute('viewBox', '0 0 26 26');
 	s.setAttribute('class', 'tp-mark');
 	s.setAttribute('aria-hidden', 'true');
-	for (const [x, y, w, fill] of [[1, 20, 24, '#9a3412'], [1, 14, 13, '#c2410c'], [15, 14, 10, '#d9480f'],
-		[3, 8, 9, '#ea580c'], [17, 8, 6, '#f97316'], [5, 2, 5, '#fbbf24']]) {
+	for (const [x, y, w, fill] of [[1, 20, 24, '#9a3412'], [1, 14, 17, '#c2410c'], [19, 14, 6, '#ea580c'],
+		[3, 8, 11, '#f97316'], [5, 2, 5, '#fbbf24']]) {
 		const r = document.createElementNS(SVG, 'rect');
 
 		for (const [key, value] of Object.entries({ x, y, width: w, height: 5, rx: 1.4, fill }))
@@ -218,6 +218,8 @@ function shares(g, node) {
 function describe(g, node) {
 	const m = g.m, f = m.frame[node];
 
+	if (!node)
+		return 'everything that was sampled';
 	return [KINDS[frameKind(m, f)] + (f > FRAME_OTHER && !frameNamed(m, f) ? ', no symbol' : ''),
 		frameModule(m, f), frameSource(m, f)].filter(Boolean).join('  \u00b7  ');
 }
