@@ -151,6 +151,28 @@ static bool slot_is_far(const struct cfi_loc *l)
 	       slot_of(l, RULE_FAR_LOST - 1, RULE_FAR_LOST) != RULE_FAR_LOST;
 }
 
+static bool sp_is_cfa(const struct cfi_row *row)
+{
+	const struct cfi_loc *sp = &row->regs[CFI_SP];
+
+	return sp->where == CFI_SAME || (sp->where == CFI_VAL_CFA && !sp->off);
+}
+
+/* longjmp: the CFA is the jmp_buf, rsp and rip are in registers already. */
+static uint64_t x86_rule_jump(const struct cfi_row *row, unsigned int *ret_reason)
+{
+	const struct cfi_loc *sp = &row->regs[CFI_SP], *ra = &row->regs[CFI_RA];
+	bool same = row->regs[SLOT_RBP].where == CFI_SAME;
+
+	if (sp->where != CFI_IN_REG || sp->reg >= DWARF_X86_REGS || ra->where != CFI_IN_REG ||
+	    ra->reg >= DWARF_X86_REGS) {
+		*ret_reason = CFI_STACK_POINTER;
+		return RULE_INVALID;
+	}
+	return RULE_WITH_SLOT(RULE_BASE(RULE_RA_REG, sp->reg, 0) | (uint64_t)ra->reg << 60,
+			      SLOT_RBP, same ? 0 : RULE_SLOT_LOST);
+}
+
 /* CFA = reg + off, the return address below it or in a register. */
 static uint64_t x86_rule_reg(const struct cfi_row *row, unsigned int reg, int64_t off,
 			     unsigned int *ret_reason)
@@ -260,6 +282,8 @@ static uint64_t x86_rule(const struct cfi_row *row, unsigned int *ret_reason)
 	/* Hand-written code also marks plain functions with 'S'; those have a plain CFA. */
 	if (row->signal && row->cfa.where == CFI_VAL_EXPR)
 		return x86_rule_signal(row, ret_reason);
+	if (!sp_is_cfa(row))
+		return x86_rule_jump(row, ret_reason);
 	if (row->cfa.where == CFI_IN_REG)
 		return x86_rule_reg(row, row->cfa.reg, row->cfa.off, ret_reason);
 	if (row->cfa.where == CFI_VAL_EXPR)
@@ -270,10 +294,12 @@ static uint64_t x86_rule(const struct cfi_row *row, unsigned int *ret_reason)
 
 static int x86_index_of(uint64_t reg)
 {
+	/* clang-format off */
 	static const int8_t index[] = {
-		-1, -1, -1, SLOT_RBX, -1,	-1,	  SLOT_RBP, -1,	    -1,
-		-1, -1, -1, SLOT_R12, SLOT_R13, SLOT_R14, SLOT_R15, CFI_RA,
+		-1, -1, -1, SLOT_RBX, -1, -1, SLOT_RBP, CFI_SP, -1, -1, -1, -1,
+		SLOT_R12, SLOT_R13, SLOT_R14, SLOT_R15, CFI_RA,
 	};
+	/* clang-format on */
 
 	return reg < ARRAY_SIZE(index) ? index[reg] : -1;
 }
@@ -335,6 +361,7 @@ const char *cfi_reason_name(enum cfi_reason reason)
 		[CFI_CFA_UNALIGNED] = "CFA offset unaligned",
 		[CFI_CFA_FAR] = "CFA offset too far",
 		[CFI_RETURN_ADDRESS] = "return address place",
+		[CFI_STACK_POINTER] = "stack pointer place",
 	};
 	_Static_assert(ARRAY_SIZE(names) == CFI_REASON_MAX, "names");
 

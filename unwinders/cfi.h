@@ -35,10 +35,11 @@ struct cfi_loc {
 };
 #define CFI_REG_OTHER 255
 
-/* The registers that are followed. x86-64: rbp, rbx, r12..r15 (in the order of enum rule_slot) and
- * rip; aarch64: x29 in slot 0 and x30. */
+/* The registers that are followed. x86-64: rbp, rbx, r12..r15 (in the order of enum rule_slot), rip
+ * and rsp; aarch64: x29 in slot 0 and x30. */
 #define CFI_RA	 SLOT_MAX
-#define CFI_REGS (SLOT_MAX + 1)
+#define CFI_SP	 (SLOT_MAX + 1) /* rsp where it is not the CFA, as in longjmp */
+#define CFI_REGS (SLOT_MAX + 2)
 
 struct cfi_row {
 	struct cfi_loc cfa; /* CFI_IN_REG, CFI_VAL_EXPR or CFI_UNDEFINED */
@@ -67,6 +68,7 @@ enum cfi_reason {
 	CFI_CFA_UNALIGNED,  /* offset not a multiple of 8 */
 	CFI_CFA_FAR,	    /* offset over 4 MiB */
 	CFI_RETURN_ADDRESS, /* the return address is not at CFA - 8 and in no register */
+	CFI_STACK_POINTER, /* the caller's rsp is not the CFA */
 	CFI_REASON_MAX,
 };
 /* Static text for a statistics line. */

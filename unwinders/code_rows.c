@@ -240,7 +240,6 @@ static void add_pointers(struct objfile *o, struct prologue *p)
 	for (uint32_t i = 1; objfile_section_at(o, i, &s) == 0; i++) {
 		struct cursor c;
 
-		/* .rodata as well: tables of callbacks; jump tables there point into functions */
 		if (s.type == SHT_NOBITS || !s.data || !(s.flags & SHF_WRITE) ||
 		    !(s.flags & SHF_ALLOC))
 			continue;
@@ -250,7 +249,6 @@ static void add_pointers(struct objfile *o, struct prologue *p)
 	}
 }
 
-/* Calls from code that is covered into the gaps. */
 struct emit {
 	struct row_list *list;
 	uint64_t delta; /* vaddr - file offset */
@@ -285,6 +283,11 @@ static int add_rows(struct objfile *o, struct row_list *list, const struct prolo
 	return row_list_seal(list);
 }
 
+static const uint8_t *data_at(uint64_t vaddr, uint64_t bytes, void *userdata)
+{
+	return objfile_at_vaddr(userdata, vaddr, bytes);
+}
+
 int code_rows_add_analysed(struct objfile *o, struct row_list *list, struct rows_stats *stats)
 {
 	_cleanup_(prologue_done) struct prologue p;
@@ -292,7 +295,10 @@ int code_rows_add_analysed(struct objfile *o, struct row_list *list, struct rows
 	uint32_t position = 0;
 	int r;
 
-	prologue_init(&p, objfile_type(o) == ET_EXEC);
+	prologue_init(&p);
+	p.position_dependent = objfile_type(o) == ET_EXEC;
+	p.data_at = data_at;
+	p.userdata = o;
 	while (code_next_range(o, &position, &c)) {
 		r = add_gaps(list, &c, &p);
 		if (r == -E2BIG)
@@ -302,13 +308,15 @@ int code_rows_add_analysed(struct objfile *o, struct row_list *list, struct rows
 	}
 	if (!p.n_ranges)
 		return 0;
-	if (objfile_entry(o))
-		prologue_add_root(&p, objfile_entry(o));
+	prologue_find_calls(&p);
 	add_symbols(o, SHT_SYMTAB, &p);
 	add_symbols(o, SHT_DYNSYM, &p);
 	add_relocations(o, &p);
 	if (objfile_type(o) == ET_EXEC)
 		add_pointers(o, &p);
+	/* Last in, first out: the entry point is a symbol as well. */
+	if (objfile_entry(o))
+		prologue_add_root(&p, objfile_entry(o));
 	r = prologue_run(&p);
 	return r < 0 ? r : add_rows(o, list, &p, stats);
 }

@@ -16,7 +16,11 @@
 #define HEIGHT_MAX  (1 << 18) /* of a stack frame, in units of 8 bytes */
 #define STATES_MAX  (1u << 20)
 #define WORK_MAX    (4u << 20)
-#define INSIDE	    UINT32_MAX /* in a range's state[]: not the first byte of its instruction */
+#define TABLE_MAX   1024 /* cases of one switch */
+
+/* In a range's state[]: not the first byte of its instruction, and: a function starts here. */
+#define INSIDE	 INT32_MAX
+#define FUNCTION (1u << 31)
 
 enum { FLAG_END = 1, FLAG_RA_IN_REG = 2 };
 
@@ -36,13 +40,12 @@ struct prologue_work {
 	uint32_t later; /* came from `later` */
 };
 
-void prologue_init(struct prologue *p, bool position_dependent)
+void prologue_init(struct prologue *p)
 {
 	*p = (struct prologue){
 		.states = BUF_INIT(STATES_MAX * sizeof(struct prologue_state)),
 		.work = BUF_INIT(WORK_MAX * sizeof(struct prologue_work)),
 		.later = BUF_INIT(WORK_MAX * sizeof(struct prologue_work)),
-		.position_dependent = position_dependent,
 	};
 }
 
@@ -111,21 +114,49 @@ static void push_work(struct prologue *p, struct buf *list, uint64_t vaddr, uint
 	struct prologue_work w = {.vaddr = vaddr, .state = state, .later = later};
 	const struct prologue_range *r = find_range(p, vaddr);
 
-	if (r && !r->state[vaddr - r->vaddr])
+	if (r && !(r->state[vaddr - r->vaddr] & ~FUNCTION))
 		buf_add(list, &w, sizeof(w));
 }
 
 static const struct prologue_state at_entry = {.height = 1};
 static const struct prologue_state at_root = {.height = 1, .flags = FLAG_END};
 
+static void mark_function(struct prologue *p, uint64_t vaddr)
+{
+	const struct prologue_range *r = find_range(p, vaddr);
+
+	if (r)
+		r->state[vaddr - r->vaddr] |= FUNCTION;
+}
+
 void prologue_add_entry(struct prologue *p, uint64_t vaddr)
 {
+	mark_function(p, vaddr);
 	push_work(p, &p->work, vaddr, state_intern(p, &at_entry), false);
 }
 
 void prologue_add_root(struct prologue *p, uint64_t vaddr)
 {
+	mark_function(p, vaddr);
 	push_work(p, &p->work, vaddr, state_intern(p, &at_root), false);
+}
+
+void prologue_find_calls(struct prologue *p)
+{
+	struct x86_insn i;
+
+	for (size_t k = 0; k < p->n_ranges; k++) {
+		const struct prologue_range *r = &p->ranges[k];
+
+		for (uint64_t at = 0; at < r->bytes; at += i.bytes) {
+			if (!x86_insn_decode(r->code + at, r->bytes - at, &i)) {
+				i.bytes = 1;
+				continue;
+			}
+			if (i.op == X86_CALL || i.op == X86_LEA_CODE)
+				prologue_add_entry(p, r->vaddr + at + (uint64_t)i.value);
+		}
+	}
 }
 
 static int slot_index(unsigned int reg)
@@ -273,24 +304,144 @@ static void apply(struct prologue_state *s, const struct x86_insn *i)
 	case X86_TRAP:
 	case X86_LEA_CODE:
 	case X86_MOV_IMM32:
+	case X86_CMP_IMM:
 		break;
 	}
 }
 
-/* What an instruction leads to besides the next one. */
-static void follow(struct prologue *p, const struct x86_insn *i, uint64_t at, uint32_t state)
+/* What a straight run has seen that may belong to the switch at its end. */
+struct hints {
+	uint64_t table; /* address that was last taken of data */
+	int64_t cases;	/* the last comparison's constant, plus 1 */
+	bool compared;	/* not long ago */
+};
+
+/*
+ * The targets of a switch: 32-bit offsets from the table (position independent) or 64-bit
+ * addresses. false: not recognised. Too long a table ends where an entry leads nowhere.
+ */
+static bool follow_table(struct prologue *p, const struct x86_insn *i, const struct hints *h,
+			 uint32_t state)
 {
-	if (i->op == X86_JMP || i->op == X86_JCC)
+	uint64_t table = i->value ? (uint64_t)i->value : h->table;
+	unsigned int size = i->value ? 8 : 4;
+
+	if (!table || !h->compared || h->cases < 2 || h->cases > TABLE_MAX || !p->data_at)
+		return false;
+	for (int64_t k = 0; k < h->cases; k++) {
+		const uint8_t *e = p->data_at(table + (uint64_t)k * size, size, p->userdata);
+		uint64_t to = 0;
+		int32_t offset;
+
+		if (!e)
+			return k > 0;
+		memcpy(&to, e, size);
+		memcpy(&offset, e, sizeof(offset));
+		to = size == 4 ? table + (uint64_t)(int64_t)offset : to;
+		if (!find_range(p, to))
+			return k > 0;
+		push_work(p, &p->work, to, state, false);
+	}
+	return true;
+}
+
+/* What an instruction leads to besides the next one. */
+static void follow(struct prologue *p, const struct x86_insn *i, uint64_t at, uint32_t state,
+		   struct hints *h)
+{
+	if (i->op == X86_JMP || i->op == X86_JCC) {
 		push_work(p, &p->work, at + (uint64_t)i->value, state, false);
-	else if (i->op == X86_CALL || i->op == X86_LEA_CODE)
+	} else if (i->op == X86_CALL) {
 		prologue_add_entry(p, at + (uint64_t)i->value);
-	else if (i->op == X86_MOV_IMM32 && p->position_dependent)
+	} else if (i->op == X86_LEA_CODE) {
+		prologue_add_entry(p, at + (uint64_t)i->value);
+		h->table = at + (uint64_t)i->value;
+	} else if (i->op == X86_MOV_IMM32 && p->position_dependent) {
 		prologue_add_entry(p, (uint64_t)i->value);
+	} else if (i->op == X86_CMP_IMM) {
+		h->cases = i->value + 1;
+		h->compared = true;
+	}
 }
 
 static bool ends_block(enum x86_op op)
 {
 	return op == X86_JMP || op == X86_JMP_INDIRECT || op == X86_RET || op == X86_TRAP;
+}
+
+/* The bytes of an instruction get its state; false when some belong to another one already. */
+static bool claim(struct prologue_range *r, uint64_t at, unsigned int bytes, uint32_t state)
+{
+	for (unsigned int k = 1; k < bytes; k++)
+		if (r->state[at + k])
+			return false;
+	r->state[at] = (r->state[at] & FUNCTION) | (state + 1);
+	for (unsigned int k = 1; k < bytes; k++)
+		r->state[at + k] = INSIDE;
+	r->reached += bytes;
+	return true;
+}
+
+/* Behind a block: the cases of a switch whose table was not found follow its jump. */
+static void end_block(struct prologue *p, const struct prologue_work *w, const struct x86_insn *i,
+		      uint64_t next, uint32_t state, const struct hints *h)
+{
+	const struct prologue_state *s = (const struct prologue_state *)p->states.data + state;
+
+	if (i->op == X86_JMP_INDIRECT) {
+		if (!follow_table(p, i, h, state) && (s->height > 1 || h->compared))
+			push_work(p, &p->later, next, state, true);
+	} else if (w->later) {
+		push_work(p, &p->later, next, w->state, true);
+	}
+}
+
+/* Code that is reached by a guess only: does it begin as functions do? */
+static bool looks_like_function(const uint8_t *code, uint64_t n)
+{
+	struct x86_insn i;
+
+	/* endbr64 */
+	if (n >= 4 && !memcmp(code, "\xf3\x0f\x1e\xfa", 4))
+		return true;
+	/* Before the first push of a saved register, arguments may be moved. */
+	for (unsigned int k = 0; k < 6 && x86_insn_decode(code, n, &i); k++) {
+		if (i.op == X86_PUSH)
+			return slot_index(i.reg) >= 0;
+		if (i.op == X86_ADD_RSP)
+			return i.value < 0;
+		if (i.op != X86_OTHER && i.op != X86_MOV_IMM32 && i.op != X86_LEA_CODE)
+			return false;
+		code += i.bytes;
+		n -= i.bytes;
+	}
+	return false;
+}
+
+/* The length of the nops at p; functions are aligned by them, and loops. */
+static uint64_t nops(const uint8_t *p, uint64_t n)
+{
+	uint64_t k = 0;
+	struct x86_insn i;
+
+	while (k < n && x86_insn_decode(p + k, n - k, &i) && x86_is_padding(p + k, i.bytes))
+		k += i.bytes;
+	return k;
+}
+
+/*
+ * Behind a call there may be the padding before the next function, if the call does not return:
+ * then this code waits until it is clear that nothing else leads there.
+ */
+static bool call_may_not_return(struct prologue *p, const struct prologue_range *r, uint64_t at,
+				uint32_t state)
+{
+	uint64_t n = nops(r->code + at, MIN(r->bytes - at, 16));
+
+	if (!n || (r->vaddr + at + n) % 16 || at + n >= r->bytes)
+		return false;
+	push_work(p, &p->later, r->vaddr + at, state, false);
+	return true;
 }
 
 /* Follows one straight run of instructions. */
@@ -299,54 +450,98 @@ static void run_from(struct prologue *p, const struct prologue_work *w)
 	struct prologue_range *r = find_range(p, w->vaddr);
 	uint64_t at = w->vaddr - r->vaddr;
 	uint32_t state = w->state;
+	struct hints h = {0};
 	struct prologue_state s;
 	struct x86_insn i;
 
-	while (at < r->bytes && !r->state[at]) {
-		if (!x86_insn_decode(r->code + at, r->bytes - at, &i))
+	/* Where a function starts, nothing falls into it: the call before did not return. */
+	for (bool first = true; at < r->bytes; first = false) {
+		if (first ? r->state[at] & ~FUNCTION : r->state[at])
 			return;
-		for (unsigned int k = 1; k < i.bytes; k++)
-			if (r->state[at + k])
-				return; /* would begin inside what was read as something else */
-		r->state[at] = state + 1;
-		for (unsigned int k = 1; k < i.bytes; k++)
-			r->state[at + k] = INSIDE;
-		r->reached += i.bytes;
+		if (!x86_insn_decode(r->code + at, r->bytes - at, &i) || !claim(r, at, i.bytes, state))
+			return;
 		memcpy(&s, (const struct prologue_state *)p->states.data + state, sizeof(s));
 		apply(&s, &i);
 		state = state_intern(p, &s);
 		if (p->states.failed)
 			return;
-		follow(p, &i, r->vaddr + at, state);
+		follow(p, &i, r->vaddr + at, state, &h);
 		at += i.bytes;
 		if (ends_block(i.op)) {
-			/* The cases of a switch have the height of its jump; they follow it. */
-			if (i.op == X86_JMP_INDIRECT ? s.height != 1 : w->later)
-				push_work(p, &p->later, r->vaddr + at,
-					  w->later && i.op != X86_JMP_INDIRECT ? w->state : state,
-					  true);
+			end_block(p, w, &i, r->vaddr + at, state, &h);
 			return;
 		}
+		if (i.op == X86_CALL && call_may_not_return(p, r, at, state))
+			return;
 	}
 }
 
-int prologue_run(struct prologue *p)
+/* Continues with a guess, unless what is there is a function of its own. */
+static void run_guess(struct prologue *p, struct prologue_work w)
+{
+	const struct prologue_range *r = find_range(p, w.vaddr);
+	uint64_t at = w.vaddr - r->vaddr, next = at + nops(r->code + at, r->bytes - at);
+
+	if ((r->state[at] & FUNCTION) || next >= r->bytes || r->state[next])
+		return;
+	if (looks_like_function(r->code + next, r->bytes - next)) {
+		prologue_add_entry(p, r->vaddr + next);
+		return;
+	}
+	run_from(p, &w);
+}
+
+static int run_all(struct prologue *p)
 {
 	struct prologue_work w;
 
 	while (p->work.len || p->later.len) {
-		struct buf *list = p->work.len ? &p->work : &p->later;
-		const struct prologue_range *r;
+		bool guess = !p->work.len;
+		struct buf *list = guess ? &p->later : &p->work;
 
-		if (p->work.failed || p->later.failed || p->states.failed)
-			return -ENOMEM;
 		list->len -= sizeof(w);
 		memcpy(&w, list->data + list->len, sizeof(w));
-		r = find_range(p, w.vaddr);
-		if (!r->state[w.vaddr - r->vaddr])
+		if (guess)
+			run_guess(p, w);
+		else
 			run_from(p, &w);
+		if (p->work.failed || p->later.failed || p->states.failed)
+			return -ENOMEM;
 	}
-	return p->work.failed || p->later.failed || p->states.failed ? -ENOMEM : 0;
+	return 0;
+}
+
+/* Functions that are only known to code or data which was not understood. */
+static int sweep(struct prologue *p, const struct prologue_range *r)
+{
+	uint64_t at = 0;
+	int result = 0;
+
+	while (at < r->bytes && result == 0) {
+		uint64_t from = at;
+
+		while (at < r->bytes && r->state[at])
+			at++;
+		at += nops(r->code + at, r->bytes - at);
+		if (at < r->bytes && !r->state[at] && looks_like_function(r->code + at, r->bytes - at)) {
+			prologue_add_entry(p, r->vaddr + at);
+			result = run_all(p);
+		}
+		/* Not understood: on with the next boundary of 16 bytes. */
+		if (at < r->bytes && !r->state[at])
+			at += 16 - (r->vaddr + at) % 16;
+		at = MAX(at, from + 1);
+	}
+	return result;
+}
+
+int prologue_run(struct prologue *p)
+{
+	int r = p->work.failed || p->later.failed || p->states.failed ? -ENOMEM : run_all(p);
+
+	for (size_t i = 0; r == 0 && i < p->n_ranges; i++)
+		r = sweep(p, &p->ranges[i]);
+	return r;
 }
 
 static uint64_t rule_of(const struct prologue_state *s)
@@ -378,10 +573,19 @@ int prologue_rows(const struct prologue *p, const struct prologue_range *range,
 	int r;
 
 	for (uint64_t i = 0; i < range->bytes; i++) {
-		uint32_t s = range->state[i];
+		uint32_t s = range->state[i] & ~FUNCTION;
 
 		if (s == INSIDE || s == last)
 			continue;
+		/* Padding stays with the row before it. */
+		if (!s && i) {
+			uint64_t n = nops(range->code + i, range->bytes - i);
+
+			if (n && (i + n == range->bytes || range->state[i + n] & ~FUNCTION)) {
+				i += n - 1;
+				continue;
+			}
+		}
 		last = s;
 		r = emit(range->vaddr + i, s ? rule_of(&states[s - 1]) : RULE_INVALID, userdata);
 		if (r < 0)

@@ -35,9 +35,12 @@ struct prologue {
 	struct buf work;  /* struct prologue_work: what is still to be followed */
 	struct buf later; /* likewise: code after an indirect jump, if nothing else reaches it */
 	bool position_dependent; /* an immediate may be an address of code */
+	/* Bytes of the file at an address, for jump tables; NULL when there are none. */
+	const uint8_t *(*data_at)(uint64_t vaddr, uint64_t bytes, void *userdata);
+	void *userdata;
 };
 
-void prologue_init(struct prologue *p, bool position_dependent);
+void prologue_init(struct prologue *p);
 void prologue_done(struct prologue *p);
 /* Ranges ascend and do not touch. 0, -ENOMEM, -E2BIG over PROLOGUE_BYTES_MAX in total. */
 int prologue_add_range(struct prologue *p, const uint8_t *code, uint64_t vaddr, uint64_t bytes);
@@ -45,6 +48,8 @@ int prologue_add_range(struct prologue *p, const uint8_t *code, uint64_t vaddr, 
 void prologue_add_entry(struct prologue *p, uint64_t vaddr);
 /* Where the kernel or the loader enters, with no caller. */
 void prologue_add_root(struct prologue *p, uint64_t vaddr);
+/* Finds functions by the calls to them. To be called once, after all ranges were added. */
+void prologue_find_calls(struct prologue *p);
 /* Follows everything that was added. 0 or -ENOMEM. */
 int prologue_run(struct prologue *p);
 /*

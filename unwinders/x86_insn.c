@@ -53,7 +53,7 @@ struct decode {
 	uint8_t opcode;
 	bool has_modrm;
 	uint8_t mod, reg, rm; /* with the REX bits, rm only where it is a register or base */
-	bool rip_relative, has_sib;
+	bool rip_relative, has_sib, absolute; /* has_sib: with an index; absolute: no base */
 	int32_t disp;
 	int64_t imm;
 };
@@ -112,7 +112,7 @@ static void read_modrm(struct decode *d)
 		d->has_sib = (sib >> 3 & 7) != 4 || (d->rex & 2);
 		base = sib & 7;
 		if (d->mod == 0 && base == 5) {
-			d->has_sib = true;
+			d->has_sib = d->absolute = true;
 			d->disp = (int32_t)cursor_u32(&d->c);
 		}
 	} else if (d->mod == 0 && base == 5) {
@@ -295,6 +295,10 @@ static void classify(const struct decode *d, struct x86_insn *i)
 		i->op = X86_TRAP;
 	} else if (o == 0xff && (group == 2 || group == 4)) {
 		i->op = group == 2 ? X86_CALL_INDIRECT : X86_JMP_INDIRECT;
+		i->value = d->has_sib && d->absolute ? d->disp : 0;
+	} else if (((o == 0x81 || o == 0x83 || o == 0x80) && group == 7) || o == 0x3c ||
+		   o == 0x3d) {
+		i->op = X86_CMP_IMM;
 	} else {
 		classify_moves(d, i);
 	}

@@ -21,13 +21,14 @@ enum x86_op {
 	X86_RET,
 	X86_CALL, /* to value, relative to the instruction's start */
 	X86_CALL_INDIRECT,
-	X86_JMP, /* likewise */
-	X86_JCC, /* likewise */
-	X86_JMP_INDIRECT,
-	X86_TRAP,      /* ud2, hlt, int3: nothing runs after it */
-	X86_ZERO_RBP,  /* xor of ebp or rbp with itself */
-	X86_LEA_CODE,  /* reg = value, relative to the instruction's start */
-	X86_MOV_IMM32, /* reg = value, zero-extended */
+	X86_JMP,	  /* likewise */
+	X86_JCC,	  /* likewise */
+	X86_JMP_INDIRECT, /* value: address of the table in jmp *value(,reg,8), else 0 */
+	X86_TRAP,	  /* ud2, hlt, int3: nothing runs after it */
+	X86_ZERO_RBP,	  /* xor of ebp or rbp with itself */
+	X86_LEA_CODE,	  /* reg = value, relative to the instruction's start */
+	X86_MOV_IMM32,	  /* reg = value, zero-extended */
+	X86_CMP_IMM,	  /* of anything with value */
 };
 
 /* Registers in the order of their encoding. */
