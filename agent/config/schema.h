@@ -1,0 +1,94 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * struct schema: the arguments of a block as a table of options, from which decoding, defaults,
+ * validation, comparison and help come. A C struct with one field per option holds the result.
+ */
+#pragma once
+
+#include "agent/config/ast.h"
+#include "agent/config/eval.h"
+
+struct receiver;
+
+enum option_type {		    /* and the C type of the field */
+		   OPTION_BOOL,	    /* bool */
+		   OPTION_INT,	    /* int64_t */
+		   OPTION_FLOAT,    /* double */
+		   OPTION_STRING,   /* char *, owned; never NULL after schema_init() */
+		   OPTION_SECRET,   /* the same; takes strings and secrets */
+		   OPTION_DURATION, /* int64_t, nanoseconds */
+		   OPTION_STRINGS,  /* struct schema_strings */
+		   OPTION_MAP,	    /* struct schema_map */
+		   OPTION_TARGETS,  /* struct value *, owned: array of objects of strings; NULL when
+				       absent */
+		   OPTION_RECEIVERS, /* struct schema_receivers */
+		   OPTION_ANY,	     /* struct value *, owned; NULL when absent */
+		   OPTION_BLOCK,     /* a struct that begins with `bool set` */
+		   OPTION_BLOCKS,    /* struct schema_blocks */
+};
+
+enum option_flags {
+	OPTION_REQUIRED = 1 << 0,
+	OPTION_DEPRECATED = 1 << 1, /* accepted without effect, with a warning */
+	OPTION_LATER = 1 << 2,	    /* not built yet: a warning when it is not the default */
+	OPTION_REFUSED = 1 << 3,    /* not built yet: an error, as ignoring it would do harm */
+};
+
+struct option {
+	const char *name;
+	enum option_type type;
+	const char *value; /* the default, as text; NULL: zero or empty */
+	unsigned int flags;
+	size_t offset;
+	const struct schema *block;
+	const char *help; /* one line; for OPTION_REFUSED what to do instead */
+};
+
+struct schema {
+	size_t size; /* of the struct */
+	const struct option *options;
+	size_t n;
+	/* 0, or -EINVAL with a message for the block as a whole. May be NULL. */
+	int (*validate)(const void *args, char *ret_why, size_t size);
+};
+
+#define SCHEMA_MAX_OPTIONS 64
+
+struct schema_strings {
+	char **v;
+	size_t n;
+};
+
+struct schema_pair {
+	char *name, *value;
+};
+
+struct schema_map {
+	struct schema_pair *v; /* sorted by name */
+	size_t n;
+};
+
+struct schema_receivers {
+	struct receiver **v; /* the array is owned, the receivers are borrowed */
+	size_t n;
+};
+
+struct schema_blocks {
+	void *v; /* n structs of the block's schema */
+	size_t n;
+};
+
+/* Sets the defaults in a zeroed struct. 0 or -ENOMEM; schema_done() is due in any case. */
+int schema_init(const struct schema *s, void *args);
+void schema_done(const struct schema *s, void *args);
+/*
+ * Evaluates and stores the body over what schema_init() left. Everything that is wrong is
+ * reported to e->diags. 0, -EINVAL (reported), -ENOMEM.
+ */
+int schema_decode(const struct schema *s, const struct ast_stmt *block, struct eval *e, void *args);
+bool schema_equal(const struct schema *s, const void *a, const void *b);
+
+/* schema_value.c: one value into the field of an option. x is what the value was written as. */
+int schema_store(const struct option *o, struct eval *e, const struct ast_expr *x, struct value *v,
+		 void *field);
+void schema_clear(const struct option *o, void *field);

@@ -1,0 +1,117 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * struct value: an immutable, reference-counted value of the Alloy language. Constructors take
+ * over what they are given also when they fail, so that calls can be nested; they return NULL
+ * without memory, and value_array()/value_object()/value_string() also over their limits.
+ */
+#pragma once
+
+#include "agent/base/macro.h"
+
+#define VALUE_MAX_ITEMS	 (1u << 20) /* elements of an array, fields of an object */
+#define VALUE_MAX_STRING (16u << 20)
+
+enum value_kind {
+	VALUE_NULL,
+	VALUE_NUMBER,
+	VALUE_STRING,
+	VALUE_BOOL,
+	VALUE_ARRAY,
+	VALUE_OBJECT,
+	VALUE_FUNCTION,
+	VALUE_CAPSULE,
+};
+
+/* In the order in which operators widen them. */
+enum number_kind { NUMBER_UINT, NUMBER_INT, NUMBER_FLOAT };
+
+struct number {
+	enum number_kind kind;
+	union {
+		uint64_t u;
+		int64_t i;
+		double f;
+	};
+};
+
+/* Something opaque that components hand each other. Two of one type are the same kind of thing. */
+struct capsule_type {
+	const char *name;
+	void (*free)(void *data);		     /* NULL: the data is borrowed */
+	bool (*equal)(const void *a, const void *b); /* NULL: same pointer */
+};
+
+struct value_field {
+	char *key;
+	struct value *value;
+};
+
+struct value {
+	uint32_t refs;
+	enum value_kind kind;
+	union {
+		bool b;
+		struct number n;
+		struct {
+			char *s; /* NUL-terminated, may hold NUL bytes */
+			size_t len;
+		};
+		struct {
+			struct value **items;
+			size_t n_items;
+		};
+		struct {
+			struct value_field *fields; /* sorted by key, each key once */
+			size_t n_fields;
+		};
+		const struct stdlib_entry *fn;
+		struct {
+			const struct capsule_type *type;
+			void *data;
+		};
+	};
+};
+
+/* A string that is not to be shown; its data is an allocated C string. */
+extern const struct capsule_type capsule_secret;
+/* Where profiles go; its data is a borrowed struct receiver *. */
+extern const struct capsule_type capsule_receiver;
+
+struct value *value_ref(struct value *v);
+/* Accepts NULL; returns NULL. */
+struct value *value_unref(struct value *v);
+DEFINE_CLEANUP(struct value *, value_unref)
+#define _cleanup_value_ _cleanup_(value_unrefp)
+
+struct value *value_null(void);
+struct value *value_bool(bool b);
+struct value *value_number(struct number n);
+struct value *value_int(int64_t i);
+struct value *value_string(const char *s, size_t len);
+struct value *value_cstr(const char *s);
+struct value *value_function(const struct stdlib_entry *fn);
+struct value *value_capsule(const struct capsule_type *type, void *data);
+struct value *value_secret(const char *s);
+
+/* Collects what value_array() or value_object() will own; zero-initialised. */
+struct value_list {
+	struct value_field *items; /* keys are NULL in an array */
+	size_t n, cap;
+	bool failed;
+};
+void value_list_done(struct value_list *l);
+/* Takes v, copies key. v NULL makes the list failed. */
+void value_list_add(struct value_list *l, const char *key, struct value *v);
+/* Empty the list. A key that comes twice keeps its last value. */
+struct value *value_array(struct value_list *l);
+struct value *value_object(struct value_list *l);
+
+/* Borrowed; NULL when there is none. */
+struct value *value_get(const struct value *object, const char *key);
+bool value_equal(const struct value *a, const struct value *b);
+/* null, number, string, bool, array, object, function, capsule. */
+const char *value_kind_name(const struct value *v);
+double number_float(struct number n);
+/* As the language prints it where a string is wanted: never with an exponent. */
+void number_format(struct number n, char *to, size_t size);
+#define NUMBER_TEXT 400

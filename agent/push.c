@@ -1,0 +1,279 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "agent/push.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "agent/base/clock.h"
+#include "agent/push_encode.h"
+#include "agent/push_endpoint.h"
+
+#define MAX_REQUEST (64u << 20)
+
+struct push {
+	struct loop *loop; /* borrowed */
+	CURLM *multi;
+	struct loop_source *timer; /* libcurl's one timer */
+	struct push_endpoint **endpoints;
+	size_t n_endpoints;
+	struct label_set external;
+	struct log_limit limit;
+};
+
+static void reap(struct push *p)
+{
+	CURLMsg *m;
+	int left;
+
+	while ((m = curl_multi_info_read(p->multi, &left))) {
+		struct push_slot *s = NULL;
+
+		if (m->msg != CURLMSG_DONE)
+			continue;
+		curl_easy_getinfo(m->easy_handle, CURLINFO_PRIVATE, (char **)&s);
+		push_endpoint_finish(s, m->data.result);
+	}
+}
+
+static void on_fd(int fd, uint32_t events, void *data)
+{
+	struct push *p = data;
+	int what = 0, running;
+
+	what |= events & EPOLLIN ? CURL_CSELECT_IN : 0;
+	what |= events & EPOLLOUT ? CURL_CSELECT_OUT : 0;
+	what |= events & (EPOLLERR | EPOLLHUP) ? CURL_CSELECT_ERR : 0;
+	curl_multi_socket_action(p->multi, fd, what, &running);
+	reap(p);
+}
+
+static void on_timer(void *data)
+{
+	struct push *p = data;
+	int running;
+
+	curl_multi_socket_action(p->multi, CURL_SOCKET_TIMEOUT, 0, &running);
+	reap(p);
+}
+
+static int set_timer(CURLM *multi, long ms, void *data)
+{
+	struct push *p = data;
+
+	if (ms < 0)
+		loop_stop_timer(p->timer);
+	else
+		loop_set_timer(p->timer, (uint64_t)ms, 0);
+	return 0;
+}
+
+static int set_socket(CURL *easy, curl_socket_t fd, int what, void *data, void *source)
+{
+	struct push *p = data;
+	struct loop_source *s = source;
+	uint32_t events =
+		(what & CURL_POLL_IN ? EPOLLIN : 0) | (what & CURL_POLL_OUT ? EPOLLOUT : 0);
+
+	if (what == CURL_POLL_REMOVE) {
+		loop_remove(s);
+		curl_multi_assign(p->multi, fd, NULL);
+	} else if (s) {
+		(void)loop_set_events(s, events);
+	} else {
+		s = loop_add_fd(p->loop, fd, events, on_fd, p);
+		if (!s)
+			return -1;
+		curl_multi_assign(p->multi, fd, s);
+	}
+	return 0;
+}
+
+int push_new(struct loop *loop, struct push **ret)
+{
+	_cleanup_(push_freep) struct push *p = NULL;
+
+	if (curl_global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK)
+		return -ENOMEM;
+	p = calloc(1, sizeof(*p));
+	if (!p) {
+		curl_global_cleanup();
+		return -ENOMEM;
+	}
+	p->loop = loop;
+	p->multi = curl_multi_init();
+	p->timer = loop_add_timer(loop, on_timer, p);
+	if (!p->multi || !p->timer)
+		return -ENOMEM;
+	curl_multi_setopt(p->multi, CURLMOPT_SOCKETFUNCTION, set_socket);
+	curl_multi_setopt(p->multi, CURLMOPT_SOCKETDATA, p);
+	curl_multi_setopt(p->multi, CURLMOPT_TIMERFUNCTION, set_timer);
+	curl_multi_setopt(p->multi, CURLMOPT_TIMERDATA, p);
+	*ret = TAKE_PTR(p);
+	return 0;
+}
+
+struct push *push_free(struct push *p)
+{
+	if (!p)
+		return NULL;
+	for (size_t i = 0; i < p->n_endpoints; i++)
+		push_endpoint_free(p->endpoints[i]);
+	free(p->endpoints);
+	/* Closes kept connections, which takes their sockets off the loop. */
+	curl_multi_cleanup(p->multi);
+	loop_remove(p->timer);
+	label_set_done(&p->external);
+	free(p);
+	curl_global_cleanup();
+	return NULL;
+}
+
+int push_add_endpoint(struct push *p, const struct push_options *o, char *why, size_t size)
+{
+	struct push_endpoint **v =
+		realloc(p->endpoints, (p->n_endpoints + 1) * sizeof(struct push_endpoint *));
+	int r;
+
+	if (!v)
+		return -ENOMEM;
+	p->endpoints = v;
+	r = push_endpoint_new(p->loop, p->multi, o, why, size, &v[p->n_endpoints]);
+	if (r >= 0)
+		p->n_endpoints++;
+	return r;
+}
+
+int push_set_external(struct push *p, const struct label *labels, size_t n)
+{
+	label_set_done(&p->external);
+	for (size_t i = 0; i < n; i++)
+		label_set_put(&p->external, labels[i].name, labels[i].value);
+	return p->external.failed ? -ENOMEM : 0;
+}
+
+void push_adopt(struct push *p, struct push *old)
+{
+	for (size_t i = 0; i < p->n_endpoints; i++) {
+		for (size_t k = 0; k < old->n_endpoints; k++) {
+			if (!strcmp(p->endpoints[i]->http.url, old->endpoints[k]->http.url)) {
+				push_endpoint_adopt(p->endpoints[i], old->endpoints[k]);
+				break;
+			}
+		}
+	}
+}
+
+static void drop_everywhere(struct push *p, size_t bytes, enum push_drop why)
+{
+	const struct push_item none = {.len = bytes};
+
+	for (size_t i = 0; i < p->n_endpoints; i++)
+		push_endpoint_drop(p->endpoints[i], &none, why);
+}
+
+static struct push_item *make_item(const struct label_set *labels, const uint8_t *pprof,
+				   size_t bytes, uint64_t time_ns)
+{
+	_cleanup_buf_ struct buf b = BUF_INIT(MAX_REQUEST);
+	uint8_t *data;
+	size_t len;
+
+	push_encode(labels, pprof, bytes, &b);
+	data = buf_take(&b, &len);
+	return data ? push_item_new(data, len, time_ns) : NULL;
+}
+
+void push_send(struct push *p, const struct label *labels, size_t n, const uint8_t *pprof,
+	       size_t bytes, uint64_t time_ns)
+{
+	_cleanup_labels_ struct label_set set = {0};
+	struct push_label_losses losses = {0};
+	struct push_item *item;
+	uint32_t suppressed;
+	int r;
+
+	if (!p->n_endpoints)
+		return;
+	r = push_labels(labels, n, &p->external, &set, &losses);
+	if (r < 0) {
+		drop_everywhere(p, bytes, r == -EINVAL ? PUSH_DROP_LABELS : PUSH_DROP_MEMORY);
+		return;
+	}
+	if ((losses.cut || losses.dropped) && log_limit_ok(&p->limit, 1, 60000, &suppressed))
+		log_warn("labels of service '%s' exceed the server's limits: %zu values cut, "
+			 "%zu labels dropped",
+			 label_set_get(&set, "service_name") ? label_set_get(&set, "service_name")
+							     : "",
+			 losses.cut, losses.dropped);
+	item = make_item(&set, pprof, bytes, time_ns ? time_ns : clock_ns(CLOCK_REALTIME));
+	if (!item) {
+		drop_everywhere(p, bytes,
+				bytes > MAX_REQUEST / 2 ? PUSH_DROP_TOO_LARGE : PUSH_DROP_MEMORY);
+		return;
+	}
+	for (size_t i = 0; i < p->n_endpoints; i++)
+		push_endpoint_add(p->endpoints[i], item);
+	push_item_unref(item);
+}
+
+bool push_busy(const struct push *p)
+{
+	for (size_t i = 0; i < p->n_endpoints; i++) {
+		if (push_endpoint_busy(p->endpoints[i]))
+			return true;
+	}
+	return false;
+}
+
+void push_hurry(struct push *p)
+{
+	for (size_t i = 0; i < p->n_endpoints; i++)
+		push_endpoint_hurry(p->endpoints[i]);
+}
+
+int push_drain(struct push *p, uint64_t timeout_ms, const bool *abort)
+{
+	uint64_t end = clock_ms() + timeout_ms, now;
+
+	push_hurry(p);
+	while (push_busy(p) && !(abort && *abort) && (now = clock_ms()) < end) {
+		int r = loop_once(p->loop, (int)MIN(end - now, 1000u));
+
+		if (r < 0)
+			return r;
+	}
+	return push_busy(p) ? -ETIME : 0;
+}
+
+size_t push_n_endpoints(const struct push *p)
+{
+	return p->n_endpoints;
+}
+
+const char *push_endpoint_url(const struct push *p, size_t i)
+{
+	return p->endpoints[i]->http.url;
+}
+
+void push_get_stats(const struct push *p, size_t i, struct push_stats *ret)
+{
+	const struct push_endpoint *e = p->endpoints[i];
+
+	*ret = e->stats;
+	ret->queued_bytes = e->queue.bytes;
+	ret->queued_profiles = e->queue.n;
+	for (size_t k = 0; k < PUSH_PARALLEL; k++)
+		ret->queued_profiles += e->slots[k].entry != NULL;
+}
+
+const char *push_drop_name(enum push_drop d)
+{
+	static const char *const names[] = {
+		[PUSH_DROP_REFUSED] = "refused",     [PUSH_DROP_RETRIES] = "retries",
+		[PUSH_DROP_BUDGET] = "budget",	     [PUSH_DROP_TOO_OLD] = "too_old",
+		[PUSH_DROP_TOO_LARGE] = "too_large", [PUSH_DROP_LABELS] = "labels",
+		[PUSH_DROP_MEMORY] = "memory",	     [PUSH_DROP_SHUTDOWN] = "shutdown",
+	};
+
+	return names[d];
+}

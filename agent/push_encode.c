@@ -1,0 +1,165 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "agent/push_encode.h"
+
+#include <errno.h>
+#include <string.h>
+
+/* The length of the UTF-8 sequence at s, or 0 when it is none. */
+static size_t utf8_length(const unsigned char *s, size_t left)
+{
+	size_t n = s[0] < 0x80 ? 1 : s[0] < 0xc2 ? 0 : s[0] < 0xe0 ? 2 : s[0] < 0xf0 ? 3 : 4;
+
+	if (!n || s[0] > 0xf4 || left < n)
+		return 0;
+	for (size_t i = 1; i < n; i++) {
+		if ((s[i] & 0xc0) != 0x80)
+			return 0;
+	}
+	if ((s[0] == 0xe0 && s[1] < 0xa0) || (s[0] == 0xed && s[1] > 0x9f) ||
+	    (s[0] == 0xf0 && s[1] < 0x90) || (s[0] == 0xf4 && s[1] > 0x8f))
+		return 0;
+	return n;
+}
+
+/* Into a buffer of size `size`; true when something had to be cut. */
+static bool clean_value(const char *value, char *to, size_t size)
+{
+	const unsigned char *s = (const unsigned char *)value;
+	size_t left = strlen(value), n = 0;
+
+	while (left) {
+		size_t k = utf8_length(s, left), step = k ? k : 1;
+
+		/* U+FFFD stands for what is no UTF-8. */
+		if (n + (k ? k : 3) >= size)
+			break;
+		memcpy(to + n, k ? (const char *)s : "\xef\xbf\xbd", k ? k : 3);
+		n += k ? k : 3;
+		s += step;
+		left -= step;
+	}
+	to[n] = '\0';
+	return left > 0;
+}
+
+static void clean_name(const char *name, char *to, size_t size)
+{
+	size_t n = 0;
+
+	for (; *name && n + 1 < size; name++) {
+		char c = *name;
+		bool ok = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') ||
+			  (c >= '0' && c <= '9') || c == '_' || c == '.';
+
+		to[n++] = ok ? c : '_';
+	}
+	to[n] = '\0';
+}
+
+static bool is_private(const char *name)
+{
+	return !strncmp(name, "__", 2) && strcmp(name, "__name__") != 0 &&
+	       strcmp(name, "__delta__") != 0;
+}
+
+static void put(struct label_set *set, const char *name, const char *value,
+		struct push_label_losses *losses)
+{
+	char clean[PUSH_MAX_LABEL_NAME + 1], text[PUSH_MAX_LABEL_VALUE + 1];
+
+	if (!*name || !*value)
+		return;
+	clean_name(name, clean, sizeof(clean));
+	losses->cut += clean_value(value, text, sizeof(text));
+	label_set_put(set, clean, text);
+}
+
+/* The last ones by name go first; what identifies the profile stays. */
+static void drop_excess(struct label_set *set, struct push_label_losses *losses)
+{
+	for (size_t i = set->n; i > 0 && set->n > PUSH_MAX_LABELS; i--) {
+		const char *name = set->v[i - 1].name;
+
+		if (strcmp(name, "__name__") != 0 && strcmp(name, "service_name") != 0) {
+			label_set_remove(set, name);
+			losses->dropped++;
+		}
+	}
+}
+
+int push_labels(const struct label *in, size_t n, const struct label_set *external,
+		struct label_set *ret, struct push_label_losses *ret_losses)
+{
+	_cleanup_labels_ struct label_set set = {0};
+	struct push_label_losses losses = {0};
+
+	for (size_t i = 0; i < n; i++) {
+		if (!is_private(in[i].name))
+			put(&set, in[i].name, in[i].value, &losses);
+	}
+	for (size_t i = 0; i < external->n; i++)
+		put(&set, external->v[i].name, external->v[i].value, &losses);
+	drop_excess(&set, &losses);
+	if (set.failed)
+		return -ENOMEM;
+	if (!label_set_get(&set, "__name__"))
+		return -EINVAL;
+	*ret = set;
+	set = (struct label_set){0};
+	*ret_losses = losses;
+	return 0;
+}
+
+static size_t varint_size(uint64_t v)
+{
+	size_t n = 1;
+
+	while (v >>= 7)
+		n++;
+	return n;
+}
+
+static void put_varint(struct buf *b, uint64_t v)
+{
+	for (; v >= 0x80; v >>= 7)
+		buf_add_u8(b, (uint8_t)(v | 0x80));
+	buf_add_u8(b, (uint8_t)v);
+}
+
+/* A length-delimited field has wire type 2; all of ours are. */
+static void put_header(struct buf *b, uint32_t field, size_t len)
+{
+	put_varint(b, field << 3 | 2);
+	put_varint(b, len);
+}
+
+static size_t field_size(size_t len)
+{
+	return 1 + varint_size(len) + len; /* field numbers are below 16 */
+}
+
+static size_t pair_size(const struct label *l)
+{
+	return field_size(strlen(l->name)) + field_size(strlen(l->value));
+}
+
+void push_encode(const struct label_set *labels, const uint8_t *pprof, size_t bytes, struct buf *b)
+{
+	size_t sample = field_size(bytes), series = field_size(sample);
+
+	for (size_t i = 0; i < labels->n; i++)
+		series += field_size(pair_size(&labels->v[i]));
+	put_header(b, 1, series); /* PushRequest.series */
+	for (size_t i = 0; i < labels->n; i++) {
+		const struct label *l = &labels->v[i];
+
+		put_header(b, 1, pair_size(l)); /* RawProfileSeries.labels */
+		put_header(b, 1, strlen(l->name));
+		buf_adds(b, l->name);
+		put_header(b, 2, strlen(l->value));
+		buf_adds(b, l->value);
+	}
+	put_header(b, 2, sample); /* RawProfileSeries.samples */
+	put_header(b, 1, bytes);  /* RawSample.raw_profile */
+	buf_add(b, pprof, bytes);
+}

@@ -1,0 +1,404 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "agent/push_endpoint.h"
+
+#include <errno.h>
+#include <stdarg.h>
+#include <string.h>
+#include <sys/random.h>
+
+#include "agent/base/clock.h"
+#include "agent/config/duration.h"
+
+#define LOG_BURST	   3
+#define LOG_EVERY_MS	   30000
+#define MAX_RETRY_AFTER_MS (3600u * 1000u)
+#define HURRY_BACKOFF_MS   1000u
+
+/* Logs at most a few lines a minute, and says how many were held back. */
+static void say(struct push_endpoint *e, enum log_level level, const char *fmt, ...) _printf_(3, 4);
+static void say(struct push_endpoint *e, enum log_level level, const char *fmt, ...)
+{
+	uint32_t suppressed = 0;
+	char text[512];
+	va_list ap;
+
+	if (!log_limit_ok(&e->limit, LOG_BURST, LOG_EVERY_MS, &suppressed))
+		return;
+	va_start(ap, fmt);
+	(void)vsnprintf(text, sizeof(text), fmt, ap);
+	va_end(ap);
+	if (suppressed)
+		log_write(level, 0, "push to %s: %s (%u similar messages held back)", e->name, text,
+			  suppressed);
+	else
+		log_write(level, 0, "push to %s: %s", e->name, text);
+}
+
+static size_t in_flight(const struct push_endpoint *e)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < PUSH_PARALLEL; i++)
+		n += e->slots[i].entry != NULL;
+	return n;
+}
+
+static size_t waiting(const struct push_endpoint *e)
+{
+	return e->queue.n + in_flight(e);
+}
+
+void push_endpoint_drop(struct push_endpoint *e, const struct push_item *i, enum push_drop why)
+{
+	e->stats.dropped_profiles[why]++;
+	e->stats.dropped_bytes[why] += i->len;
+}
+
+static bool too_old(const struct push_endpoint *e, const struct push_item *i)
+{
+	uint64_t now = clock_ns(CLOCK_REALTIME);
+
+	return i->time_ns < now && (now - i->time_ns) / 1000000u > e->window_ms;
+}
+
+static void drop_oldest(const struct push_item *i, void *data)
+{
+	struct push_endpoint *e = data;
+
+	push_endpoint_drop(e, i, PUSH_DROP_BUDGET);
+	say(e, LOG_LEVEL_WARN,
+	    "the queue is full (%zu MiB): dropping the oldest profile, %zu stay queued",
+	    e->queue.max_bytes >> 20, e->queue.n);
+}
+
+void push_endpoint_add(struct push_endpoint *e, struct push_item *i)
+{
+	int r;
+
+	if (too_old(e, i)) {
+		push_endpoint_drop(e, i, PUSH_DROP_TOO_OLD);
+		return;
+	}
+	r = push_queue_add(&e->queue, i, drop_oldest, e);
+	if (r == -E2BIG) {
+		push_endpoint_drop(e, i, PUSH_DROP_TOO_LARGE);
+		say(e, LOG_LEVEL_WARN,
+		    "dropping a profile of %zu KiB: the queue has no room for it", i->len >> 10);
+	} else if (r < 0) {
+		push_endpoint_drop(e, i, PUSH_DROP_MEMORY);
+	} else {
+		push_endpoint_pump(e);
+	}
+}
+
+/* libcurl's allocation-free callback: keeps the start of the body, then ends the transfer. */
+static size_t on_body(char *data, size_t size, size_t n, void *userdata)
+{
+	struct push_slot *s = userdata;
+
+	if (s->reply.len + n > PUSH_MAX_REPLY) {
+		s->too_long = true;
+		return 0;
+	}
+	buf_add(&s->reply, data, n);
+	return s->reply.failed ? 0 : n;
+}
+
+static int slot_open(struct push_slot *s)
+{
+	if (!s->easy) {
+		s->easy = curl_easy_duphandle(s->endpoint->http.template);
+		if (!s->easy)
+			return -ENOMEM;
+		curl_easy_setopt(s->easy, CURLOPT_PRIVATE, s);
+		curl_easy_setopt(s->easy, CURLOPT_WRITEFUNCTION, on_body);
+		curl_easy_setopt(s->easy, CURLOPT_WRITEDATA, s);
+		curl_easy_setopt(s->easy, CURLOPT_ERRORBUFFER, s->error);
+	}
+	buf_done(&s->reply);
+	s->reply = BUF_INIT(PUSH_MAX_REPLY + 1);
+	s->too_long = false;
+	s->error[0] = '\0';
+	return 0;
+}
+
+static uint64_t next_random(struct push_endpoint *e)
+{
+	e->random ^= e->random << 13;
+	e->random ^= e->random >> 7;
+	e->random ^= e->random << 17;
+	return e->random;
+}
+
+/* Between min * 2^n and twice that, both at most max; n grows with every failure in a row. */
+static uint64_t backoff_ms(struct push_endpoint *e)
+{
+	uint64_t max = e->hurry ? MIN(e->max_backoff_ms, HURRY_BACKOFF_MS) : e->max_backoff_ms;
+	uint64_t low = MIN(e->min_backoff_ms << MIN(e->backoff, 20u), max);
+	uint64_t high = MIN(low * 2, max);
+
+	e->backoff++;
+	return high > low ? low + next_random(e) % (high - low) : low;
+}
+
+/* One failure of a round of parallel requests is enough to wait once. */
+static uint64_t wait_after_failure(struct push_endpoint *e, uint64_t retry_after_ms)
+{
+	uint64_t now = clock_ms();
+	uint64_t until = MAX(e->not_before_ms, now);
+
+	e->stats.failures++;
+	if (e->not_before_ms <= now)
+		until = now + backoff_ms(e);
+	if (!e->hurry)
+		until = MAX(until, now + MIN(retry_after_ms, MAX_RETRY_AFTER_MS));
+	e->not_before_ms = until;
+	loop_set_timer(e->timer, until - now, 0);
+	return until - now;
+}
+
+static void slot_clear(struct push_slot *s)
+{
+	curl_slist_free_all(s->headers);
+	s->headers = NULL;
+	s->entry = NULL;
+	buf_done(&s->reply);
+}
+
+static void retry(struct push_slot *s, const char *why, uint64_t retry_after_ms)
+{
+	struct push_endpoint *e = s->endpoint;
+	struct push_entry *entry = s->entry;
+	char wait[DURATION_TEXT];
+	uint64_t ms;
+
+	slot_clear(s);
+	if (e->max_retries && entry->attempts >= e->max_retries) {
+		push_endpoint_drop(e, entry->item, PUSH_DROP_RETRIES);
+		push_queue_release(&e->queue, entry);
+		ms = wait_after_failure(e, retry_after_ms);
+		say(e, LOG_LEVEL_WARN, "%s; giving up on a profile after %u retries, %zu queued",
+		    why, e->max_retries, waiting(e));
+		return;
+	}
+	entry->attempts++;
+	e->stats.retries++;
+	push_queue_retry(&e->queue, entry);
+	ms = wait_after_failure(e, retry_after_ms);
+	duration_format((int64_t)ms * 1000000, wait, sizeof(wait));
+	say(e, LOG_LEVEL_WARN, "%s; retrying in %s, %zu profile%s queued", why, wait, waiting(e),
+	    waiting(e) == 1 ? "" : "s");
+}
+
+static void start(struct push_endpoint *e, struct push_slot *s, struct push_entry *entry)
+{
+	char why[200] = "out of memory";
+
+	s->entry = entry;
+	if (slot_open(s) < 0 ||
+	    push_http_prepare(&e->http, s->easy, entry->item->data, entry->item->len, &s->headers,
+			      why, sizeof(why)) < 0) {
+		retry(s, why, 0);
+		return;
+	}
+	if (curl_multi_add_handle(e->multi, s->easy) != CURLM_OK)
+		retry(s, "libcurl cannot start a transfer", 0);
+}
+
+static struct push_entry *take_fresh(struct push_endpoint *e)
+{
+	struct push_entry *entry;
+
+	while ((entry = push_queue_take(&e->queue)) && too_old(e, entry->item)) {
+		push_endpoint_drop(e, entry->item, PUSH_DROP_TOO_OLD);
+		push_queue_release(&e->queue, entry);
+		say(e, LOG_LEVEL_WARN,
+		    "dropping a profile that is older than the server takes, %zu queued",
+		    waiting(e));
+	}
+	return entry;
+}
+
+void push_endpoint_pump(struct push_endpoint *e)
+{
+	/* A server that failed is tried with one request, not with four. */
+	size_t allowed = e->stats.failures ? 1 : PUSH_PARALLEL;
+
+	for (size_t i = 0; i < PUSH_PARALLEL && in_flight(e) < allowed; i++) {
+		struct push_entry *entry;
+
+		if (e->not_before_ms > clock_ms())
+			return;
+		if (e->slots[i].entry)
+			continue;
+		entry = take_fresh(e);
+		if (!entry)
+			return;
+		start(e, &e->slots[i], entry);
+	}
+}
+
+static void succeeded(struct push_slot *s)
+{
+	struct push_endpoint *e = s->endpoint;
+	struct push_entry *entry = s->entry;
+
+	e->stats.sent_profiles++;
+	e->stats.sent_bytes += entry->item->len;
+	slot_clear(s);
+	push_queue_release(&e->queue, entry);
+	if (e->stats.failures)
+		log_info("push to %s: works again after %u failed attempts, %zu profiles queued",
+			 e->name, e->stats.failures, waiting(e));
+	e->stats.failures = e->backoff = 0;
+}
+
+static void refused(struct push_slot *s, const char *why)
+{
+	struct push_endpoint *e = s->endpoint;
+	struct push_entry *entry = s->entry;
+
+	push_endpoint_drop(e, entry->item, PUSH_DROP_REFUSED);
+	slot_clear(s);
+	push_queue_release(&e->queue, entry);
+	say(e, LOG_LEVEL_WARN, "the server refused a profile: %s; dropping it, %zu queued", why,
+	    waiting(e));
+	e->stats.failures = e->backoff = 0;
+}
+
+void push_endpoint_finish(struct push_slot *s, CURLcode result)
+{
+	struct push_endpoint *e = s->endpoint;
+	struct push_reply reply = {.body = (const char *)s->reply.data, .len = s->reply.len};
+	curl_off_t retry_after_s = 0;
+	char *type = NULL, why[320];
+	enum push_verdict verdict = PUSH_RETRY;
+
+	curl_multi_remove_handle(e->multi, s->easy);
+	/* A body that goes on and on is our end of the transfer; its status still counts. */
+	if (result == CURLE_OK || s->too_long) {
+		curl_easy_getinfo(s->easy, CURLINFO_RESPONSE_CODE, &reply.status);
+		curl_easy_getinfo(s->easy, CURLINFO_CONTENT_TYPE, &type);
+		curl_easy_getinfo(s->easy, CURLINFO_RETRY_AFTER, &retry_after_s);
+		reply.content_type = type;
+		reply.too_long = s->too_long;
+		verdict = push_reply_judge(&reply, e->retry_on_429, why, sizeof(why));
+	} else {
+		(void)snprintf(why, sizeof(why), "%s",
+			       *s->error ? s->error : curl_easy_strerror(result));
+	}
+	retry_after_s = MAX(retry_after_s, 0);
+	switch (verdict) {
+	case PUSH_TAKEN:
+		succeeded(s);
+		break;
+	case PUSH_RETRY:
+		retry(s, why, MIN((uint64_t)retry_after_s, MAX_RETRY_AFTER_MS / 1000) * 1000);
+		break;
+	case PUSH_REFUSED:
+		refused(s, why);
+		break;
+	}
+	push_endpoint_pump(e);
+}
+
+static void on_backoff_over(void *data)
+{
+	push_endpoint_pump(data);
+}
+
+void push_endpoint_hurry(struct push_endpoint *e)
+{
+	e->hurry = true;
+	e->not_before_ms = 0;
+	e->backoff = 0;
+	push_endpoint_pump(e);
+}
+
+bool push_endpoint_busy(const struct push_endpoint *e)
+{
+	return waiting(e) > 0;
+}
+
+/* Ends what is under way and puts it back into the queue. */
+static void abort_all(struct push_endpoint *e)
+{
+	for (size_t i = 0; i < PUSH_PARALLEL; i++) {
+		struct push_slot *s = &e->slots[i];
+		struct push_entry *entry = s->entry;
+
+		if (!entry)
+			continue;
+		curl_multi_remove_handle(e->multi, s->easy);
+		slot_clear(s);
+		push_queue_retry(&e->queue, entry);
+	}
+}
+
+void push_endpoint_adopt(struct push_endpoint *e, struct push_endpoint *old)
+{
+	abort_all(old);
+	push_queue_move(&e->queue, &old->queue);
+	e->stats = old->stats;
+	e->not_before_ms = old->not_before_ms;
+	e->backoff = old->backoff;
+	if (e->not_before_ms > clock_ms())
+		loop_set_timer(e->timer, e->not_before_ms - clock_ms(), 0);
+	push_endpoint_pump(e);
+}
+
+int push_endpoint_new(struct loop *loop, CURLM *multi, const struct push_options *o, char *why,
+		      size_t size, struct push_endpoint **ret)
+{
+	_cleanup_(push_endpoint_freep) struct push_endpoint *e = calloc(1, sizeof(*e));
+	int r;
+
+	if (!e)
+		return -ENOMEM;
+	e->loop = loop;
+	e->multi = multi;
+	e->queue.max_bytes = o->budget_bytes ? o->budget_bytes : PUSH_BUDGET_DEFAULT;
+	e->min_backoff_ms = MAX(o->min_backoff_ms, 1u);
+	e->max_backoff_ms = MAX(o->max_backoff_ms, e->min_backoff_ms);
+	e->window_ms = o->window_ms ? o->window_ms : PUSH_WINDOW_MS;
+	e->max_retries = o->max_retries;
+	e->retry_on_429 = o->retry_on_429;
+	for (size_t i = 0; i < PUSH_PARALLEL; i++)
+		e->slots[i].endpoint = e;
+	if (getrandom(&e->random, sizeof(e->random), GRND_NONBLOCK) != sizeof(e->random))
+		e->random = clock_ns(CLOCK_MONOTONIC);
+	e->random |= 1;
+	r = push_http_init(&e->http, o, why, size);
+	if (r < 0)
+		return r;
+	e->name = strdup(o->name && *o->name ? o->name : e->http.url);
+	e->timer = loop_add_timer(loop, on_backoff_over, e);
+	if (!e->name || !e->timer)
+		return -ENOMEM;
+	*ret = TAKE_PTR(e);
+	return 0;
+}
+
+struct push_endpoint *push_endpoint_free(struct push_endpoint *e)
+{
+	struct push_entry *entry;
+
+	if (!e)
+		return NULL;
+	abort_all(e);
+	if (e->queue.n)
+		log_warn("push to %s: dropping %zu queued profiles", e->name, e->queue.n);
+	while ((entry = push_queue_take(&e->queue))) {
+		push_endpoint_drop(e, entry->item, PUSH_DROP_SHUTDOWN);
+		push_queue_release(&e->queue, entry);
+	}
+	for (size_t i = 0; i < PUSH_PARALLEL; i++) {
+		curl_easy_cleanup(e->slots[i].easy);
+		buf_done(&e->slots[i].reply);
+	}
+	loop_remove(e->timer);
+	push_http_done(&e->http);
+	free(e->name);
+	free(e);
+	return NULL;
+}

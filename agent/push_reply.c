@@ -1,0 +1,193 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "agent/push_reply.h"
+
+#include <string.h>
+#include <strings.h>
+
+#include "agent/base/cursor.h"
+
+#define MAX_DEPTH 32
+
+static void skip_blanks(struct cursor *c)
+{
+	while (c->p < c->end && memchr(" \t\r\n", *c->p, 4))
+		c->p++;
+}
+
+static int peek(struct cursor *c)
+{
+	skip_blanks(c);
+	return !c->bad && c->p < c->end ? *c->p : -1;
+}
+
+/* A JSON string; what fits goes to `to` (NULL: nowhere), escapes other than \" and \\ as '?'. */
+static bool json_string(struct cursor *c, char *to, size_t size)
+{
+	size_t n = 0;
+
+	if (peek(c) != '"')
+		return false;
+	c->p++;
+	while (c->p < c->end && *c->p != '"') {
+		uint8_t byte = *c->p++;
+
+		if (byte == '\\') {
+			byte = cursor_u8(c);
+			if (byte == 'u')
+				cursor_skip(c, 4);
+			if (c->bad)
+				return false;
+			byte = byte == 'n'				    ? ' '
+			       : byte == '"' || byte == '\\' || byte == '/' ? byte
+									    : '?';
+		}
+		if (to && n + 1 < size)
+			to[n++] = (char)byte;
+	}
+	if (to)
+		to[n] = '\0';
+	return cursor_u8(c) == '"';
+}
+
+/* Steps over one value of any type. */
+static bool json_skip(struct cursor *c, int depth)
+{
+	int open = peek(c), next;
+
+	if (open == '"')
+		return json_string(c, NULL, 0);
+	if (open != '{' && open != '[') {
+		const uint8_t *start = c->p;
+
+		while (c->p < c->end && !memchr(",]} \t\r\n", *c->p, 7))
+			c->p++;
+		return c->p > start;
+	}
+	c->p++;
+	if (depth >= MAX_DEPTH)
+		return false;
+	for (;;) {
+		next = peek(c);
+		if (next == (open == '{' ? '}' : ']')) {
+			c->p++;
+			return true;
+		}
+		if (next == ',' || next == ':')
+			c->p++;
+		else if (next < 0 || !json_skip(c, depth + 1))
+			return false;
+	}
+}
+
+/* The members `code` and `message` of a connect error; false when the body is none. */
+static bool connect_error(const char *body, size_t len, char *code, size_t code_size, char *message,
+			  size_t message_size)
+{
+	struct cursor c = cursor_of(body, len);
+	char name[16];
+
+	*code = *message = '\0';
+	if (peek(&c) != '{')
+		return false;
+	c.p++;
+	while (peek(&c) == '"') {
+		if (!json_string(&c, name, sizeof(name)) || peek(&c) != ':')
+			return false;
+		c.p++;
+		if (!strcmp(name, "code") && peek(&c) == '"') {
+			if (!json_string(&c, code, code_size))
+				return false;
+		} else if (!strcmp(name, "message") && peek(&c) == '"') {
+			if (!json_string(&c, message, message_size))
+				return false;
+		} else if (!json_skip(&c, 0)) {
+			return false;
+		}
+		if (peek(&c) == ',')
+			c.p++;
+	}
+	return *code != '\0';
+}
+
+static bool is_type(const char *content_type, const char *want)
+{
+	size_t n = strlen(want);
+
+	return content_type && !strncasecmp(content_type, want, n) &&
+	       (!content_type[n] || content_type[n] == ';' || content_type[n] == ' ');
+}
+
+/* The code connect-go makes of a status when the body is no connect error. */
+static const char *code_of_status(long status)
+{
+	switch (status) {
+	case 400:
+		return "internal";
+	case 401:
+		return "unauthenticated";
+	case 403:
+		return "permission_denied";
+	case 404:
+		return "unimplemented";
+	case 429:
+	case 502:
+	case 503:
+	case 504:
+		return "unavailable";
+	}
+	return "unknown";
+}
+
+static bool is_retried(const char *code)
+{
+	static const char *const codes[] = {
+		"deadline_exceeded", "unknown", "internal", "unavailable", "data_loss", "aborted",
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(codes); i++) {
+		if (!strcmp(codes[i], code))
+			return true;
+	}
+	return false;
+}
+
+/* Text of the network, made fit for a log line. */
+static void printable(char *s)
+{
+	for (; *s; s++) {
+		if ((unsigned char)*s < ' ' || (unsigned char)*s >= 0x7f)
+			*s = '?';
+	}
+}
+
+enum push_verdict push_reply_judge(const struct push_reply *reply, bool retry_on_429, char *ret_why,
+				   size_t size)
+{
+	char code[32], message[200];
+	bool connect;
+
+	if (reply->status == 200) {
+		if (is_type(reply->content_type, "application/proto") && !reply->too_long)
+			return PUSH_TAKEN;
+		(void)snprintf(ret_why, size, "200 with %s%.60s: this is no Pyroscope server",
+			       reply->too_long ? "an endless body of type " : "content type ",
+			       reply->content_type ? reply->content_type : "(none)");
+		printable(ret_why);
+		return PUSH_RETRY;
+	}
+	connect = is_type(reply->content_type, "application/json") &&
+		  connect_error(reply->body, reply->len, code, sizeof(code), message,
+				sizeof(message));
+	if (connect) {
+		(void)snprintf(ret_why, size, "%ld %s: %s", reply->status, code, message);
+	} else {
+		(void)snprintf(code, sizeof(code), "%s", code_of_status(reply->status));
+		(void)snprintf(ret_why, size, "HTTP status %ld%s%.*s", reply->status,
+			       reply->len ? ": " : "", (int)MIN(reply->len, 120u),
+			       reply->len ? reply->body : "");
+	}
+	printable(ret_why);
+	if (reply->status == 429)
+		return retry_on_429 ? PUSH_RETRY : PUSH_REFUSED;
+	return is_retried(code) ? PUSH_RETRY : PUSH_REFUSED;
+}
