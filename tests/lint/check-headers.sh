@@ -1,0 +1,43 @@
+#!/bin/bash
+# SPDX-License-Identifier: Apache-2.0
+# Every header compiles alone: for the host, or for BPF when it is one of the kernel side's.
+set -u
+root=$(cd "$(dirname "$0")/../.." && pwd)
+
+alone() { # ROOT HEADER
+	local flags="-std=gnu17 -D_GNU_SOURCE -fsyntax-only -Wall -Werror -Wno-pragma-once-outside-header -Wno-unused"
+	local host="gcc $flags -I$1" bpf="clang $flags -target bpf -D__TARGET_ARCH_x86 -I$1"
+	bpf+=" -isystem /usr/include/$(gcc -print-multiarch)"
+	case $2 in
+	# Only the kernel side includes these.
+	*.bpf.h | bpf/kernel.h) printf '#include "%s"\n' "$2" | $bpf -x c - ;;
+	# Both sides do.
+	bpf/*.h)
+		printf '#include "%s"\n' "$2" | $host -x c - &&
+			printf '#include "%s"\n' "$2" | $bpf -x c -
+		;;
+	*) printf '#include "%s"\n' "$2" | $host -x c - ;;
+	esac
+}
+
+if [ "${1:-}" = --self-test ]; then
+	tmp=$(mktemp -d) && trap 'rm -rf "$tmp"' EXIT
+	mkdir "$tmp/agent"
+	echo 'uint32_t needs_stdint;' >"$tmp/agent/bad.h"
+	echo 'struct good { int x; };' >"$tmp/agent/good.h"
+	if alone "$tmp" agent/bad.h 2>/dev/null || ! alone "$tmp" agent/good.h; then
+		echo "self-test: bad.h must fail and good.h must not"
+		exit 1
+	fi
+	exit 0
+fi
+
+failed=0
+cd "$root" || exit 1
+while IFS= read -r header; do
+	if ! out=$(alone "$root" "$header" 2>&1); then
+		printf '%s does not compile alone:\n%s\n' "$header" "$out"
+		failed=1
+	fi
+done < <(find agent bpf symbolizer unwinders discovery -name '*.h' | sort)
+exit $failed
