@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <fts.h>
+#include <limits.h>
 #include <mntent.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -15,20 +16,13 @@ struct found {
 	size_t n;
 };
 
-/* "docker-<id>.scope", "cri-containerd-<id>.scope", "<id>": the hexadecimal run in the name. */
 static bool name_matches(const char *name, const char *prefix, char *ret_id)
 {
-	const char *at = strrchr(name, '-');
-	size_t n;
+	char path[NAME_MAX + 2];
+	int n = snprintf(path, sizeof(path), "/%s", name);
 
-	at = at ? at + 1 : name;
-	n = strspn(at, "0123456789abcdef");
-	if (n < 32 || n >= CONTAINER_ID_BYTES || (at[n] && at[n] != '.') ||
-	    strncmp(at, prefix, strlen(prefix)) != 0)
-		return false;
-	memcpy(ret_id, at, n);
-	ret_id[n] = '\0';
-	return true;
+	return n > 0 && (size_t)n < sizeof(path) && cgroup_path_id(path, (size_t)n, ret_id) == 0 &&
+	       strncmp(ret_id, prefix, strlen(prefix)) == 0;
 }
 
 static int add_found(struct found *f, const char *id, uint64_t cgroup)

@@ -3,8 +3,9 @@
 #pragma once
 
 #include "agent/base/macro.h"
+#include "discovery/cgroup.h"
 
-#define CONTAINER_ID_BYTES 65
+#define CONTAINER_ID_BYTES (CGROUP_ID_MAX + 1)
 
 struct container {
 	char id[CONTAINER_ID_BYTES];

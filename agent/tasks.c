@@ -43,8 +43,9 @@ static void task_describe(struct task *task)
 	(void)snprintf(path, sizeof(path), "/proc/%u/exe", task->id.tgid);
 	n = readlink(path, task->exe, sizeof(task->exe) - 1);
 	task->exe[MAX(n, 0)] = '\0';
-	if (read_proc(task->id.tgid, "cgroup", cgroups, sizeof(cgroups)) > 0)
-		(void)cgroup_container_id(cgroups, task->container, sizeof(task->container));
+	n = read_proc(task->id.tgid, "cgroup", cgroups, sizeof(cgroups));
+	if (n > 0)
+		(void)cgroup_container_id(cgroups, (size_t)n, task->container);
 }
 
 void tasks_on_event(struct tasks *t, const struct event_task *e)

@@ -7,6 +7,7 @@
 
 #include "agent/base/hash.h"
 #include "bpf/types.h"
+#include "discovery/cgroup.h"
 
 struct task {
 	struct task_id id;
@@ -16,7 +17,7 @@ struct task {
 	uint32_t last_interval;
 	char comm[TASK_COMM_BYTES + 1];
 	char exe[256];	    /* path, "" when the process was gone before it could be read */
-	char container[65]; /* id, "" outside of containers */
+	char container[CGROUP_ID_MAX + 1]; /* id, "" outside of containers */
 };
 
 struct tasks {

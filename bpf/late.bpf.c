@@ -7,8 +7,8 @@
  */
 #include "bpf/unwind.bpf.h"
 
-/* Stack words looked at; a stack with more is described by its first ones. */
-#define LATE_SCAN_WORDS 1024
+/* Stack words looked at: the whole copy. */
+#define LATE_SCAN_WORDS 4096
 
 static __always_inline void late_pin_registers(struct cpu_state *c)
 {

@@ -245,8 +245,10 @@ __noinline int native_step(u32 cpu)
 		return 1;
 	pc = c->r.pc - !c->r.is_leaf;
 	range = range_find(c, cpu, pc);
+	/* In a system call whose code is not mapped: execve() has taken the address space away. */
 	if (!range)
-		return walk_done(c, OUTCOME_CUT, REASON_NO_MAPPING);
+		return walk_done(c, OUTCOME_CUT,
+				 c->n_user == 0 && c->n_kernel ? REASON_EXEC : REASON_NO_MAPPING);
 	frame = range->first_frame + (pc - range->start);
 	if (range->state == RANGE_PENDING ||
 	    (range->state == RANGE_ROWS && !rule_find(c, frame, &rule)))

@@ -300,7 +300,12 @@ static __always_inline void finish(struct cpu_state *c, u32 cpu)
 		c->result = OUTCOME_CUT;
 		c->reason = REASON_TOO_DEEP;
 	}
-	if (c->result == OUTCOME_COMPLETE)
+	/* There is no user stack to miss. */
+	if (c->reason == REASON_EXEC && c->result == OUTCOME_CUT) {
+		push_reason(c, c->reason);
+		c->result = OUTCOME_COMPLETE;
+		c->stats[STAT_COMPLETE]++;
+	} else if (c->result == OUTCOME_COMPLETE)
 		c->stats[STAT_COMPLETE]++;
 	else
 		push_reason(c, c->reason);

@@ -75,6 +75,7 @@ enum reason {
 	REASON_LOST_RING,	   /* the ring buffer was full */
 	REASON_LOST_COUNT,	   /* the map of counts was full */
 	REASON_STACK_UNKNOWN,	   /* counted, but the stack itself was never delivered */
+	REASON_EXEC,		/* the process is inside execve(): its user stack is gone */
 	REASON_UNTRACKED_REGISTER, /* the rule needs a register whose value is not known here */
 	REASON_MAX,
 };
