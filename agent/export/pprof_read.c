@@ -297,8 +297,11 @@ static bool pprof_ends(const char *s, const char *suffix)
 	return n >= m && !strcmp(s + n - m, suffix);
 }
 
+/* The upper half of the address space belongs to the kernel on x86-64 and aarch64. */
+#define KERNEL_HALF UINT64_C(0xffff000000000000)
+
 static enum profile_kind pprof_kind(const char *module, const char *name, const char *file,
-				    bool mapped)
+				    uint64_t address, bool mapped)
 {
 	static const char *const managed[] = {".py",   ".rb", ".js", ".mjs", ".ts",
 					      ".java", ".kt", ".cs", ".php", ".pl"};
@@ -306,7 +309,7 @@ static enum profile_kind pprof_kind(const char *module, const char *name, const 
 
 	/* perf and go tool pprof name the kernel's mapping like this; ours does as well. */
 	if (pprof_starts(module, "[kernel") || pprof_starts(module, "[guest.kernel") ||
-	    pprof_ends(module, ".ko"))
+	    pprof_ends(module, ".ko") || address >= KERNEL_HALF)
 		return PROFILE_KERNEL;
 	if (!mapped && n > 2 && name[0] == '[' && name[n - 1] == ']')
 		return PROFILE_REASON;
@@ -391,9 +394,10 @@ static int pprof_add_location(struct pprof_reader *x, const uint64_t *v, struct 
 		named = false;
 	return pprof_put_id(
 		&x->locations, v[1],
-		profile_add_location(x->profile, v[3], (uint32_t)mapping,
-				     pprof_kind(module, name, intern_get(strings, fn->file), v[2]),
-				     named, first, lines->len / sizeof(*first)));
+		profile_add_location(
+			x->profile, v[3], (uint32_t)mapping,
+			pprof_kind(module, name, intern_get(strings, fn->file), v[3], v[2]), named,
+			first, lines->len / sizeof(*first)));
 }
 
 static int pprof_read_location(struct pprof_reader *x, const struct proto_field *f)
@@ -587,6 +591,8 @@ int pprof_parse(const void *data, size_t n, struct profile **ret)
 	r = pprof_load(&x, data, n);
 	if (r < 0)
 		return r;
+	if (!x.raw.len)
+		return -EBADMSG;
 	r = profile_new(&x.profile);
 	if (r < 0)
 		return r;

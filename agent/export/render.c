@@ -32,6 +32,16 @@ static int render_fail(const char *what, int r)
 	return EXIT_FAILURE;
 }
 
+/* 0, the default width, for anything but a small number. */
+static unsigned int render_number(const char *s)
+{
+	unsigned int n = 0;
+
+	for (; *s >= '0' && *s <= '9' && n < 10000; s++)
+		n = n * 10 + (unsigned int)(*s - '0');
+	return *s ? 0 : n;
+}
+
 int main(int argc, char **argv)
 {
 	_cleanup_buf_ struct buf data = BUF_INIT(INPUT_MAX);
@@ -40,21 +50,22 @@ int main(int argc, char **argv)
 	struct format_options options = {0};
 	enum format format = FORMAT_MAX;
 	const char *out = NULL;
+	bool bad = false;
 	int r;
 
 	for (int i = 2; i < argc; i++) {
 		if (!strncmp(argv[i], "--title=", 8))
 			options.title = argv[i] + 8;
 		else if (!strncmp(argv[i], "--width=", 8))
-			report.width = (unsigned int)strtoul(argv[i] + 8, NULL, 10);
+			report.width = render_number(argv[i] + 8);
 		else if (!strcmp(argv[i], "--colour"))
 			report.colour = true;
 		else if (!strncmp(argv[i], "--format=", 9))
-			r = format_from_name(argv[i] + 9, &format);
+			bad |= format_from_name(argv[i] + 9, &format) < 0;
 		else
-			out = argv[i];
+			bad |= format_from_name(out = argv[i], &format) < 0;
 	}
-	if (argc < 2 || (out && format_from_name(out, &format) < 0)) {
+	if (argc < 2 || bad) {
 		fprintf(stderr, "usage: render IN.pb.gz [OUT.{pb.gz,folded,svg,html} | "
 				"--format=NAME] [--title=TEXT] [--width=N] [--colour]\n");
 		return 2;

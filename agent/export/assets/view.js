@@ -107,6 +107,8 @@ function makeFacts(data, m) {
 	add('complete stacks', percent(data.complete, data.samples), complete < 0.95);
 	add('named frames', percent(data.named, data.frames), named < 0.95);
 	add('lost', number(data.lost), data.lost > 0);
+	if (data.minCount > 1)
+		add('joined', 'boxes under ' + number(data.minCount) + ' samples');
 	if (data.time)
 		add('at', new Date(data.time).toISOString().replace('T', ' ').slice(0, 19) + ' UTC');
 	return list;
@@ -599,7 +601,7 @@ function listen(g) {
 	g.canvas.addEventListener('keydown', (e) => { g.active = true; canvasKey(g, e); });
 	g.view.addEventListener('scroll', () => { g.scroll = g.view.scrollTop; redraw(g); });
 	document.addEventListener('keydown', (e) => pageKey(g, e));
-	new ResizeObserver(() => resize(g)).observe(g.view);
+	new ResizeObserver(() => { leave(g); resize(g); }).observe(g.view);
 	matchMedia('(prefers-color-scheme: dark)').addEventListener('change', (e) => setTheme(g, e.matches));
 }
 
