@@ -244,24 +244,25 @@ static void broken_input_is_refused_or_read_but_never_trusted(void **state)
 	}
 }
 
-static void check_refused(size_t at, uint8_t byte)
+static void check_refused(size_t at, size_t at_too, uint8_t byte)
 {
 	struct profile *p = NULL;
 	uint8_t copy[sizeof(foreign)];
 
 	memcpy(copy, foreign, sizeof(copy));
-	copy[at] = byte;
+	copy[at] = copy[at_too] = byte;
 	assert_int_equal(pprof_parse(copy, sizeof(copy), &p), -EBADMSG);
 	assert_null(p);
 }
 
 static void dangling_ids_are_refused(void **state)
 {
-	check_refused(10, 9); /* the sample's location */
-	check_refused(27, 9); /* the location's mapping */
-	check_refused(32, 9); /* the line's function */
-	check_refused(38, 9); /* the function's name */
-	check_refused(25, 0); /* location id 0 */
+	check_refused(10, 10, 9); /* the sample's location */
+	check_refused(28, 28, 9); /* the location's mapping */
+	check_refused(32, 32, 9); /* the line's function */
+	check_refused(38, 38, 9); /* the function's name */
+	check_refused(10, 26, 0); /* a location with id 0, and the sample that uses it */
+	check_refused(32, 36, 0); /* a function with id 0, and the line that uses it */
 }
 
 static void a_gzip_bomb_is_refused(void **state)
