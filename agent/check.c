@@ -102,7 +102,8 @@ static void check_file_caps(struct check *c)
 
 static void check_load(struct check *c)
 {
-	const struct profiler_options o = {.frequency_hz = 99, .interval_s = 1, .kernel_stacks = true};
+	const struct profiler_options o = {
+		.frequency_hz = 99, .interval_s = 1, .kernel_stacks = true};
 	const struct profiler_handler handler = {0};
 	struct profiler *p = NULL;
 	struct loop *loop = NULL;
@@ -114,11 +115,13 @@ static void check_load(struct check *c)
 		set(c, VERDICT_OK, NULL, "the BPF programs load and pass the verifier");
 	else if (r == -EPERM || r == -EACCES)
 		set(c, VERDICT_MISSING,
-		    "run as root, or grant CAP_BPF and CAP_PERFMON; in a container also allow bpf() "
+		    "run as root, or grant CAP_BPF and CAP_PERFMON; in a container also allow "
+		    "bpf() "
 		    "in the seccomp profile; kernel lockdown must not be 'confidentiality'",
 		    "the kernel refuses the BPF programs: %s", strerror(-r));
 	else
-		set(c, VERDICT_MISSING, "report this with the output of 'tephra check' and 'uname -a'",
+		set(c, VERDICT_MISSING,
+		    "report this with the output of 'tephra check' and 'uname -a'",
 		    "the BPF programs do not load: %s", strerror(-r));
 	profiler_free(p);
 	loop_free(loop);
@@ -153,7 +156,8 @@ static void check_event(struct check *c)
 		    "no event can be opened on a CPU: %s", strerror(-clock));
 	else
 		set(c, VERDICT_OK, NULL, "sampling by %s",
-		    cycles >= 0 ? "hardware cycles" : "cpu-clock (this machine has no cycle counter)");
+		    cycles >= 0 ? "hardware cycles"
+				: "cpu-clock (this machine has no cycle counter)");
 }
 
 static void check_kallsyms(struct check *c)
@@ -166,7 +170,8 @@ static void check_kallsyms(struct check *c)
 	for (int i = 0; !ok && f && i < 64 && fgets(line, sizeof(line), f); i++)
 		ok = strncmp(line, "0000000000000000", 16) != 0;
 	set(c, ok ? VERDICT_OK : VERDICT_LESS,
-	    "grant CAP_SYSLOG and set kernel.kptr_restrict to 0 or 1: without it kernel frames have "
+	    "grant CAP_SYSLOG and set kernel.kptr_restrict to 0 or 1: without it kernel frames "
+	    "have "
 	    "no names",
 	    "kernel symbols %s", ok ? "can be read" : "are hidden");
 }
@@ -247,8 +252,10 @@ int check_main(int argc, char **argv)
 {
 	if (argc > 1 && (!strcmp(argv[1], "-h") || !strcmp(argv[1], "--help"))) {
 		puts("Usage: tephra check\n\n"
-		     "Says what this kernel, these privileges and this build can do, one line each,\n"
-		     "with the cure for what is missing. Exits with 0 when 'tephra record -a' will\n"
+		     "Says what this kernel, these privileges and this build can do, one line "
+		     "each,\n"
+		     "with the cure for what is missing. Exits with 0 when 'tephra record -a' "
+		     "will\n"
 		     "work, else with 3.");
 		return EXIT_DONE;
 	}

@@ -61,7 +61,7 @@ struct files *files_free(struct files *f)
 {
 	if (!f)
 		return NULL;
-	HASH_FOREACH(s, &f->by_id)
+	HASH_FOREACH (s, &f->by_id)
 		file_free((struct file *)(uintptr_t)s->value);
 	hash_done(&f->by_id);
 	hash_done(&f->by_key);
@@ -290,7 +290,8 @@ int files_add_vdso(struct files *f)
 
 int files_rule(struct files *f, uint64_t frame, uint64_t *ret_rule)
 {
-	uint32_t id = FRAME_FILE(frame), number = (uint32_t)(FRAME_OFFSET(frame) >> ROWS_PAGE_SHIFT);
+	uint32_t id = FRAME_FILE(frame),
+		 number = (uint32_t)(FRAME_OFFSET(frame) >> ROWS_PAGE_SHIFT);
 	const struct file *file = files_get(f, id);
 	const struct rows_page *page;
 	uint64_t empty[ROWS_EMPTY_PAGE_BYTES / 8];

@@ -25,8 +25,8 @@ struct file {
 	enum file_state state;
 	int error; /* FILE_FAILED: negative errno */
 	struct file_key key;
-	char *path; /* as the process sees it; "" unknown */
-	const char *name; /* last component of path */
+	char *path;	     /* as the process sees it; "" unknown */
+	const char *name;    /* last component of path */
 	struct table *table; /* FILE_READY */
 	const struct table_info *info;
 	char build_id[2 * 64 + 1]; /* hex, "" when the file has none */

@@ -186,7 +186,8 @@ void late_resume(struct late *l)
 		int r = walk_on(l, &w);
 
 		if (r == -EAGAIN) {
-			/* From where it was queued: the frames in between are cheap to walk again. */
+			/* From where it was queued: the frames in between are cheap to walk again.
+			 */
 			at = &s->next;
 			continue;
 		}

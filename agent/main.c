@@ -13,7 +13,7 @@ static const struct verb {
 	const char *help; /* one line; NULL: not shown */
 } verbs[] = {
 	{"record", record_main, "profile a command, processes, containers or this host once"},
-	//{"run", run_main, "profile continuously, as an Alloy configuration says"},
+	{"run", run_main, "profile continuously, as an Alloy configuration says"},
 	{"check", check_main, "what this kernel, these privileges and this build can do"},
 };
 

@@ -89,8 +89,8 @@ static int64_t name_native(struct namer *k, uint64_t frame)
 		return mapping;
 	if (f->table && table_offset_to_vaddr(f->table, address, &address) == 0 &&
 	    symtab_lookup(f->table, address, &hit) == 0) {
-		function = add_function(k, demangled(k, hit.name), hit.name, hit.file,
-					hit.start_line);
+		function =
+			add_function(k, demangled(k, hit.name), hit.name, hit.file, hit.start_line);
 		return add_location(k, address, (uint32_t)mapping, PROFILE_NATIVE, true, function,
 				    hit.line);
 	}
@@ -116,10 +116,9 @@ static int64_t name_kernel(struct namer *k, uint64_t address)
 		return mapping;
 	if (!named)
 		(void)snprintf(text, sizeof(text), "[kernel]+0x%llx", (unsigned long long)address);
-	return add_location(k, address, (uint32_t)mapping + 1, PROFILE_KERNEL, named,
-			    add_function(k, named ? hit.name : text, named ? hit.name : text, NULL,
-					 0),
-			    0);
+	return add_location(
+		k, address, (uint32_t)mapping + 1, PROFILE_KERNEL, named,
+		add_function(k, named ? hit.name : text, named ? hit.name : text, NULL, 0), 0);
 }
 
 static int64_t name_frame(struct namer *k, uint64_t frame)

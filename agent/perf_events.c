@@ -14,10 +14,10 @@
 #include "agent/base/hash.h"
 #include "agent/base/log.h"
 
-#define MAX_CPUS     8192
-#define JITTER_S     5 /* a change restarts the CPU's period: half a period is lost each time */
-#define JITTER_PART  0.04
-#define CPUS_ONLINE  "/sys/devices/system/cpu/online"
+#define MAX_CPUS    8192
+#define JITTER_S    5 /* a change restarts the CPU's period: half a period is lost each time */
+#define JITTER_PART 0.04
+#define CPUS_ONLINE "/sys/devices/system/cpu/online"
 
 struct cpu_event {
 	int fd; /* owned by link when it is set */
@@ -210,7 +210,8 @@ static void on_timer(void *data)
 	}
 }
 
-int perf_events_new(struct loop *loop, const struct perf_events_options *o, struct perf_events **ret)
+int perf_events_new(struct loop *loop, const struct perf_events_options *o,
+		    struct perf_events **ret)
 {
 	struct perf_events *p = calloc(1, sizeof(*p));
 	int r, n = libbpf_num_possible_cpus();

@@ -18,7 +18,8 @@ struct perf_events_options {
 	bool want_cycles, want_clock; /* both: cycles if there are any */
 };
 
-int perf_events_new(struct loop *loop, const struct perf_events_options *o, struct perf_events **ret);
+int perf_events_new(struct loop *loop, const struct perf_events_options *o,
+		    struct perf_events **ret);
 struct perf_events *perf_events_free(struct perf_events *p);
 /* "cycles" or "cpu-clock". */
 const char *perf_events_name(const struct perf_events *p);

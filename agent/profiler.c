@@ -209,8 +209,7 @@ static int open_ring(struct profiler *p)
 	p->ring = ring_buffer__new(bpf_map__fd(p->skel->maps.events), on_record, p, NULL);
 	if (!p->ring)
 		return -errno;
-	p->ring_source =
-		loop_add_fd(p->loop, ring_buffer__epoll_fd(p->ring), EPOLLIN, on_ring, p);
+	p->ring_source = loop_add_fd(p->loop, ring_buffer__epoll_fd(p->ring), EPOLLIN, on_ring, p);
 	return p->ring_source ? 0 : -errno;
 }
 
@@ -388,8 +387,9 @@ int profiler_set_file(struct profiler *p, const struct file_key *key, uint32_t i
 {
 	struct file_value v = {.id = id, .state = state};
 
-	return bpf_map_update_elem(bpf_map__fd(p->skel->maps.files), key, &v, BPF_EXIST) < 0 ? -errno
-											     : 0;
+	return bpf_map_update_elem(bpf_map__fd(p->skel->maps.files), key, &v, BPF_EXIST) < 0
+		       ? -errno
+		       : 0;
 }
 
 void profiler_forget_stack(struct profiler *p, uint64_t hash)
@@ -397,7 +397,8 @@ void profiler_forget_stack(struct profiler *p, uint64_t hash)
 	(void)bpf_map_delete_elem(bpf_map__fd(p->skel->maps.stacks), &hash);
 }
 
-int profiler_load_page(struct profiler *p, uint32_t file, uint32_t page, const struct rows_page *rows)
+int profiler_load_page(struct profiler *p, uint32_t file, uint32_t page,
+		       const struct rows_page *rows)
 {
 	return rows_pool_load(p->pool, file, page, rows);
 }
@@ -423,8 +424,7 @@ uint64_t profiler_map_bytes(const struct profiler *p)
 	uint64_t sum = 0;
 	struct bpf_map *map;
 
-	bpf_object__for_each_map(map, p->skel->obj)
-		sum += map_memlock(bpf_map__fd(map));
+	bpf_object__for_each_map(map, p->skel->obj) sum += map_memlock(bpf_map__fd(map));
 	return sum;
 }
 

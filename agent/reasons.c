@@ -16,7 +16,8 @@ static const struct {
 	[REASON_TOO_DEEP] = {"[stack cut: too deep]", "too_deep"},
 	[REASON_COMPAT] = {"[32-bit process: user stack not walked]", "compat"},
 	[REASON_NO_USER_STACK] = {"[no user registers]", "no_user_stack"},
-	[REASON_COPY_TOO_SHORT] = {"[stack cut: first sight, deeper than the copy]", "copy_too_short"},
+	[REASON_COPY_TOO_SHORT] = {"[stack cut: first sight, deeper than the copy]",
+				   "copy_too_short"},
 	[REASON_FILE_GONE] = {"[file gone before it could be read]", "file_gone"},
 	[REASON_FILE_BAD] = {"[file cannot be read]", "file_bad"},
 	[REASON_LATE_DROPPED] = {"[stack cut: unwind rows not loaded in time]", "late_dropped"},
@@ -24,7 +25,8 @@ static const struct {
 	[REASON_LOST_COUNT] = {"[lost: too many stacks in one interval]", "lost_count"},
 	[REASON_STACK_UNKNOWN] = {"[stack lost: ring buffer full]", "stack_unknown"},
 	[REASON_EXEC] = {"[calling exec]", "exec"},
-	[REASON_UNTRACKED_REGISTER] = {"[unwind rule needs an unknown register]", "untracked_register"},
+	[REASON_UNTRACKED_REGISTER] = {"[unwind rule needs an unknown register]",
+				       "untracked_register"},
 };
 _Static_assert(ARRAY_SIZE(reasons) == REASON_MAX, "one text for each reason");
 

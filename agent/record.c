@@ -142,8 +142,8 @@ static int add_container(struct record *r, const char *prefix)
 		int err;
 
 		if (strcmp(found[i].id, found[0].id) != 0) {
-			log_error("'%s' means several containers: %.12s, %.12s", prefix, found[0].id,
-				  found[i].id);
+			log_error("'%s' means several containers: %.12s, %.12s", prefix,
+				  found[0].id, found[i].id);
 			return -EEXIST;
 		}
 		err = profiler_add_cgroup(session_profiler(r->session), found[i].cgroup);
@@ -237,15 +237,18 @@ static int write_result(struct record *r)
 static int open_session(struct record *r)
 {
 	struct session_options o = {
-		.profiler = {
-			.frequency_hz = r->o.frequency_hz,
-			.interval_s = r->o.duration_ms ? (uint32_t)(r->o.duration_ms / 1000) + 1 : 60,
-			.kernel_stacks = r->o.kernel,
-			.event = r->o.event,
-			.follow_children = r->o.children || r->o.command,
-			.filter = (r->o.n_pids || r->o.command ? FILTER_TGID : 0u) |
-				  (r->o.n_containers ? FILTER_CGROUP : 0u),
-		},
+		.profiler =
+			{
+				.frequency_hz = r->o.frequency_hz,
+				.interval_s = r->o.duration_ms
+						      ? (uint32_t)(r->o.duration_ms / 1000) + 1
+						      : 60,
+				.kernel_stacks = r->o.kernel,
+				.event = r->o.event,
+				.follow_children = r->o.children || r->o.command,
+				.filter = (r->o.n_pids || r->o.command ? FILTER_TGID : 0u) |
+					  (r->o.n_containers ? FILTER_CGROUP : 0u),
+			},
 		.demangle = r->o.demangle,
 		.cache_dir = r->o.cache_dir,
 	};
@@ -262,8 +265,7 @@ static int prepare_loop(struct record *r)
 	r->tick_timer = loop_add_timer(r->loop, on_tick, r);
 	if (!r->end_timer || !r->tick_timer)
 		return -ENOMEM;
-	if (r->o.command &&
-	    !loop_add_fd(r->loop, r->command.pidfd, EPOLLIN, on_command_end, r))
+	if (r->o.command && !loop_add_fd(r->loop, r->command.pidfd, EPOLLIN, on_command_end, r))
 		return -ENOMEM;
 	return 0;
 }

@@ -9,7 +9,7 @@
 #include "agent/config/duration.h"
 #include "agent/verbs.h"
 
-#define FREQUENCY_MAX 20000u
+#define FREQUENCY_MAX	20000u
 #define DURATION_MAX_MS (24ull * 3600 * 1000)
 
 enum long_option {
@@ -71,7 +71,9 @@ void record_print_help(FILE *f)
 	      f);
 }
 
-static _printf_(1, 0) int complain(const char *fmt, const char *value)
+/* fmt has one %s. */
+#pragma GCC diagnostic ignored "-Wformat-nonliteral"
+static int complain(const char *fmt, const char *value)
 {
 	char text[256];
 

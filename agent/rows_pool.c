@@ -173,7 +173,8 @@ int rows_pool_load(struct rows_pool *p, uint32_t file, uint32_t page, const stru
 		return -ENOMEM;
 	*entry = (struct page){.key = key, .block = (uint32_t)block, .n_blocks = n};
 	memcpy(p->o.memory + block * BLOCK_BYTES, rows, rows->bytes);
-	value = (struct page_value){.offset = (uint32_t)block * BLOCK_BYTES, .n_rows = rows->n_rows};
+	value = (struct page_value){.offset = (uint32_t)block * BLOCK_BYTES,
+				    .n_rows = rows->n_rows};
 	if (bpf_map_update_elem(p->o.pages_fd, &key, &value, BPF_ANY) < 0)
 		return -errno;
 	memset(p->used + block, 1, n);

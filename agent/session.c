@@ -265,7 +265,7 @@ static double named_share(struct session *s)
 {
 	uint64_t frames = 0, named = 0;
 
-	HASH_FOREACH(slot, &s->stacks.by_hash) {
+	HASH_FOREACH (slot, &s->stacks.by_hash) {
 		const struct stack *st = (const struct stack *)(uintptr_t)slot->value;
 
 		for (uint32_t i = 0; i < st->n_kernel + st->n_user; i++) {

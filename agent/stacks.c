@@ -13,7 +13,7 @@ void stacks_init(struct stacks *s, size_t max_bytes)
 
 void stacks_done(struct stacks *s)
 {
-	HASH_FOREACH(slot, &s->by_hash)
+	HASH_FOREACH (slot, &s->by_hash)
 		free((void *)(uintptr_t)slot->value);
 	hash_done(&s->by_hash);
 	hash_done(&s->sample_ids);
@@ -112,7 +112,7 @@ void stacks_next_interval(struct stacks *s, void (*forget)(void *data, uint64_t 
 
 	s->n_samples = 0;
 	hash_done(&s->sample_ids);
-	HASH_FOREACH(slot, &s->by_hash) {
+	HASH_FOREACH (slot, &s->by_hash) {
 		struct stack *st = (struct stack *)(uintptr_t)slot->value;
 
 		if (s->interval - st->last_interval < keep &&

@@ -16,7 +16,7 @@ static uint64_t key_of(struct task_id id)
 
 void tasks_done(struct tasks *t)
 {
-	HASH_FOREACH(s, &t->by_id)
+	HASH_FOREACH (s, &t->by_id)
 		free((void *)(uintptr_t)s->value);
 	hash_done(&t->by_id);
 }
@@ -88,7 +88,7 @@ void tasks_next_interval(struct tasks *t)
 	struct hash kept = {0};
 
 	t->interval++;
-	HASH_FOREACH(s, &t->by_id) {
+	HASH_FOREACH (s, &t->by_id) {
 		struct task *task = (struct task *)(uintptr_t)s->value;
 
 		if (t->interval - task->last_interval > KEEP_INTERVALS ||

@@ -16,7 +16,7 @@ struct task {
 	uint32_t parent;
 	uint32_t last_interval;
 	char comm[TASK_COMM_BYTES + 1];
-	char exe[256];	    /* path, "" when the process was gone before it could be read */
+	char exe[256]; /* path, "" when the process was gone before it could be read */
 	char container[CGROUP_ID_MAX + 1]; /* id, "" outside of containers */
 };
 

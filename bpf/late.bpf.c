@@ -7,8 +7,9 @@
  */
 #include "bpf/unwind.bpf.h"
 
-/* Stack words looked at: the whole copy. */
-#define LATE_SCAN_WORDS 4096
+/* The copy is scanned in strides: one loop over all words would be too long for the verifier. */
+#define LATE_STRIDE_WORDS 64
+#define LATE_STRIDES	  (LATE_STACK_BYTES / 8 / LATE_STRIDE_WORDS)
 
 static __always_inline void late_pin_registers(struct cpu_state *c)
 {
@@ -58,22 +59,29 @@ static __always_inline int late_known(struct cpu_state *c, u64 addr)
 }
 
 /* One word of the stack: resolves the mapping if it may be a return address. */
-__noinline int late_scan_word(u32 cpu, u32 at)
+static __always_inline void late_scan_word(struct cpu_state *c, u32 cpu, u64 word)
 {
-	struct cpu_state *c = cpu_state_of(cpu);
-	u64 word;
-
-	if (!c || at > sizeof(c->late.data) - 8)
-		return 1;
-	word = *(u64 *)(c->late.data + at);
 	/* Not an address of user space, or one of the stack itself. */
 	if (word < 4096 || word >> 47 || word - c->r.sp < (8 << 20))
-		return 0;
+		return;
 	/* Most words that are not code point into the same page as their neighbour. */
 	if (word >> 12 == c->window_start >> 12 || late_known(c, word))
-		return 0;
+		return;
 	if (vma_resolve(cpu, word) < 0)
 		c->window_start = word;
+}
+
+__noinline int late_scan(u32 cpu, u32 at, u32 end)
+{
+	struct cpu_state *c = cpu_state_of(cpu);
+
+	if (!c)
+		return 1;
+	for (u32 i = 0; i < LATE_STRIDE_WORDS; i++, at += 8) {
+		if (at >= end || at > sizeof(c->late.data) - 8)
+			return 1;
+		late_scan_word(c, cpu, *(u64 *)(c->late.data + at));
+	}
 	return 0;
 }
 
@@ -93,8 +101,8 @@ __noinline int late_send(u32 cpu)
 		return 1;
 	bytes = late_copy(c, at);
 	c->window_start = 0;
-	for (u32 i = 0; i < LATE_SCAN_WORDS; i++) {
-		if (8 * i + 8 > bytes || late_scan_word(cpu, at + 8 * i))
+	for (u32 i = 0; i < LATE_STRIDES; i++) {
+		if (late_scan(cpu, at + i * 8 * LATE_STRIDE_WORDS, at + bytes))
 			break;
 	}
 	c->late.h.kind = EVENT_LATE;

@@ -1,0 +1,94 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* `tephra run`: the continuous agent, as an Alloy configuration says. */
+#include <errno.h>
+#include <signal.h>
+#include <string.h>
+
+#include "agent/base/log.h"
+#include "agent/base/loop.h"
+#include "agent/components/registry.h"
+#include "agent/config/config.h"
+#include "agent/config/graph.h"
+#include "agent/ebpf_profiler.h"
+#include "agent/run_options.h"
+#include "agent/verbs.h"
+
+#define DRAIN_MS 5000 /* at the end, for profiles that are still to be sent */
+
+struct run {
+	struct loop *loop;
+	struct graph *graph;
+	struct ebpf_profiler_options profiler;
+	bool stopping, abort;
+};
+
+static void on_end(int signo, void *data)
+{
+	struct run *run = data;
+
+	run->abort = run->stopping;
+	run->stopping = true;
+	loop_quit(run->loop, 0);
+}
+
+static int run_graph(struct run *run)
+{
+	int r = graph_start(run->graph);
+
+	if (r < 0)
+		return r;
+	log_info("profiling");
+	if (!run->stopping)
+		r = loop_run(run->loop);
+	if (r < 0)
+		return r;
+	log_info("ending: collecting and sending what is left");
+	return 0;
+}
+
+static int run_config(struct run *run, const char *const *paths, size_t n)
+{
+	struct ebpf_hooks hooks = ebpf_profiler_hooks(&run->profiler);
+	struct component_env env = {.loop = run->loop, .ebpf = &hooks};
+	int r;
+
+	env.types = component_registry(&env.n_types);
+	if (!loop_add_signal(run->loop, SIGINT, on_end, run) ||
+	    !loop_add_signal(run->loop, SIGTERM, on_end, run))
+		return -ENOMEM;
+	(void)signal(SIGPIPE, SIG_IGN);
+	r = config_load(paths, n, &env, stderr, &run->graph);
+	if (r < 0)
+		return r;
+	log_set_format(LOG_FORMAT_LOGFMT);
+	r = run_graph(run);
+	graph_stop(run->graph);
+	if (r >= 0 && graph_drain(run->graph, DRAIN_MS, &run->abort) < 0)
+		log_warn("ending with profiles that could not be sent");
+	run->graph = graph_free(run->graph);
+	return r;
+}
+
+int run_main(int argc, char **argv)
+{
+	struct run_options o = {0};
+	struct run run = {0};
+	int r = run_options_parse(argc, argv, &o);
+
+	if (r < 0)
+		return EXIT_USAGE;
+	if (o.help) {
+		run_print_help(stdout);
+		return EXIT_DONE;
+	}
+	r = loop_new(&run.loop);
+	if (r >= 0) {
+		run.profiler.loop = run.loop;
+		run.profiler.cache_dir = o.cache_dir;
+		r = run_config(&run, o.paths, o.n_paths);
+	}
+	loop_free(run.loop);
+	if (r >= 0)
+		return EXIT_DONE;
+	return r == -EPERM || r == -EACCES || r == -EOPNOTSUPP ? EXIT_REFUSED : EXIT_FAILED;
+}

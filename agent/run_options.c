@@ -1,0 +1,71 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "agent/run_options.h"
+
+#include <errno.h>
+#include <getopt.h>
+
+#include "agent/base/log.h"
+#include "agent/verbs.h"
+
+enum long_option { OPT_LOG_LEVEL = 256, OPT_CACHE_DIR };
+
+static const struct option long_options[] = {
+	{"log-level", required_argument, NULL, OPT_LOG_LEVEL},
+	{"log.level", required_argument, NULL, OPT_LOG_LEVEL},
+	{"cache-dir", required_argument, NULL, OPT_CACHE_DIR},
+	{"help", no_argument, NULL, 'h'},
+	{0},
+};
+
+void run_print_help(FILE *f)
+{
+	fputs("Usage: tephra run [OPTIONS] FILE_OR_DIRECTORY...\n\n"
+	      "Profiles continuously, as a Grafana Alloy configuration says; of a directory all\n"
+	      "*.alloy files directly inside are read. Ends on SIGINT or SIGTERM, after what was\n"
+	      "collected is sent.\n\nOptions:\n"
+	      "      --log-level LEVEL  error, warn, info or debug (default info)\n"
+	      "      --cache-dir DIR    where tables of files are kept (default\n"
+	      "                         /var/cache/tephra; '' for none)\n"
+	      "  -h, --help             this text\n",
+	      f);
+}
+
+static int complain(const char *what)
+{
+	(void)usage_error("tephra run", what);
+	return -EINVAL;
+}
+
+int run_options_parse(int argc, char **argv, struct run_options *ret)
+{
+	struct run_options o = {0};
+	enum log_level level;
+	int c;
+
+	opterr = 0;
+	while ((c = getopt_long(argc, argv, ":h", long_options, NULL)) != -1) {
+		switch (c) {
+		case OPT_LOG_LEVEL:
+			if (log_level_parse(optarg, &level) < 0)
+				return complain("the log level is error, warn, info or debug");
+			log_set_level(level);
+			break;
+		case OPT_CACHE_DIR:
+			o.cache_dir = optarg;
+			break;
+		case 'h':
+			o.help = true;
+			break;
+		case ':':
+			return complain("an option lacks its value");
+		default:
+			return complain("unknown option");
+		}
+	}
+	o.paths = (const char *const *)argv + optind;
+	o.n_paths = (size_t)(argc - optind);
+	if (!o.n_paths && !o.help)
+		return complain("the configuration is missing: a file or directory");
+	*ret = o;
+	return 0;
+}
