@@ -20,7 +20,7 @@
 #include "symbolizer/table.h"
 
 #define NAME_BYTES_MAX	     255
-#define SEGMENTS_MAX	     1024
+#define SEGMENTS_MAX	     128
 #define SECTIONS_MAX	     (1u << 20)
 #define DECOMPRESS_BYTES_MAX (UINT64_C(256) << 20) /* of all sections of one file */
 #define BUILD_ID_BYTES_MAX   64

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * Where names of functions come from: .symtab, .dynsym (also found through PT_DYNAMIC in files
- * without section headers), stubs of the PLT, Go's function table. What is no code, and what
- * assemblers leave behind for themselves, is not taken.
+ * without section headers), Go's function table, and stubs of the PLT (symtab_plt.c). What is no
+ * code, and what assemblers leave behind for themselves, is not taken.
  */
 #include "symbolizer/symtab_internal.h"
 
@@ -22,19 +22,12 @@ struct range {
 	uint64_t start, end;
 };
 
-struct symbols {
-	const uint8_t *data; /* n of Elf64_Sym, maybe misaligned */
-	size_t n;
-	const char *names;
-	size_t names_bytes;
-};
-
 struct collector {
 	struct objfile *o;
 	struct symtab_set *set;
 	struct range code[CODE_MAX]; /* executable sections (else segments), ascending */
 	size_t n_code;
-	struct symbols dynsym;
+	struct symtab_source dynsym;
 };
 
 void symtab_set_done(struct symtab_set *set)
@@ -43,7 +36,7 @@ void symtab_set_done(struct symtab_set *set)
 	*set = (struct symtab_set){0};
 }
 
-static void set_add(struct symtab_set *set, const struct symtab_entry *e)
+void symtab_set_add(struct symtab_set *set, const struct symtab_entry *e)
 {
 	if (set->n == set->cap) {
 		size_t cap = set->cap ? set->cap * 2 : 256;
@@ -114,7 +107,7 @@ static const struct range *code_at(const struct collector *c, uint64_t vaddr)
 
 /* ---- symbol tables ---- */
 
-static bool symbols_at(const struct symbols *s, size_t i, Elf64_Sym *ret)
+bool symtab_source_at(const struct symtab_source *s, size_t i, Elf64_Sym *ret)
 {
 	if (i >= s->n)
 		return false;
@@ -122,8 +115,8 @@ static bool symbols_at(const struct symbols *s, size_t i, Elf64_Sym *ret)
 	return true;
 }
 
-/* The name up to a version ("memcpy@@GLIBC_2.14"), cut at the limit. NULL when there is none. */
-static const char *symbols_name(const struct symbols *s, const Elf64_Sym *sym, uint32_t *ret_bytes)
+const char *symtab_source_name(const struct symtab_source *s, const Elf64_Sym *sym,
+			       uint32_t *ret_bytes)
 {
 	const char *name, *at;
 	size_t max, n;
@@ -152,7 +145,7 @@ static bool is_local_label(const char *name, uint32_t bytes)
 	       (bytes == 2 || name[2] == '.');
 }
 
-static void add_symbol(struct collector *c, const struct symbols *s, const Elf64_Sym *sym)
+static void add_symbol(struct collector *c, const struct symtab_source *s, const Elf64_Sym *sym)
 {
 	unsigned int type = ELF64_ST_TYPE(sym->st_info), bind = ELF64_ST_BIND(sym->st_info);
 	struct symtab_entry e = {.start = sym->st_value, .weak = bind == STB_WEAK};
@@ -162,7 +155,7 @@ static void add_symbol(struct collector *c, const struct symbols *s, const Elf64
 	    sym->st_shndx == SHN_UNDEF || sym->st_shndx == SHN_ABS || sym->st_shndx == SHN_COMMON)
 		return;
 	code = code_at(c, sym->st_value);
-	e.name = code ? symbols_name(s, sym, &e.name_bytes) : NULL;
+	e.name = code ? symtab_source_name(s, sym, &e.name_bytes) : NULL;
 	if (!e.name || is_local_label(e.name, e.name_bytes))
 		return;
 	if (type == STT_NOTYPE)
@@ -171,25 +164,25 @@ static void add_symbol(struct collector *c, const struct symbols *s, const Elf64
 		e.rank = bind == STB_LOCAL ? SYMTAB_RANK_FUNC_LOCAL : SYMTAB_RANK_FUNC;
 	e.limit = code->end;
 	e.size = MIN(sym->st_size, code->end - sym->st_value);
-	set_add(c->set, &e);
+	symtab_set_add(c->set, &e);
 }
 
-static void add_symbols(struct collector *c, const struct symbols *s)
+static void add_symbols(struct collector *c, const struct symtab_source *s)
 {
 	Elf64_Sym sym;
 
-	for (size_t i = 0; symbols_at(s, i, &sym); i++)
+	for (size_t i = 0; symtab_source_at(s, i, &sym); i++)
 		add_symbol(c, s, &sym);
 }
 
-static bool symbols_from_section(struct objfile *o, uint32_t type, struct symbols *ret)
+static bool symbols_from_section(struct objfile *o, uint32_t type, struct symtab_source *ret)
 {
 	struct objfile_section s, names;
 
 	if (objfile_section_by_type(o, type, &s) < 0 || !s.data || s.entsize != sizeof(Elf64_Sym) ||
 	    objfile_section_at(o, s.link, &names) < 0 || !names.data)
 		return false;
-	*ret = (struct symbols){
+	*ret = (struct symtab_source){
 		.data = s.data,
 		.n = s.size / sizeof(Elf64_Sym),
 		.names = (const char *)names.data,
@@ -227,7 +220,7 @@ static uint64_t gnu_hash_count(const struct objfile *o, uint64_t vaddr)
 	}
 }
 
-static bool symbols_from_dynamic(const struct objfile *o, struct symbols *ret)
+static bool symbols_from_dynamic(const struct objfile *o, struct symtab_source *ret)
 {
 	uint64_t symtab, strtab, strsz, hash, n = 0;
 	const uint8_t *p;
@@ -245,159 +238,13 @@ static bool symbols_from_dynamic(const struct objfile *o, struct symbols *ret)
 	}
 	if (!n || n > UINT32_MAX)
 		return false;
-	*ret = (struct symbols){
+	*ret = (struct symtab_source){
 		.data = objfile_at_vaddr(o, symtab, n * sizeof(Elf64_Sym)),
 		.n = n,
 		.names = (const char *)objfile_at_vaddr(o, strtab, strsz),
 		.names_bytes = strsz,
 	};
 	return ret->data && ret->names;
-}
-
-/* ---- PLT ---- */
-
-struct slot {
-	uint64_t got;	   /* the word that the stub jumps through */
-	uint64_t resolver; /* R_X86_64_IRELATIVE: what chooses the function; there is no symbol */
-	uint32_t symbol;
-};
-
-struct slots {
-	struct slot *v; /* ascending by got */
-	size_t n;
-	const uint8_t *jmprel; /* n_jmprel of Elf64_Rela: lazy stubs push the index */
-	size_t n_jmprel;
-};
-
-static int slot_compare(const void *a, const void *b)
-{
-	const struct slot *x = a, *y = b;
-
-	return x->got < y->got ? -1 : x->got > y->got;
-}
-
-static void slots_read(struct slots *s, size_t max, const uint8_t *relas, size_t n)
-{
-	for (size_t i = 0; i < n && s->n < max; i++) {
-		Elf64_Rela r;
-		struct slot slot;
-
-		memcpy(&r, relas + i * sizeof(r), sizeof(r));
-		slot = (struct slot){.got = r.r_offset, .symbol = (uint32_t)(r.r_info >> 32)};
-		if (ELF64_R_TYPE(r.r_info) == R_X86_64_IRELATIVE)
-			slot.resolver = (uint64_t)r.r_addend;
-		else if (ELF64_R_TYPE(r.r_info) != R_X86_64_JUMP_SLOT &&
-			 ELF64_R_TYPE(r.r_info) != R_X86_64_GLOB_DAT)
-			continue;
-		s->v[s->n++] = slot;
-	}
-}
-
-static int slots_init(struct objfile *o, struct slots *s)
-{
-	struct objfile_section plt = {0}, dyn = {0};
-	size_t max;
-
-	if (objfile_section_by_name(o, ".rela.plt", &plt) < 0 || !plt.data)
-		plt.size = 0;
-	if (objfile_section_by_name(o, ".rela.dyn", &dyn) < 0 || !dyn.data)
-		dyn.size = 0;
-	s->jmprel = plt.data;
-	s->n_jmprel = plt.size / sizeof(Elf64_Rela);
-	/* Nobody calls more than this many functions of other files; relative relocations do not
-	 * count. */
-	max = MIN(s->n_jmprel + dyn.size / sizeof(Elf64_Rela), (size_t)1 << 17);
-	if (!max)
-		return -ENOENT;
-	s->v = malloc(max * sizeof(*s->v));
-	if (!s->v)
-		return -ENOMEM;
-	slots_read(s, max, plt.data, s->n_jmprel);
-	slots_read(s, max, dyn.data, dyn.size / sizeof(Elf64_Rela));
-	qsort(s->v, s->n, sizeof(*s->v), slot_compare);
-	return 0;
-}
-
-/*
- * Where a stub goes: [endbr64] [bnd] jmp *disp(%rip), or the lazy half [endbr64] push $index
- * (x86-64 psABI, 5.2 and the CET supplement; binutils 2.40 bfd/elf64-x86-64.c).
- */
-static bool stub_slot(const struct slots *s, const uint8_t *p, uint32_t bytes, uint64_t vaddr,
-		      struct slot *ret)
-{
-	static const uint8_t endbr64[] = {0xf3, 0x0f, 0x1e, 0xfa};
-	uint32_t i = 0, value;
-
-	if (bytes >= 12 && !memcmp(p, endbr64, sizeof(endbr64)))
-		i = 4;
-	if (bytes - i >= 7 && p[i] == 0xf2)
-		i++;
-	if (bytes - i >= 6 && p[i] == 0xff && p[i + 1] == 0x25) {
-		struct slot key, *hit;
-
-		memcpy(&value, p + i + 2, sizeof(value));
-		key.got = vaddr + i + 6 + (uint64_t)(int64_t)(int32_t)value;
-		hit = bsearch(&key, s->v, s->n, sizeof(key), slot_compare);
-		if (hit)
-			*ret = *hit;
-		return hit;
-	}
-	if (bytes - i >= 5 && p[i] == 0x68) {
-		struct slots one = {.v = ret};
-
-		memcpy(&value, p + i + 1, sizeof(value));
-		if (value < s->n_jmprel)
-			slots_read(&one, 1, s->jmprel + value * sizeof(Elf64_Rela), 1);
-		return one.n;
-	}
-	return false;
-}
-
-static void add_stubs(struct collector *c, const struct slots *s, const struct objfile_section *plt)
-{
-	uint32_t stride = plt->entsize == 8 ? 8 : 16;
-
-	for (uint64_t off = 0; off + stride <= plt->size; off += stride) {
-		struct symtab_entry e = {
-			.start = plt->addr + off,
-			.size = stride,
-			.limit = plt->addr + off + stride,
-			.name = "",
-			.rank = SYMTAB_RANK_PLT,
-		};
-		struct slot slot;
-		Elf64_Sym sym;
-
-		if (!stub_slot(s, plt->data + off, stride, e.start, &slot))
-			continue;
-		if (slot.resolver)
-			e.resolver = slot.resolver;
-		else if (slot.symbol && symbols_at(&c->dynsym, slot.symbol, &sym))
-			e.name = symbols_name(&c->dynsym, &sym, &e.name_bytes);
-		if (e.name && (e.name_bytes || e.resolver))
-			set_add(c->set, &e);
-	}
-}
-
-static int add_plt(struct collector *c)
-{
-	static const char *const names[] = {".plt", ".plt.sec", ".plt.got", ".plt.bnd"};
-	struct objfile_section plt;
-	struct slots s = {0};
-	int r;
-
-	if (objfile_machine(c->o) != EM_X86_64)
-		return 0;
-	r = slots_init(c->o, &s);
-	if (r < 0)
-		return r == -ENOENT ? 0 : r;
-	for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
-		if (objfile_section_by_name(c->o, names[i], &plt) == 0 && plt.data &&
-		    plt.addr <= UINT64_MAX - plt.size)
-			add_stubs(c, &s, &plt);
-	}
-	free(s.v);
-	return 0;
 }
 
 /* ---- Go ---- */
@@ -409,15 +256,15 @@ static void add_go(struct symtab_set *set, const struct gopclntab *g)
 	for (size_t i = 0; i < gopclntab_count(g); i++) {
 		if (gopclntab_func(g, i, &f) < 0 || !f.name[0])
 			continue;
-		set_add(set, &(struct symtab_entry){
-				     .start = f.entry,
-				     .size = f.end - f.entry,
-				     .limit = f.end,
-				     .name = f.name,
-				     .name_bytes = (uint32_t)strlen(f.name),
-				     .go = (uint32_t)i + 1,
-				     .rank = SYMTAB_RANK_GO,
-			     });
+		symtab_set_add(set, &(struct symtab_entry){
+					    .start = f.entry,
+					    .size = f.end - f.entry,
+					    .limit = f.end,
+					    .name = f.name,
+					    .name_bytes = (uint32_t)strlen(f.name),
+					    .go = (uint32_t)i + 1,
+					    .rank = SYMTAB_RANK_GO,
+				    });
 	}
 }
 
@@ -425,7 +272,7 @@ int symtab_collect(struct objfile *o, const struct gopclntab *g, struct symtab_s
 		   bool *ret_symtab)
 {
 	_cleanup_free_ struct collector *c = calloc(1, sizeof(*c));
-	struct symbols symtab;
+	struct symtab_source symtab;
 	bool has_symtab;
 	int r;
 
@@ -439,11 +286,11 @@ int symtab_collect(struct objfile *o, const struct gopclntab *g, struct symtab_s
 		add_symbols(c, &symtab);
 	if (!symbols_from_section(o, SHT_DYNSYM, &c->dynsym) &&
 	    !symbols_from_dynamic(o, &c->dynsym))
-		c->dynsym = (struct symbols){0};
+		c->dynsym = (struct symtab_source){0};
 	add_symbols(c, &c->dynsym);
 	if (g)
 		add_go(set, g);
-	r = add_plt(c);
+	r = symtab_collect_plt(o, &c->dynsym, set);
 	if (r < 0)
 		return r;
 	*ret_symtab = has_symtab;

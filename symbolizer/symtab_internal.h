@@ -1,14 +1,17 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Between the two halves of the symbol writer: symtab_collect.c fills struct symtab_set from a
- * file, symtab_write.c orders and packs it.
+ * Between the parts of the symbol writer: symtab_collect.c and symtab_plt.c fill struct symtab_set
+ * from a file, symtab_write.c orders and packs it, symtab_lines.c packs lines.
  */
 #pragma once
+
+#include <elf.h>
 
 #include "agent/base/macro.h"
 
 struct gopclntab;
 struct objfile;
+struct table_writer;
 
 /* What kind of evidence a name is, better first. */
 enum symtab_rank {
@@ -37,7 +40,28 @@ struct symtab_set {
 	int failed; /* -ENOMEM; too many entries are dropped instead */
 };
 
+/* A table of symbols in the file. */
+struct symtab_source {
+	const uint8_t *data; /* n of Elf64_Sym, maybe misaligned */
+	size_t n;
+	const char *names;
+	size_t names_bytes;
+};
+
+bool symtab_source_at(const struct symtab_source *s, size_t i, Elf64_Sym *ret);
+/* The name up to a version ("memcpy@@GLIBC_2.14"), cut at the limit. NULL when there is none. */
+const char *symtab_source_name(const struct symtab_source *s, const Elf64_Sym *sym,
+			       uint32_t *ret_bytes);
+
+void symtab_set_add(struct symtab_set *set, const struct symtab_entry *e);
+/* Adds the stubs that can be named with the symbols of dynsym. */
+int symtab_collect_plt(struct objfile *o, const struct symtab_source *dynsym,
+		       struct symtab_set *set);
 /* Adds every function of o; g may be NULL. *ret_symtab: there was a .symtab. */
 int symtab_collect(struct objfile *o, const struct gopclntab *g, struct symtab_set *set,
 		   bool *ret_symtab);
 void symtab_set_done(struct symtab_set *set);
+
+/* TABLE_LINES for the ordered and final set, from g. */
+int symtab_write_lines(struct table_writer *w, const struct symtab_set *s,
+		       const struct gopclntab *g);
