@@ -68,7 +68,7 @@ enum cfi_reason {
 	CFI_CFA_UNALIGNED,  /* offset not a multiple of 8 */
 	CFI_CFA_FAR,	    /* offset over 4 MiB */
 	CFI_RETURN_ADDRESS, /* the return address is not at CFA - 8 and in no register */
-	CFI_STACK_POINTER, /* the caller's rsp is not the CFA */
+	CFI_STACK_POINTER,  /* the caller's rsp is not the CFA */
 	CFI_REASON_MAX,
 };
 /* Static text for a statistics line. */

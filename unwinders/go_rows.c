@@ -40,10 +40,9 @@ enum { GO_TOPFRAME = 1, GO_SPWRITE = 2 };
 struct go_function {
 	struct gopclntab_func f;
 	const uint8_t *code;
-	uint64_t offset;    /* of code in the file */
-	uint64_t saved;	    /* address from which rbp is at CFA - 16; 0: never */
-	int32_t frame_size; /* pcsp in the body when saved */
-	bool no_return;	    /* behind its stack switch */
+	uint64_t offset; /* of code in the file */
+	uint64_t saved;	 /* address from which rbp is at CFA - 16; 0: never */
+	bool no_return;	 /* behind its stack switch */
 };
 
 static bool name_in(const char *name, const char *const *names, size_t n)
@@ -111,7 +110,6 @@ static void find_saved_rbp(const struct gopclntab *t, struct go_function *g)
 			g->saved = start;
 		else if (saves_rbp(g->code + at, g->f.end - start, sp))
 			g->saved = start + saves_rbp(g->code + at, g->f.end - start, sp);
-		g->frame_size = sp;
 		return;
 	}
 }
@@ -173,19 +171,44 @@ static uint64_t switched_rule(const struct go_function *g)
 	return RULE_BASE(g->no_return ? RULE_END : RULE_FP, 0, 0);
 }
 
+/* Where a walk over the instructions of such a function is. */
+struct away {
+	bool framed, has_frame; /* rbp is the function's frame pointer: now, in its body */
+	bool away;		/* frameless, and rsp is not what pcsp says */
+};
+
+static void away_step(struct away *a, const struct go_function *g, const struct x86_insn *i,
+		      const uint8_t *code, bool counted)
+{
+	bool load = code[1] == 0x8b; /* mov from memory, behind REX.W */
+
+	if (i->op == X86_RET || i->op == X86_JMP || i->op == X86_JMP_INDIRECT) {
+		/* What follows is reached from the body, before the switch. */
+		a->away = false;
+		a->framed = a->has_frame;
+	} else if (i->op == X86_REG_FROM_RSP && i->reg == X86_RBP && g->saved) {
+		a->framed = a->has_frame = true;
+	} else if ((i->op == X86_POP && i->reg == X86_RBP) || (i->writes == X86_RBP && load)) {
+		a->framed = false;
+	} else if (i->op == X86_RSP_FROM_REG || i->op == X86_RSP_LOST) {
+		/* "and rsp, -16" stays away, a load of rsp goes back. */
+		a->away = !a->away || (i->op == X86_RSP_LOST && !load);
+	} else if (i->op == X86_ADD_RSP) {
+		a->away |= !counted;
+	}
+}
+
 /*
- * From the first other write of rsp on, the frame pointer leads. A frameless function is back on
- * its stack once rsp has been loaded again, or behind a return (the next label is reached from
- * before the switch).
+ * With a frame the frame pointer leads, wherever rsp is. A frameless function is followed by
+ * pcsp until rsp is written otherwise, and again once it has been loaded.
  */
 static int add_switching(const struct gopclntab *t, struct row_list *list,
 			 const struct go_function *g)
 {
 	struct pcsp p = {.known = true};
 	uint64_t size = g->f.end - g->f.entry, at = 0;
-	bool away = false, restored = false;
+	struct away a = {0};
 	struct x86_insn i;
-	int r = 0;
 
 	gopclntab_pcvalue(t, &g->f, g->f.pcsp, &p.it);
 	pcsp_move_to(&p, g->f.entry);
@@ -193,30 +216,18 @@ static int add_switching(const struct gopclntab *t, struct row_list *list,
 		uint64_t pc = g->f.entry + at;
 		bool saved = g->saved && pc >= g->saved && p.sp >= 8;
 		int32_t sp = p.sp;
+		int r = row_list_add(list, g->offset + at,
+				     a.framed || a.away || !p.known ? switched_rule(g)
+								    : rule_of(g, sp, saved));
 
-		if (!p.known)
-			away = true;
-		r = row_list_add(
-			list, g->offset + at,
-			away || (saved && sp == g->frame_size && !g->no_return && !restored)
-				? switched_rule(g)
-				: rule_of(g, sp, saved));
 		if (r < 0)
 			return r;
 		if (!x86_insn_decode(g->code + at, size - at, &i))
 			return row_list_add(list, g->offset + at, RULE_INVALID);
 		pcsp_move_to(&p, pc + i.bytes);
-		if (i.op == X86_RET || i.op == X86_JMP || i.op == X86_JMP_INDIRECT)
-			away = restored = false;
-		else if (i.op == X86_RSP_FROM_REG || i.op == X86_RSP_LOST)
-			/* "and rsp, -16" stays away, a load of rsp goes back */
-			away = !away || (i.op == X86_RSP_LOST && g->code[at + 1] != 0x8b);
-		else if (i.op == X86_ADD_RSP && p.sp == sp)
-			away = true; /* the assembler does not count this form */
-		else if (i.op == X86_OTHER && i.writes == X86_RBP && g->code[at + 1] == 0x8b)
-			restored = true;
+		away_step(&a, g, &i, g->code + at, p.sp != sp);
 	}
-	return r;
+	return 0;
 }
 
 static int add_function(const struct gopclntab *t, struct row_list *list, struct go_function *g)

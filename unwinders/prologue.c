@@ -458,7 +458,8 @@ static void run_from(struct prologue *p, const struct prologue_work *w)
 	for (bool first = true; at < r->bytes; first = false) {
 		if (first ? r->state[at] & ~FUNCTION : r->state[at])
 			return;
-		if (!x86_insn_decode(r->code + at, r->bytes - at, &i) || !claim(r, at, i.bytes, state))
+		if (!x86_insn_decode(r->code + at, r->bytes - at, &i) ||
+		    !claim(r, at, i.bytes, state))
 			return;
 		memcpy(&s, (const struct prologue_state *)p->states.data + state, sizeof(s));
 		apply(&s, &i);
@@ -523,7 +524,8 @@ static int sweep(struct prologue *p, const struct prologue_range *r)
 		while (at < r->bytes && r->state[at])
 			at++;
 		at += nops(r->code + at, r->bytes - at);
-		if (at < r->bytes && !r->state[at] && looks_like_function(r->code + at, r->bytes - at)) {
+		if (at < r->bytes && !r->state[at] &&
+		    looks_like_function(r->code + at, r->bytes - at)) {
 			prologue_add_entry(p, r->vaddr + at);
 			result = run_all(p);
 		}

@@ -423,7 +423,19 @@ static bool agrees(const struct regs *got, uint32_t lost, const struct shadow *w
 	return true;
 }
 
-/* The restorer has not been left while the frame's ra is the restorer itself. */
+/* A frame pointer may lead to another stack: to what was called there last. */
+static bool is_top_of_any(const struct tracee *t, const struct regs *got)
+{
+	for (size_t i = 0; i < t->n_stacks; i++) {
+		const struct stack *s = &t->stacks[i];
+
+		if (s->n && s->e[s->n - 1].ra == got->rip &&
+		    s->e[s->n - 1].cfa == got->r[DWARF_RSP])
+			return true;
+	}
+	return false;
+}
+
 static void check_leaf(struct tracee *t, const struct regs *r)
 {
 	struct stack *s = &t->stacks[t->current];
@@ -441,7 +453,7 @@ static void check_leaf(struct tracee *t, const struct regs *r)
 	if (RULE_KIND(rule) == RULE_END)
 		good = !want || (m && m->is_go);
 	else if (RULE_KIND(rule) == RULE_FP)
-		good = unwind(t, r, rule, &got, &lost); /* may lead to another stack */
+		good = unwind(t, r, rule, &got, &lost) && is_top_of_any(t, &got);
 	else
 		/* The handler's registers are those of the kernel's choice. */
 		good = want && unwind(t, r, rule, &got, &lost) &&
@@ -470,7 +482,8 @@ static void check_whole(struct tracee *t, struct regs r)
 		uint64_t rule = rule_at(t, r.rip - !exact, &m);
 		struct regs got = {0}, at = r;
 
-		/* Go: the end of g0's stack, or a way to another stack that this shadow is not of. */
+		/* Go: the end of g0's stack, or a way to another stack that this shadow is not of.
+		 */
 		if ((RULE_KIND(rule) == RULE_END && m && m->is_go) || RULE_KIND(rule) == RULE_FP) {
 			t->counts.whole_good++;
 			return;
