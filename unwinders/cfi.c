@@ -31,6 +31,13 @@ struct expr_op {
 	int64_t arg;
 };
 
+static int64_t uleb128_clamped(struct cursor *c)
+{
+	uint64_t v = cursor_uleb128(c);
+
+	return v > INT32_MAX ? INT32_MAX : (int64_t)v;
+}
+
 /* The number of operations, or 0 when there are unknown or too many of them. */
 static unsigned int expr_split(const struct cfi_loc *l, struct expr_op *ops)
 {
@@ -47,7 +54,7 @@ static unsigned int expr_split(const struct cfi_loc *l, struct expr_op *ops)
 		if (o.op >= OP_BREG0 && o.op <= OP_BREG31)
 			o.arg = cursor_sleb128(&c);
 		else if (o.op == OP_PLUS_UCONST)
-			o.arg = (int64_t)MIN(cursor_uleb128(&c), (uint64_t)INT32_MAX + 1);
+			o.arg = uleb128_clamped(&c);
 		else if (o.op >= OP_LIT0 && o.op <= OP_LIT31)
 			o.arg = o.op - OP_LIT0;
 		else if (o.op != OP_DEREF && o.op != OP_AND && o.op != OP_PLUS && o.op != OP_SHL &&
