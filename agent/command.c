@@ -18,7 +18,8 @@ static void command_child(char *const *argv, int go, int failed)
 	sigemptyset(&none);
 	sigprocmask(SIG_SETMASK, &none, NULL);
 	prctl(PR_SET_PDEATHSIG, SIGKILL);
-	if (read(go, &byte, 1) < 0)
+	/* End of file: the parent gave up. */
+	if (read(go, &byte, 1) != 1)
 		_exit(127);
 	prctl(PR_SET_PDEATHSIG, 0);
 	execvp(argv[0], argv);
@@ -67,6 +68,8 @@ int command_go(struct command *c)
 {
 	int error = 0;
 
+	if (write(c->go, "g", 1) != 1)
+		return -errno;
 	close(TAKE_FD(c->go));
 	/* End of file when exec succeeded: the descriptor is closed by it. */
 	if (read(c->failed, &error, sizeof(error)) == sizeof(error))

@@ -11,7 +11,7 @@
 
 struct command {
 	pid_t pid;
-	int go;	    /* closing it lets the program start */
+	int go;	    /* a byte lets the program start; closing it ends the child */
 	int failed; /* errno comes through here when exec failed */
 	int pidfd;  /* readable when the program ended */
 };

@@ -112,13 +112,10 @@ static int container_subsys(void)
 
 static int libbpf_log(enum libbpf_print_level level, const char *fmt, va_list ap)
 {
-	char text[1024];
-	int n = vsnprintf(text, sizeof(text), fmt, ap);
-
-	while (n > 0 && n < (int)sizeof(text) && text[n - 1] == '\n')
-		text[--n] = '\0';
-	log_debug("%s", text);
-	return n;
+	/* Not through log_debug(): the verifier's log is long. */
+	if (log_get_level() < LOG_LEVEL_DEBUG)
+		return 0;
+	return vfprintf(stderr, fmt, ap);
 }
 
 static int load(struct profiler *p)
