@@ -188,7 +188,8 @@ static int write_update(struct component *base, const void *old, char *why, size
 	return 0;
 }
 
-static void write_stop(struct component *base)
+/* Not on stop: what producers hand over at the very end is still to be sent. */
+static void write_done(struct component *base)
 {
 	struct write_component *c = (struct write_component *)base;
 
@@ -217,8 +218,7 @@ const struct component_type pyroscope_write_type = {
 	.init = write_init,
 	.build = write_build,
 	.update = write_update,
-	.stop = write_stop,
-	.done = write_stop,
+	.done = write_done,
 	.busy = write_busy,
 	.drain = write_drain,
 };

@@ -21,8 +21,9 @@ struct component_type {
 	 * init: before anything is evaluated; makes the exports others may refer to.
 	 * build: args are decoded; must not start anything.
 	 * update: args are new, old_args what they were; on failure the old ones stay in force.
-	 * start: dependencies have been started. stop: undoes start; called once, also when start
-	 * failed. done: frees what the instance owns besides args and exports.
+	 * start: dependencies have been started. stop: undoes start, dependants first; called once,
+	 * also when start failed. What others have handed over until then stays queued (busy).
+	 * done: frees what the instance owns besides args and exports.
 	 */
 	int (*init)(struct component *c);
 	int (*build)(struct component *c, char *ret_why, size_t size);

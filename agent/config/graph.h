@@ -30,13 +30,14 @@ bool graph_ok(const struct graph *g);
 
 /* Starts all components, dependencies first. A negative errno when one fails (logged). */
 int graph_start(struct graph *g);
+/* In reverse order: who makes profiles hands over the last ones to who sends them. */
+void graph_stop(struct graph *g);
 /*
- * Asks for queued work to be finished and runs the loop until it is, timeout_ms have passed, or
- * *abort is true (NULL: never). 0, or -ETIME with work left.
+ * After graph_stop(): asks for queued work to be finished and runs the loop until it is,
+ * timeout_ms have passed, or *abort is true (NULL: never). 0, or -ETIME with work left, which
+ * graph_free() then drops.
  */
 int graph_drain(struct graph *g, uint64_t timeout_ms, const bool *abort);
-/* In reverse order. */
-void graph_stop(struct graph *g);
 
 /* The component after `prev` (NULL: the first) of that type, or NULL. In order of evaluation. */
 struct component *graph_next(const struct graph *g, const struct component_type *type,

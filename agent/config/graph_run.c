@@ -194,7 +194,7 @@ static bool graph_busy(const struct graph *g)
 	for (size_t i = 0; i < g->n_order; i++) {
 		const struct component *c = g->order[i]->component;
 
-		if (g->order[i]->started && c->type->busy && c->type->busy(c))
+		if (g->order[i]->built && c->type->busy && c->type->busy(c))
 			return true;
 	}
 	return false;
@@ -207,7 +207,7 @@ int graph_drain(struct graph *g, uint64_t timeout_ms, const bool *abort)
 	for (size_t i = 0; i < g->n_order; i++) {
 		struct component *c = g->order[i]->component;
 
-		if (g->order[i]->started && c->type->drain)
+		if (g->order[i]->built && c->type->drain)
 			c->type->drain(c);
 	}
 	while (graph_busy(g) && !(abort && *abort)) {

@@ -416,6 +416,42 @@ static void a_change_of_the_processes_reaches_the_running_profiler(void **state)
 	assert_int_equal(p.stopped, 1);
 }
 
+static void append_last(struct ebpf_component *c, void *data)
+{
+	_cleanup_labels_ struct label_set labels = {0};
+
+	label_set_put(&labels, "__name__", "process_cpu");
+	ebpf_append(c, &labels, (const uint8_t *)"x", 1, 0);
+}
+
+static void what_is_collected_at_the_end_waits_for_the_drain(void **state)
+{
+	static const char text[] = "pyroscope.write \"w\" { endpoint {\n"
+				   "url = \"http://127.0.0.1:1\"\nmax_backoff_retries = 0\n} }\n"
+				   "pyroscope.ebpf \"e\" {\n" F "}\n";
+	struct ebpf_hooks hooks = {.stop = append_last};
+	struct component_env env = env_new();
+	_cleanup_(graph_freep) struct graph *g = NULL;
+	_cleanup_diag_ struct diag_list d = {0};
+	struct push_stats s;
+	struct write_component *w;
+	bool abort = true;
+
+	env.ebpf = &hooks;
+	assert_int_equal(graph_load_text("t", text, strlen(text), &env, &d, &g), 0);
+	assert_int_equal(graph_start(g), 0);
+	graph_stop(g);
+	w = (struct write_component *)graph_next(g, &pyroscope_write_type, NULL);
+	push_get_stats(w->push, 0, &s);
+	assert_int_equal(s.queued_profiles, 1);
+	assert_int_equal(graph_drain(g, 10000, &abort), -ETIME);
+	abort = false;
+	assert_int_equal(graph_drain(g, 50, &abort), -ETIME);
+	push_get_stats(w->push, 0, &s);
+	assert_int_equal(s.queued_profiles, 1);
+	assert_true(s.retries > 0);
+}
+
 static int setup(void **state)
 {
 	log_set_level(LOG_LEVEL_ERROR);
@@ -439,6 +475,7 @@ int main(void)
 		cmocka_unit_test(a_missing_file_is_named),
 		cmocka_unit_test(defaults_are_those_of_the_documentation),
 		cmocka_unit_test(what_has_no_effect_is_said_once_and_only_when_changed),
+		cmocka_unit_test(what_is_collected_at_the_end_waits_for_the_drain),
 		cmocka_unit_test(a_change_of_the_processes_reaches_the_running_profiler),
 	};
 
