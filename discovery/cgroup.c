@@ -24,15 +24,22 @@ static size_t run(const char *s, size_t len, bool decimal)
 /* The id that a path component ends with, before ".scope" and the like. */
 static bool component_id(const char *s, size_t len, char ret[CGROUP_ID_MAX + 1])
 {
-	const char *dot = memchr(s, '.', len);
-	size_t n = dot ? (size_t)(dot - s) : len, start, digits;
+	const char *colon = memrchr(s, ':', len), *dot;
+	size_t n, start, digits;
 
 	/* conmon watches the container from outside, in a cgroup that carries its id. */
-	if (memmem(s, n, "conmon-", 7))
+	if (memmem(s, len, "conmon-", 7))
 		return false;
+	/* containerd without systemd's cooperation: "<slice>.slice:cri-containerd:<id>" */
+	if (colon) {
+		len -= (size_t)(colon + 1 - s);
+		s = colon + 1;
+	}
+	dot = memchr(s, '.', len);
+	n = dot ? (size_t)(dot - s) : len;
 	for (start = n; start > 0 && is_hex(s[start - 1]);)
 		start--;
-	if (n - start == HEX_ID && (!start || s[start - 1] == '-' || s[start - 1] == ':')) {
+	if (n - start == HEX_ID && (!start || s[start - 1] == '-')) {
 		memcpy(ret, s + start, HEX_ID);
 		ret[HEX_ID] = '\0';
 		return true;
@@ -52,12 +59,13 @@ int cgroup_path_id(const char *path, size_t len, char ret[CGROUP_ID_MAX + 1])
 	/* From the end: the innermost container is the last one in the path. What is below it
 	 * ("/container", "/init.scope", a whole systemd tree) names no id. */
 	while (len > 0) {
-		const char *slash = memrchr(path, '/', len);
-		size_t start = slash ? (size_t)(slash - path) + 1 : 0;
+		size_t start = len;
 
+		while (start > 0 && path[start - 1] != '/')
+			start--;
 		if (component_id(path + start, len - start, ret))
 			return 0;
-		len = slash ? (size_t)(slash - path) : 0;
+		len = start ? start - 1 : 0;
 	}
 	return -ENOENT;
 }
