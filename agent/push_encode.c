@@ -74,6 +74,15 @@ static void put(struct label_set *set, const char *name, const char *value,
 	label_set_put(set, clean, text);
 }
 
+static void put_all(struct label_set *set, const struct label *v, size_t n,
+		    struct push_label_losses *losses)
+{
+	for (size_t i = 0; i < n; i++) {
+		if (!is_private(v[i].name))
+			put(set, v[i].name, v[i].value, losses);
+	}
+}
+
 /* The last ones by name go first; what identifies the profile stays. */
 static void drop_excess(struct label_set *set, struct push_label_losses *losses)
 {
@@ -93,12 +102,8 @@ int push_labels(const struct label *in, size_t n, const struct label_set *extern
 	_cleanup_labels_ struct label_set set = {0};
 	struct push_label_losses losses = {0};
 
-	for (size_t i = 0; i < n; i++) {
-		if (!is_private(in[i].name))
-			put(&set, in[i].name, in[i].value, &losses);
-	}
-	for (size_t i = 0; i < external->n; i++)
-		put(&set, external->v[i].name, external->v[i].value, &losses);
+	put_all(&set, in, n, &losses);
+	put_all(&set, external->v, external->n, &losses);
 	drop_excess(&set, &losses);
 	if (set.failed)
 		return -ENOMEM;

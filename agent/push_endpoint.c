@@ -14,24 +14,25 @@
 #define MAX_RETRY_AFTER_MS (3600u * 1000u)
 #define HURRY_BACKOFF_MS   1000u
 
-/* Logs at most a few lines a minute, and says how many were held back. */
-static void say(struct push_endpoint *e, enum log_level level, const char *fmt, ...) _printf_(3, 4);
-static void say(struct push_endpoint *e, enum log_level level, const char *fmt, ...)
+/* A warning, unless `limit` holds it back; says how many were. */
+static void say(struct push_endpoint *e, struct log_limit *limit, const char *fmt, ...)
+	_printf_(3, 4);
+static void say(struct push_endpoint *e, struct log_limit *limit, const char *fmt, ...)
 {
 	uint32_t suppressed = 0;
 	char text[512];
 	va_list ap;
 
-	if (!log_limit_ok(&e->limit, LOG_BURST, LOG_EVERY_MS, &suppressed))
+	if (!log_limit_ok(limit, LOG_BURST, LOG_EVERY_MS, &suppressed))
 		return;
 	va_start(ap, fmt);
 	(void)vsnprintf(text, sizeof(text), fmt, ap);
 	va_end(ap);
 	if (suppressed)
-		log_write(level, 0, "push to %s: %s (%u similar messages held back)", e->name, text,
-			  suppressed);
+		log_warn("push to %s: %s (%u similar messages held back)", e->name, text,
+			 suppressed);
 	else
-		log_write(level, 0, "push to %s: %s", e->name, text);
+		log_warn("push to %s: %s", e->name, text);
 }
 
 static size_t in_flight(const struct push_endpoint *e)
@@ -66,7 +67,7 @@ static void drop_oldest(const struct push_item *i, void *data)
 	struct push_endpoint *e = data;
 
 	push_endpoint_drop(e, i, PUSH_DROP_BUDGET);
-	say(e, LOG_LEVEL_WARN,
+	say(e, &e->loss,
 	    "the queue is full (%zu MiB): dropping the oldest profile, %zu stay queued",
 	    e->queue.max_bytes >> 20, e->queue.n);
 }
@@ -82,8 +83,8 @@ void push_endpoint_add(struct push_endpoint *e, struct push_item *i)
 	r = push_queue_add(&e->queue, i, drop_oldest, e);
 	if (r == -E2BIG) {
 		push_endpoint_drop(e, i, PUSH_DROP_TOO_LARGE);
-		say(e, LOG_LEVEL_WARN,
-		    "dropping a profile of %zu KiB: the queue has no room for it", i->len >> 10);
+		say(e, &e->loss, "dropping a profile of %zu KiB: the queue has no room for it",
+		    i->len >> 10);
 	} else if (r < 0) {
 		push_endpoint_drop(e, i, PUSH_DROP_MEMORY);
 	} else {
@@ -177,8 +178,8 @@ static void retry(struct push_slot *s, const char *why, uint64_t retry_after_ms)
 		push_endpoint_drop(e, entry->item, PUSH_DROP_RETRIES);
 		push_queue_release(&e->queue, entry);
 		ms = wait_after_failure(e, retry_after_ms);
-		say(e, LOG_LEVEL_WARN, "%s; giving up on a profile after %u retries, %zu queued",
-		    why, e->max_retries, waiting(e));
+		say(e, &e->loss, "%s; giving up on a profile after %u retries, %zu queued", why,
+		    e->max_retries, waiting(e));
 		return;
 	}
 	entry->attempts++;
@@ -186,7 +187,7 @@ static void retry(struct push_slot *s, const char *why, uint64_t retry_after_ms)
 	push_queue_retry(&e->queue, entry);
 	ms = wait_after_failure(e, retry_after_ms);
 	duration_format((int64_t)ms * 1000000, wait, sizeof(wait));
-	say(e, LOG_LEVEL_WARN, "%s; retrying in %s, %zu profile%s queued", why, wait, waiting(e),
+	say(e, &e->trouble, "%s; retrying in %s, %zu profile%s queued", why, wait, waiting(e),
 	    waiting(e) == 1 ? "" : "s");
 }
 
@@ -212,7 +213,7 @@ static struct push_entry *take_fresh(struct push_endpoint *e)
 	while ((entry = push_queue_take(&e->queue)) && too_old(e, entry->item)) {
 		push_endpoint_drop(e, entry->item, PUSH_DROP_TOO_OLD);
 		push_queue_release(&e->queue, entry);
-		say(e, LOG_LEVEL_WARN,
+		say(e, &e->loss,
 		    "dropping a profile that is older than the server takes, %zu queued",
 		    waiting(e));
 	}
@@ -261,7 +262,7 @@ static void refused(struct push_slot *s, const char *why)
 	push_endpoint_drop(e, entry->item, PUSH_DROP_REFUSED);
 	slot_clear(s);
 	push_queue_release(&e->queue, entry);
-	say(e, LOG_LEVEL_WARN, "the server refused a profile: %s; dropping it, %zu queued", why,
+	say(e, &e->loss, "the server refused a profile: %s; dropping it, %zu queued", why,
 	    waiting(e));
 	e->stats.failures = e->backoff = 0;
 }

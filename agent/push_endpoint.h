@@ -33,7 +33,7 @@ struct push_endpoint {
 	uint32_t max_retries, backoff; /* backoff: how often it was doubled */
 	bool retry_on_429, hurry;
 	struct push_stats stats;
-	struct log_limit limit;
+	struct log_limit trouble, loss; /* of messages: it will be retried; a profile is lost */
 };
 
 /* -EINVAL with the reason in why. */

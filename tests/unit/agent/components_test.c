@@ -1,0 +1,184 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Targets by process and container, service names, and discovery.process on the real /proc. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "agent/base/log.h"
+#include "agent/components/pyroscope_ebpf.h"
+#include "agent/components/registry.h"
+#include "agent/config/graph.h"
+
+#define ID_A "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
+
+static struct loop *loop;
+
+static struct graph *load(const char *text, struct component_env *env)
+{
+	struct diag_list d = {0};
+	struct graph *g;
+
+	*env = (struct component_env){.loop = loop};
+	env->types = component_registry(&env->n_types);
+	assert_int_equal(graph_load_text("t", text, strlen(text), env, &d, &g), 0);
+	if (!graph_ok(g)) {
+		diag_print(&d, stderr, false, 5);
+		fail();
+	}
+	diag_done(&d);
+	return g;
+}
+
+static struct ebpf_component *profiler(const struct graph *g)
+{
+	return (struct ebpf_component *)graph_next(g, &pyroscope_ebpf_type, NULL);
+}
+
+static const char *label(const struct ebpf_component *c, uint32_t pid, const char *container,
+			 const char *name)
+{
+	const struct target *t = ebpf_target(c, pid, container);
+
+	return t ? label_set_get(&t->labels, name) : NULL;
+}
+
+static void a_target_is_found_by_process_before_container(void **state)
+{
+	struct component_env env;
+	struct graph *g = load(
+		"pyroscope.ebpf \"e\" {\n forward_to = []\n targets = [\n"
+		"{\"__process_pid__\" = 10, n = \"pid\"},\n"
+		"{\"__process_pid__\" = \"11\", n = \"old\"},\n"
+		"{\"__process_pid__\" = \"11\", n = \"new\"},\n"
+		"{\"__container_id__\" = \"c1\", n = \"id\"},\n"
+		"{\"__meta_kubernetes_pod_container_id\" = \"containerd://c2\", n = \"k8s\"},\n"
+		"{\"__meta_kubernetes_pod_container_id\" = \"other://c3\", n = \"x\"},\n"
+		"{\"__meta_docker_container_id\" = \"c4\", n = \"docker\"},\n"
+		"{\"__process_pid__\" = \"0\", \"__container_id__\" = \"c5\", n = \"zero\"},\n"
+		"{\"__process_pid__\" = \"12x\", n = \"bad\"},\n"
+		"{n = \"neither\"},\n]\n}",
+		&env);
+	const struct ebpf_component *c = profiler(g);
+
+	assert_string_equal(label(c, 10, "c1", "n"), "pid");
+	assert_string_equal(label(c, 11, NULL, "n"), "new");
+	assert_string_equal(label(c, 99, "c1", "n"), "id");
+	assert_string_equal(label(c, 99, "c2", "n"), "k8s");
+	assert_null(ebpf_target(c, 99, "c3"));
+	assert_string_equal(label(c, 99, "c4", "n"), "docker");
+	assert_string_equal(label(c, 99, "c5", "n"), "zero");
+	assert_null(ebpf_target(c, 12, ""));
+	assert_null(ebpf_target(c, 0, NULL));
+	assert_int_equal(c->targets.unusable, 3);
+	graph_free(g);
+}
+
+static void without_targets_only_everything_has_a_target(void **state)
+{
+	struct component_env env;
+	struct graph *g = load("pyroscope.ebpf \"e\" {\n forward_to = []\n targets_only = false\n"
+			       "targets = [{\"__process_pid__\" = 10, service_name = \"ten\"}]\n}",
+			       &env);
+	_cleanup_labels_ struct label_set a = {0}, b = {0};
+
+	assert_int_equal(ebpf_labels(ebpf_target(profiler(g), 10, NULL), &a), 0);
+	assert_int_equal(ebpf_labels(ebpf_target(profiler(g), 11, "c"), &b), 0);
+	assert_string_equal(label_set_get(&a, "service_name"), "ten");
+	assert_string_equal(label_set_get(&b, "service_name"), "ebpf/unspecified");
+	graph_free(g);
+}
+
+static const struct {
+	const char *labels, *want;
+} names[] = {
+	{"service_name = \"own\", \"__meta_docker_container_name\" = \"/d\"", "own"},
+	{"\"__meta_kubernetes_pod_annotation_pyroscope_io_service_name\" = \"note\","
+	 "\"__meta_kubernetes_namespace\" = \"ns\", \"__meta_kubernetes_pod_container_name\" = "
+	 "\"c\"",
+	 "note"},
+	{"\"__meta_kubernetes_namespace\" = \"ns\", \"__meta_kubernetes_pod_container_name\" = "
+	 "\"c\"",
+	 "ebpf/ns/c"},
+	{"\"__meta_kubernetes_namespace\" = \"ns\", \"__meta_docker_container_name\" = \"/d\"",
+	 "/d"},
+	{"\"__meta_dockerswarm_container_label_service_name\" = \"label\"", "label"},
+	{"\"__meta_dockerswarm_service_name\" = \"swarm\"", "swarm"},
+	{"service_name = \"\", other = \"x\"", "unspecified"},
+};
+
+static void the_service_name_comes_from_the_first_label_that_has_one(void **state)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
+		_cleanup_labels_ struct label_set set = {0};
+		struct component_env env;
+		struct graph *g;
+		char text[1024];
+
+		(void)snprintf(
+			text, sizeof(text),
+			"pyroscope.ebpf \"e\" { forward_to = []\n targets = [{\"__process_pid__\""
+			" = 1, \"__name__\" = \"mine\", extra = 5, %s}]\n}",
+			names[i].labels);
+		g = load(text, &env);
+		assert_int_equal(ebpf_labels(ebpf_target(profiler(g), 1, NULL), &set), 0);
+		assert_string_equal(label_set_get(&set, "service_name"), names[i].want);
+		assert_string_equal(label_set_get(&set, "__name__"), "process_cpu");
+		assert_string_equal(label_set_get(&set, "extra"), "5");
+		for (size_t k = 0; k < set.n; k++)
+			assert_true(strncmp(set.v[k].name, "__", 2) != 0 ||
+				    !strcmp(set.v[k].name, "__name__"));
+		graph_free(g);
+	}
+}
+
+static void discovery_finds_this_process_and_joins_containers(void **state)
+{
+	struct component_env env;
+	struct graph *g =
+		load("discovery.process \"p\" {\n join = [{\"__container_id__\" = \"" ID_A
+		     "\", name = \"box\"}, {name = \"unkeyed\"}]\n"
+		     "discover_config {\n uid = true\n username = true\n cgroup_path = true\n}\n}\n"
+		     "pyroscope.ebpf \"e\" { forward_to = []\n"
+		     "targets = discovery.process.p.targets\n}",
+		     &env);
+	const struct ebpf_component *c = profiler(g);
+	char exe[256], uid[24];
+	ssize_t n = readlink("/proc/self/exe", exe, sizeof(exe) - 1);
+
+	assert_true(n > 0);
+	exe[n] = '\0';
+	(void)snprintf(uid, sizeof(uid), "%u", (unsigned int)getuid());
+	assert_string_equal(label(c, (uint32_t)getpid(), NULL, "__meta_process_exe"), exe);
+	assert_string_equal(label(c, (uint32_t)getpid(), NULL, "__meta_process_uid"), uid);
+	assert_non_null(label(c, (uint32_t)getpid(), NULL, "__meta_process_cgroup_path"));
+	assert_non_null(label(c, (uint32_t)getpid(), NULL, "__meta_process_commandline"));
+	assert_string_equal(label(c, 0, ID_A, "name"), "box");
+	assert_int_equal(c->targets.unusable, 1);
+	graph_free(g);
+}
+
+static int setup(void **state)
+{
+	log_set_level(LOG_LEVEL_ERROR);
+	return loop_new(&loop);
+}
+
+static int teardown(void **state)
+{
+	loop_free(loop);
+	return 0;
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(a_target_is_found_by_process_before_container),
+		cmocka_unit_test(without_targets_only_everything_has_a_target),
+		cmocka_unit_test(the_service_name_comes_from_the_first_label_that_has_one),
+		cmocka_unit_test(discovery_finds_this_process_and_joins_containers),
+	};
+
+	return cmocka_run_group_tests(tests, setup, teardown);
+}
