@@ -19,7 +19,7 @@ void diag_done(struct diag_list *d)
 	*d = (struct diag_list){0};
 }
 
-static char *format(const char *fmt, va_list ap)
+static _printf_(1, 0) char *format(const char *fmt, va_list ap)
 {
 	char *text = NULL;
 

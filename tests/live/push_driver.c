@@ -150,7 +150,7 @@ static int add_endpoints(struct driver *d, const struct push_options *o, char *c
 	return 0;
 }
 
-int main(int argc, char **argv)
+static int parse_options(int argc, char **argv, struct driver *d, struct push_options *o)
 {
 	static const struct option options[] = {
 		{"count", 1, 0, 'c'},	       {"bytes", 1, 0, 'b'},
@@ -162,6 +162,67 @@ int main(int argc, char **argv)
 		{"user", 1, 0, 'u'},	       {"token-file", 1, 0, 'T'},
 		{"window-ms", 1, 0, 'w'},      {0},
 	};
+	int c;
+
+	while ((c = getopt_long(argc, argv, "", options, NULL)) != -1) {
+		uint64_t v = optarg ? strtoull(optarg, NULL, 10) : 0; /* the test's own text */
+
+		switch (c) {
+		case 'c':
+			d->count = v;
+			break;
+		case 'b':
+			d->bytes = v;
+			break;
+		case 'i':
+			d->interval_ms = v;
+			break;
+		case 'a':
+			d->age_s = v;
+			break;
+		case 'r':
+			d->run_ms = v;
+			break;
+		case 'd':
+			d->drain_ms = v;
+			break;
+		case 't':
+			o->timeout_ms = v;
+			break;
+		case 'm':
+			o->min_backoff_ms = v;
+			break;
+		case 'x':
+			o->max_backoff_ms = v;
+			break;
+		case 'n':
+			o->max_retries = (uint32_t)v;
+			break;
+		case 'B':
+			o->budget_bytes = v;
+			break;
+		case '4':
+			o->retry_on_429 = false;
+			break;
+		case 'w':
+			o->window_ms = v;
+			break;
+		case 'u':
+			o->username = optarg;
+			o->password = "secret";
+			break;
+		case 'T':
+			o->token_file = optarg;
+			break;
+		default:
+			return -EINVAL;
+		}
+	}
+	return 0;
+}
+
+int main(int argc, char **argv)
+{
 	const struct label headers[] = {{"X-Scope-OrgID", "t1"}, {"X-Empty", ""}};
 	const struct label external[] = {{"env", "external"}, {"__private__", "x"}};
 	struct driver d = {.count = 1, .run_ms = 20000};
@@ -173,62 +234,9 @@ int main(int argc, char **argv)
 				 .follow_redirects = true,
 				 .headers = headers,
 				 .n_headers = ARRAY_SIZE(headers)};
-	int c;
 
-	while ((c = getopt_long(argc, argv, "", options, NULL)) != -1) {
-		uint64_t v = optarg ? strtoull(optarg, NULL, 10) : 0; /* the test's own text */
-
-		switch (c) {
-		case 'c':
-			d.count = v;
-			break;
-		case 'b':
-			d.bytes = v;
-			break;
-		case 'i':
-			d.interval_ms = v;
-			break;
-		case 'a':
-			d.age_s = v;
-			break;
-		case 'r':
-			d.run_ms = v;
-			break;
-		case 'd':
-			d.drain_ms = v;
-			break;
-		case 't':
-			o.timeout_ms = v;
-			break;
-		case 'm':
-			o.min_backoff_ms = v;
-			break;
-		case 'x':
-			o.max_backoff_ms = v;
-			break;
-		case 'n':
-			o.max_retries = (uint32_t)v;
-			break;
-		case 'B':
-			o.budget_bytes = v;
-			break;
-		case '4':
-			o.retry_on_429 = false;
-			break;
-		case 'w':
-			o.window_ms = v;
-			break;
-		case 'u':
-			o.username = optarg;
-			o.password = "secret";
-			break;
-		case 'T':
-			o.token_file = optarg;
-			break;
-		default:
-			return 2;
-		}
-	}
+	if (parse_options(argc, argv, &d, &o) < 0)
+		return 2;
 	if (loop_new(&d.loop) < 0 || push_new(d.loop, &d.push) < 0 ||
 	    push_set_external(d.push, external, ARRAY_SIZE(external)) < 0 ||
 	    add_endpoints(&d, &o, argv + optind, argc - optind) < 0)
