@@ -118,8 +118,7 @@ class PushTest(unittest.TestCase):
         r = Receiver(self, "flood,ok")
         s, = self.drive("--timeout-ms", 5000, r.url)
         self.assertEqual((s["sent"], s["retries"]), (1, 1))
-        if "asan" not in DRIVER:
-            self.assertLess(s["max_rss_kib"], 30000)
+        self.assertLess(s["max_rss_kib"], 30000)
 
     def test_what_the_server_refuses_is_dropped_at_once(self):
         r = Receiver(self, "400,401,403,404,ok")
@@ -201,8 +200,7 @@ class PushTest(unittest.TestCase):
         self.assertGreater(s["queued"], 38)
         self.assertEqual(s["queued"] + s["dropped"]["budget"], 400)
         self.assertIn("the queue is full (4 MiB): dropping the oldest profile", self.log)
-        if "asan" not in DRIVER:
-            self.assertLess(s["max_rss_kib"], 30000)
+        self.assertLess(s["max_rss_kib"], 30000)
 
     def test_the_oldest_goes_first(self):
         port = free_port()
