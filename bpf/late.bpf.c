@@ -61,8 +61,9 @@ static __always_inline int late_known(struct cpu_state *c, u64 addr)
 /* One word of the stack: resolves the mapping if it may be a return address. */
 static __always_inline void late_scan_word(struct cpu_state *c, u32 cpu, u64 word)
 {
-	/* Not an address of user space, or one of the stack itself. */
-	if (word < 4096 || word >> 47 || word - c->r.sp < (8 << 20))
+	/* Not an address of user space, or one of the copied stack itself. (Libraries may lie right
+	 * above the stack of a thread.) */
+	if (word < 4096 || word >> 47 || word - c->r.sp < LATE_STACK_BYTES / 4)
 		return;
 	/* Most words that are not code point into the same page as their neighbour. */
 	if (word >> 12 == c->window_start >> 12 || late_known(c, word))
