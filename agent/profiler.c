@@ -120,11 +120,14 @@ static int libbpf_log(enum libbpf_print_level level, const char *fmt, va_list ap
 
 static int load(struct profiler *p)
 {
+	DECLARE_LIBBPF_OPTS(bpf_object_open_opts, opts);
 	struct profiler_bpf *s;
 	int r;
 
 	libbpf_set_print(libbpf_log);
-	s = p->skel = profiler_bpf__open();
+	/* 4: the verifier's statistics and its last error, not each instruction. */
+	opts.kernel_log_level = log_get_level() >= LOG_LEVEL_DEBUG ? 4 : 0;
+	s = p->skel = profiler_bpf__open_opts(&opts);
 	if (!s)
 		return -errno;
 	s->rodata->filter_mode = p->o.filter;

@@ -59,17 +59,20 @@ static __always_inline int late_known(struct cpu_state *c, u64 addr)
 }
 
 /* One word of the stack: resolves the mapping if it may be a return address. */
-static __always_inline void late_scan_word(struct cpu_state *c, u32 cpu, u64 word)
+__noinline int late_scan_word(u32 cpu, u64 word)
 {
+	struct cpu_state *c = cpu_state_of(cpu);
+
 	/* Not an address of user space, or one of the copied stack itself. (Libraries may lie right
 	 * above the stack of a thread.) */
-	if (word < 4096 || word >> 47 || word - c->r.sp < LATE_STACK_BYTES / 4)
-		return;
+	if (!c || word < 4096 || word >> 47 || word - c->r.sp < LATE_STACK_BYTES / 4)
+		return 0;
 	/* Most words that are not code point into the same page as their neighbour. */
 	if (word >> 12 == c->window_start >> 12 || late_known(c, word))
-		return;
+		return 0;
 	if (vma_resolve(cpu, word) < 0)
 		c->window_start = word;
+	return 0;
 }
 
 __noinline int late_scan(u32 cpu, u32 at, u32 end)
@@ -81,7 +84,7 @@ __noinline int late_scan(u32 cpu, u32 at, u32 end)
 	for (u32 i = 0; i < LATE_STRIDE_WORDS; i++, at += 8) {
 		if (at >= end || at > sizeof(c->late.data) - 8)
 			return 1;
-		late_scan_word(c, cpu, *(u64 *)(c->late.data + at));
+		late_scan_word(cpu, *(u64 *)(c->late.data + at));
 	}
 	return 0;
 }
