@@ -59,13 +59,17 @@ static __always_inline int late_known(struct cpu_state *c, u64 addr)
 }
 
 /* One word of the stack: resolves the mapping if it may be a return address. */
-__noinline int late_scan_word(u32 cpu, u64 word)
+__noinline int late_scan_word(u32 cpu, u32 at)
 {
 	struct cpu_state *c = cpu_state_of(cpu);
+	u64 word;
 
+	if (!c || at > sizeof(c->late.data) - 8)
+		return 1;
+	word = *(u64 *)(c->late.data + at);
 	/* Not an address of user space, or one of the copied stack itself. (Libraries may lie right
 	 * above the stack of a thread.) */
-	if (!c || word < 4096 || word >> 47 || word - c->r.sp < LATE_STACK_BYTES / 4)
+	if (word < 4096 || word >> 47 || word - c->r.sp < LATE_STACK_BYTES / 4)
 		return 0;
 	/* Most words that are not code point into the same page as their neighbour. */
 	if (word >> 12 == c->window_start >> 12 || late_known(c, word))
@@ -77,14 +81,9 @@ __noinline int late_scan_word(u32 cpu, u64 word)
 
 __noinline int late_scan(u32 cpu, u32 at, u32 end)
 {
-	struct cpu_state *c = cpu_state_of(cpu);
-
-	if (!c)
-		return 1;
 	for (u32 i = 0; i < LATE_STRIDE_WORDS; i++, at += 8) {
-		if (at >= end || at > sizeof(c->late.data) - 8)
+		if (at >= end || late_scan_word(cpu, at))
 			return 1;
-		late_scan_word(cpu, *(u64 *)(c->late.data + at));
 	}
 	return 0;
 }
