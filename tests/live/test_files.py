@@ -87,4 +87,5 @@ def overlay_root_in_own_namespaces():
     check(os.readlink(f"/proc/{pid}/ns/mnt") != os.readlink("/proc/self/ns/mnt"), "same namespace")
     folded = record("-p", pid).folded()
     assert_complete(folded)
-    assert_chains(folded, [["main", "chain_outer", "chain_inner", "chain_leaf"]])
+    assert_chains(folded, [["main", "chain_outer", "chain_inner", "chain_leaf"],
+                           ["chain_thread", "chain_outer", "chain_inner", "chain_leaf"]])

@@ -11,7 +11,7 @@ def whole_stacks(name, *args, f=499, d=3, **kw):
     t = Target(name, *args)
     r = record_target(t, f=f, d=d)
     folded = r.folded()
-    assert_sample_count(folded, r.cpu_s, f, within=0.15)
+    assert_sample_count(folded, r.cpu_range, f)
     assert_complete(folded)
     assert_chains(folded, t.chains, **kw)
     return t, folded
@@ -161,13 +161,16 @@ def deeper_than_the_limit_is_cut_visibly():
     folded = record_target(t).folded()
     leaf = folded.containing("deep_leaf")
     check(leaf.total > 0.9 * folded.total, f"the leaf is not seen:\n{folded.show(3)}")
-    for stack, _ in leaf.stacks:
+    deep_enough = 0
+    for stack, n in leaf.stacks:
         own = [f for f in stack if f[0] == "f" and f[1:].isdigit()]
-        check(len(own) >= 500, f"only {len(own)} frames of a deep stack")
+        deep_enough += n if len(own) >= 500 else 0
         check(len(own) >= 1500 or any(is_reason(f) for f in stack),
               "a cut stack has no frame that says so: " + ";".join(stack[:5]))
         order = [int(f[1:]) for f in own]
         check(all((b - a) % 128 == 1 for a, b in zip(order, order[1:])), "frames out of order")
+    # The first sight of a file walks a bounded copy of the stack; after that all of it is there.
+    check(deep_enough >= 0.99 * leaf.total, f"{deep_enough} of {leaf.total} have 500 frames")
 
 
 @case
@@ -211,9 +214,10 @@ def library_without_frame_pointers_calls_back():
 def alloca_alignment_tail_calls_longjmp_coroutines():
     t = Target("frames")
     folded = record_target(t, f=997, d=4).folded()
-    # A frame of more than 4 MiB may end in a reason; everything else must be whole.
+    # A frame of more than 4 MiB may end in a reason, and so may a coroutine: makecontext() makes
+    # its caller up. Everything else must be whole.
     usual = folded.only(lambda s: "huge_frame" not in s)
-    assert_complete(usual)
+    assert_complete(usual.only(lambda s: "coroutine" not in s))
     assert_chains(usual, [c for c in t.chains if "huge_frame" not in c], other=0.08)
     for stack, _ in folded.containing("huge_frame").stacks:
         check(matches_chain(stack, ["main", "huge_frame"]) or any(is_reason(f) for f in stack),
