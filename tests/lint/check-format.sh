@@ -21,5 +21,7 @@ fi
 
 cd "$root" || exit 1
 find agent bpf symbolizer unwinders discovery tests -name '*.[ch]' -print0 | sort -z |
-	xargs -0 "$format" --dry-run -Werror 2>&1 | grep -E 'error:|warning:' | head -100
+	xargs -0 "$format" --dry-run -Werror 2>&1 | grep -o '^[^:]*:[0-9]*:.*error:' |
+	awk -F: '{ n[$1]++; if (!($1 in at)) at[$1] = $2 } END { for (f in n)
+		printf "%s:%d: not formatted (%d places): clang-format -i %s\n", f, at[f], n[f], f }' | sort
 [ "${PIPESTATUS[2]}" = 0 ]

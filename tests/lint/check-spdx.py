@@ -16,7 +16,7 @@ def check(root):
             continue
         if name.startswith("tests/fuzz/corpus/"):
             continue
-        want = KERNEL if name.startswith("bpf/") else USER
+        want = KERNEL if name.startswith("bpf/") or name.endswith(".bpf.c") else USER
         got = [ln.split("SPDX-License-Identifier:")[1].replace("*/", "").strip()
                for ln in text[:3] if "SPDX-License-Identifier:" in ln]
         if got != [want]:

@@ -15,7 +15,7 @@ PLACES = [
     (re.compile(r"\b(ghcr|quay|gcr)[.]io/"), "a registry's address"),
 ]
 CODE = ("agent/", "bpf/", "symbolizer/", "unwinders/", "discovery/")
-BANNED = re.compile(r"(?<![\w.>])(strto(?:l|ul|ll|ull|d)|sscanf|strtok|strtok_r|strcpy|strcat|"
+BANNED = re.compile(r"(?<![\w.>])(strto(?:l|ul|ll|ull)|sscanf|strtok|strtok_r|strcpy|strcat|"
                     r"sprintf|vsprintf|atoi|atol|atof|alloca|gets|tmpnam|mktemp)\s*\(")
 TEMPORARY = re.compile(r"(?:^|\s)//(?! FIXME\(kernel \d+\.\d+\): )")
 
