@@ -3,7 +3,6 @@
 
 #include <errno.h>
 #include <linux/membarrier.h>
-#include <signal.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/syscall.h>
@@ -364,6 +363,25 @@ void profiler_remove_cgroup(struct profiler *p, uint64_t cgroup_id)
 	(void)bpf_map_delete_elem(bpf_map__fd(p->skel->maps.target_cgroups), &cgroup_id);
 }
 
+/* Gone, or a zombie that its parent has not waited for. */
+static bool process_has_ended(uint32_t tgid)
+{
+	char path[64], text[512];
+	_cleanup_fclose_ FILE *f = NULL;
+	const char *end;
+	size_t n;
+
+	(void)snprintf(path, sizeof(path), "/proc/%u/stat", tgid);
+	f = fopen(path, "re");
+	if (!f)
+		return true;
+	n = fread(text, 1, sizeof(text) - 1, f);
+	text[n] = '\0';
+	/* The state follows the name, which is in parentheses and may hold any character. */
+	end = strrchr(text, ')');
+	return !end || end[1] == '\0' || end[2] == 'Z' || end[2] == 'X';
+}
+
 size_t profiler_sweep_targets(struct profiler *p)
 {
 	int fd = bpf_map__fd(p->skel->maps.target_tgids);
@@ -374,7 +392,7 @@ size_t profiler_sweep_targets(struct profiler *p)
 	while (r == 0) {
 		key = next;
 		r = bpf_map_get_next_key(fd, &key, &next);
-		if (kill((pid_t)key, 0) < 0 && errno == ESRCH)
+		if (process_has_ended(key))
 			(void)bpf_map_delete_elem(fd, &key);
 		else
 			n++;
@@ -414,7 +432,8 @@ static uint64_t map_memlock(int fd)
 	f = fopen(path, "re");
 	while (f && fgets(line, sizeof(line), f)) {
 		if (!strncmp(line, "memlock:", 8))
-			bytes = strtoull(line + 8, NULL, 10);
+			for (const char *s = line + 8; *s; s++)
+				bytes = *s >= '0' && *s <= '9' ? bytes * 10 + (unsigned)(*s - '0') : bytes;
 	}
 	return bytes;
 }

@@ -319,7 +319,6 @@ int sample(struct bpf_perf_event_data *ctx)
 	u64 pid_tgid = bpf_get_current_pid_tgid();
 	u32 tgid = pid_tgid >> 32, cpu = bpf_get_smp_processor_id();
 	struct cpu_state *c;
-	struct pt_regs user;
 
 	if (!pid_tgid)
 		return 0; /* idle */
@@ -346,15 +345,15 @@ int sample(struct bpf_perf_event_data *ctx)
 		count(c);
 		return 0;
 	}
-	if (user_regs(ctx, &user)) {
+	if (user_regs(ctx, &c->user)) {
 		c->result = OUTCOME_CUT;
 		c->reason = REASON_NO_USER_STACK;
-	} else if (user.cs == USER32_CS) {
+	} else if (c->user.cs == USER32_CS) {
 		c->stats[STAT_COMPAT]++;
 		c->result = OUTCOME_CUT;
 		c->reason = REASON_COMPAT;
 	} else {
-		walk_start(c, &user);
+		walk_start(c, &c->user);
 		for (u32 i = 0; i < STACK_MAX_USER; i++) {
 			if (i >= max_user_frames || native_step(cpu))
 				break;

@@ -27,7 +27,8 @@ extern const volatile __u32 n_cpus;
  * the changes (6.4 and later; without it nothing is remembered). An address space that was freed
  * and made again at the same place differs in where its stack and heap begin.
  */
-#define RANGE_MEMOS 256
+#define RANGE_MEMOS  256
+#define MAPLE_PIVOTS 15 /* of a maple_range_64; a maple_arange_64 has 9 */
 
 struct range_memo {
 	u64 mm, layout;
@@ -57,6 +58,9 @@ struct cpu_state {
 	/* A window over the stack: reading it in one piece costs less than frame by frame. */
 	u64 window_start;
 	u32 window_valid;
+	/* What would take too much of the 512 bytes of stack. */
+	struct pt_regs user;
+	u64 pivots[MAPLE_PIVOTS];
 	u32 window_refused; /* a read of the whole window failed: near the end of the mapping */
 	u8 window[WINDOW_BYTES];
 	struct range ranges[WALK_RANGES];

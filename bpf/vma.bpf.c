@@ -24,35 +24,33 @@ struct files_map {
 #define MAPLE_RANGE_64	    2
 #define MAPLE_ARANGE_64	    3
 #define MAPLE_MAX_DEPTH	    8
-#define MAPLE_RANGE_PIVOTS  15
 #define MAPLE_ARANGE_PIVOTS 9
 #define RB_MAX_DEPTH	    40
 
-static __always_inline void *maple_child(void *node, u32 type, u64 addr)
+static __always_inline void *maple_child(struct cpu_state *c, void *node, u32 type, u64 addr)
 {
-	unsigned long pivots[MAPLE_RANGE_PIVOTS] = {};
 	void *slot = NULL;
 	u32 i, n;
 	u64 slots;
 
 	if (type == MAPLE_ARANGE_64) {
 		n = MAPLE_ARANGE_PIVOTS;
-		if (bpf_probe_read_kernel(
-			    pivots, sizeof(pivots[0]) * MAPLE_ARANGE_PIVOTS,
-			    node + bpf_core_field_offset(struct maple_arange_64, pivot)))
+		if (bpf_probe_read_kernel(c->pivots, 8 * MAPLE_ARANGE_PIVOTS,
+					  node + bpf_core_field_offset(struct maple_arange_64,
+								       pivot)))
 			return NULL;
 		slots = bpf_core_field_offset(struct maple_arange_64, slot);
 	} else {
-		n = MAPLE_RANGE_PIVOTS;
-		if (bpf_probe_read_kernel(
-			    pivots, sizeof(pivots),
-			    node + bpf_core_field_offset(struct maple_range_64, pivot)))
+		n = MAPLE_PIVOTS;
+		if (bpf_probe_read_kernel(c->pivots, 8 * MAPLE_PIVOTS,
+					  node + bpf_core_field_offset(struct maple_range_64,
+								       pivot)))
 			return NULL;
 		slots = bpf_core_field_offset(struct maple_range_64, slot);
 	}
 	/* A zero pivot ends the list; the slot behind the last pivot takes the rest. */
-	for (i = 0; i < MAPLE_RANGE_PIVOTS; i++) {
-		if (i >= n || pivots[i] >= addr || (i > 0 && pivots[i] == 0))
+	for (i = 0; i < MAPLE_PIVOTS; i++) {
+		if (i >= n || c->pivots[i] >= addr || (i > 0 && c->pivots[i] == 0))
 			break;
 	}
 	if (bpf_probe_read_kernel(&slot, sizeof(slot), node + slots + 8 * (u64)i))
@@ -60,7 +58,8 @@ static __always_inline void *maple_child(void *node, u32 type, u64 addr)
 	return slot;
 }
 
-static __always_inline struct vm_area_struct *maple_find(struct mm_struct *mm, u64 addr)
+static __always_inline struct vm_area_struct *maple_find(struct cpu_state *c, struct mm_struct *mm,
+							u64 addr)
 {
 	void *entry = BPF_CORE_READ(mm, mm_mt.ma_root);
 
@@ -72,7 +71,7 @@ static __always_inline struct vm_area_struct *maple_find(struct mm_struct *mm, u
 
 		if (type < MAPLE_LEAF_64 || type > MAPLE_ARANGE_64)
 			return NULL;
-		entry = maple_child(node, type, addr);
+		entry = maple_child(c, node, type, addr);
 		if (!entry)
 			return NULL;
 		if (type == MAPLE_LEAF_64)
@@ -243,7 +242,7 @@ __noinline int vma_resolve(u32 cpu, u64 addr)
 		return i & (WALK_RANGES - 1);
 	mm = (void *)c->mm;
 	c->stats[STAT_VMA_WALKS]++;
-	vma = bpf_core_field_exists(mm->mm_mt) ? maple_find(mm, addr) : rb_find(mm, addr);
+	vma = bpf_core_field_exists(mm->mm_mt) ? maple_find(c, mm, addr) : rb_find(mm, addr);
 	if (!vma)
 		return -1;
 	start = BPF_CORE_READ(vma, vm_start);

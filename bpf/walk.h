@@ -274,7 +274,8 @@ static __always_inline int walk_apply(WALK_ENV *e, struct walk_regs *r, __u64 ru
  */
 static __always_inline int walk_rule(WALK_ENV *e, struct walk_regs *r, __u64 rule)
 {
-	if (RULE_KIND(rule) == RULE_INVALID)
-		rule = RULE_FP_GUESS;
-	return walk_apply(e, r, rule);
+	int guessed = RULE_KIND(rule) == RULE_INVALID, ret;
+
+	ret = walk_apply(e, r, guessed ? RULE_FP_GUESS : rule);
+	return guessed && ret != WALK_NEXT ? -REASON_NO_RULE : ret;
 }
