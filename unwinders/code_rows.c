@@ -39,16 +39,19 @@ static bool next_section(struct objfile *o, uint32_t *position, struct code_rang
 	return false;
 }
 
-bool code_next_range(struct objfile *o, uint32_t *position, struct code_range *ret)
+bool code_next_range(struct objfile *o, struct code_ranges *c, struct code_range *ret)
 {
 	const struct objfile_segment *s;
 	size_t n;
 
-	if (has_exec_sections(o))
-		return next_section(o, position, ret);
+	if (!c->started)
+		c->sections = has_exec_sections(o);
+	c->started = true;
+	if (c->sections)
+		return next_section(o, &c->position, ret);
 	s = objfile_segments(o, &n);
-	while (*position < n) {
-		const struct objfile_segment *p = &s[(*position)++];
+	while (c->position < n) {
+		const struct objfile_segment *p = &s[c->position++];
 
 		if (p->type != PT_LOAD || !(p->flags & PF_X) || !p->filesz)
 			continue;
@@ -148,9 +151,9 @@ static int add_pattern(struct row_list *list, const struct code_range *c, uint64
 int code_rows_add_restorers(struct objfile *o, struct row_list *list, struct rows_stats *stats)
 {
 	struct code_range c;
-	uint32_t position = 0;
+	struct code_ranges ranges = {0};
 
-	while (code_next_range(o, &position, &c)) {
+	while (code_next_range(o, &ranges, &c)) {
 		uint64_t start = c.offset, end;
 		size_t block = 0;
 
@@ -292,17 +295,17 @@ int code_rows_add_analysed(struct objfile *o, struct row_list *list, struct rows
 {
 	_cleanup_(prologue_done) struct prologue p;
 	struct code_range c;
-	uint32_t position = 0;
+	struct code_ranges ranges = {0};
 	int r;
 
 	prologue_init(&p);
 	p.position_dependent = objfile_type(o) == ET_EXEC;
 	p.data_at = data_at;
 	p.userdata = o;
-	while (code_next_range(o, &position, &c)) {
+	while (code_next_range(o, &ranges, &c)) {
 		r = add_gaps(list, &c, &p);
 		if (r == -E2BIG)
-			return 0; /* too much: frame pointers have to do */
+			return 1;
 		if (r < 0)
 			return r;
 	}
@@ -318,5 +321,7 @@ int code_rows_add_analysed(struct objfile *o, struct row_list *list, struct rows
 	if (objfile_entry(o))
 		prologue_add_root(&p, objfile_entry(o));
 	r = prologue_run(&p);
+	if (r == -E2BIG)
+		return 1;
 	return r < 0 ? r : add_rows(o, list, &p, stats);
 }

@@ -16,7 +16,8 @@
 #define HEIGHT_MAX  (1 << 18) /* of a stack frame, in units of 8 bytes */
 #define STATES_MAX  (1u << 20)
 #define WORK_MAX    (4u << 20)
-#define TABLE_MAX   1024 /* cases of one switch */
+#define CASES_MAX   (1u << 20) /* of one file */
+#define TABLE_MAX   1024       /* cases of one switch */
 
 /* In a range's state[]: not the first byte of its instruction, and: a function starts here. */
 #define INSIDE	 INT32_MAX
@@ -326,8 +327,10 @@ static bool follow_table(struct prologue *p, const struct x86_insn *i, const str
 	uint64_t table = i->value ? (uint64_t)i->value : h->table;
 	unsigned int size = i->value ? 8 : 4;
 
-	if (!table || !h->compared || h->cases < 2 || h->cases > TABLE_MAX || !p->data_at)
+	if (!table || !h->compared || h->cases < 2 || h->cases > TABLE_MAX || !p->data_at ||
+	    p->cases_followed > CASES_MAX)
 		return false;
+	p->cases_followed += (uint32_t)h->cases;
 	for (int64_t k = 0; k < h->cases; k++) {
 		const uint8_t *e = p->data_at(table + (uint64_t)k * size, size, p->userdata);
 		uint64_t to = 0;
@@ -492,6 +495,13 @@ static void run_guess(struct prologue *p, struct prologue_work w)
 	run_from(p, &w);
 }
 
+static int failed(const struct prologue *p)
+{
+	return p->work.failed	 ? p->work.failed
+	       : p->later.failed ? p->later.failed
+				 : p->states.failed;
+}
+
 static int run_all(struct prologue *p)
 {
 	struct prologue_work w;
@@ -506,8 +516,8 @@ static int run_all(struct prologue *p)
 			run_guess(p, w);
 		else
 			run_from(p, &w);
-		if (p->work.failed || p->later.failed || p->states.failed)
-			return -ENOMEM;
+		if (failed(p))
+			return failed(p);
 	}
 	return 0;
 }
@@ -539,7 +549,7 @@ static int sweep(struct prologue *p, const struct prologue_range *r)
 
 int prologue_run(struct prologue *p)
 {
-	int r = p->work.failed || p->later.failed || p->states.failed ? -ENOMEM : run_all(p);
+	int r = failed(p) ? failed(p) : run_all(p);
 
 	for (size_t i = 0; r == 0 && i < p->n_ranges; i++)
 		r = sweep(p, &p->ranges[i]);

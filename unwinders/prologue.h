@@ -34,6 +34,7 @@ struct prologue {
 	struct hash state_index;
 	struct buf work;  /* struct prologue_work: what is still to be followed */
 	struct buf later; /* likewise: code after an indirect jump, if nothing else reaches it */
+	uint32_t cases_followed; /* of switches, in all */
 	bool position_dependent; /* an immediate may be an address of code */
 	/* Bytes of the file at an address, for jump tables; NULL when there are none. */
 	const uint8_t *(*data_at)(uint64_t vaddr, uint64_t bytes, void *userdata);
@@ -50,7 +51,7 @@ void prologue_add_entry(struct prologue *p, uint64_t vaddr);
 void prologue_add_root(struct prologue *p, uint64_t vaddr);
 /* Finds functions by the calls to them. To be called once, after all ranges were added. */
 void prologue_find_calls(struct prologue *p);
-/* Follows everything that was added. 0 or -ENOMEM. */
+/* Follows everything that was added. 0, -ENOMEM or -E2BIG. */
 int prologue_run(struct prologue *p);
 /*
  * The rows of a range: `emit` is called with ascending addresses and the rule from there on.

@@ -175,9 +175,9 @@ static int add_x86(struct build *b)
 static void count_code(struct build *b)
 {
 	struct code_range c;
-	uint32_t position = 0;
+	struct code_ranges ranges = {0};
 
-	while (code_next_range(b->o, &position, &c))
+	while (code_next_range(b->o, &ranges, &c))
 		b->stats->code_bytes += c.bytes;
 }
 
@@ -206,6 +206,10 @@ int rows_write_stats(struct objfile *o, struct table_writer *w, uint32_t *ret_fl
 	if (r < 0)
 		return r;
 	count_code(&b);
+	/* Stubs alone are no unwind information: frame pointers have to do, everywhere in the file.
+	 */
+	if (r > 0 && !b.stats->functions && !b.stats->go_functions)
+		return 0;
 	r = write_pages(&b, w);
 	if (r == 0 && b.stats->pages)
 		*ret_flags |= TABLE_HAS_ROWS;

@@ -5,9 +5,11 @@
  * place must yield the return address, the CFA and the registers of the caller as they were at the
  * call; every 61 instructions the whole stack is unwound and compared down to its end.
  *
- *   rows_step [-n STEPS] [-m MIN_PERCENT] [-v] [-s SKIP] PROGRAM [ARG...]
+ *   rows_step [-l] [-n STEPS] [-m MIN_PERCENT] [-v] [-s SKIP] PROGRAM [ARG...]
  *
- * -s steps that are run without a check first. Exit status 1: fewer than MIN_PERCENT agree.
+ * It starts at the program's entry point, with -l in the dynamic loader; -s: steps that are run
+ * without a check first; -v: prints each place that disagrees, once. Exit status 1: fewer than
+ * MIN_PERCENT agree.
  */
 #include <elf.h>
 #include <errno.h>
@@ -592,6 +594,34 @@ static pid_t start(char **argv)
 	return pid;
 }
 
+/* Runs to the program's entry point: the loader's work is the same for all programs. */
+static void skip_loader(const struct tracee *t)
+{
+	char path[64];
+	uint64_t aux[2], entry = 0;
+	struct user_regs_struct u;
+	long word;
+	int status;
+
+	(void)snprintf(path, sizeof(path), "/proc/%d/auxv", t->pid);
+	_cleanup_close_ int fd = open(path, O_RDONLY | O_CLOEXEC);
+
+	while (read(fd, aux, sizeof(aux)) == sizeof(aux))
+		if (aux[0] == AT_ENTRY)
+			entry = aux[1];
+	if (!entry)
+		return;
+	word = ptrace(PTRACE_PEEKTEXT, t->pid, entry, NULL);
+	(void)ptrace(PTRACE_POKETEXT, t->pid, entry, (word & ~255L) | 0xcc);
+	(void)ptrace(PTRACE_CONT, t->pid, NULL, NULL);
+	if (waitpid(t->pid, &status, 0) < 0 || !WIFSTOPPED(status))
+		return;
+	(void)ptrace(PTRACE_POKETEXT, t->pid, entry, word);
+	(void)ptrace(PTRACE_GETREGS, t->pid, NULL, &u);
+	u.rip = entry;
+	(void)ptrace(PTRACE_SETREGS, t->pid, NULL, &u);
+}
+
 static void print_counts(const char *name, const struct counts *c)
 {
 	static const char *const kinds[] = {"invalid", "cfa", "cfa_far", "deref", "plt",
@@ -613,15 +643,18 @@ int main(int argc, char **argv)
 {
 	static struct tracee t;
 	uint64_t steps = 200000, skip = 0;
+	bool loader = false;
 	double min = 0;
 	char path[64];
 	int opt;
 
-	while ((opt = getopt(argc, argv, "+n:m:s:v")) != -1) {
+	while ((opt = getopt(argc, argv, "+ln:m:s:v")) != -1) {
 		if (opt == 'n')
 			steps = strtoull(optarg, NULL, 10);
 		else if (opt == 's')
 			skip = strtoull(optarg, NULL, 10);
+		else if (opt == 'l')
+			loader = true;
 		else if (opt == 'm')
 			min = strtod(optarg, NULL);
 		else
@@ -635,6 +668,8 @@ int main(int argc, char **argv)
 		return 77; /* no ptrace here */
 	(void)snprintf(path, sizeof(path), "/proc/%d/mem", t.pid);
 	t.mem = open(path, O_RDONLY | O_CLOEXEC);
+	if (!loader)
+		skip_loader(&t);
 	run(&t, steps, skip);
 	print_counts(argv[optind], &t.counts);
 	(void)kill(t.pid, SIGKILL);
