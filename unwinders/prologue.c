@@ -132,6 +132,8 @@ static void mark_function(struct prologue *p, uint64_t vaddr)
 
 void prologue_add_entry(struct prologue *p, uint64_t vaddr)
 {
+	if (!find_range(p, vaddr))
+		return;
 	mark_function(p, vaddr);
 	push_work(p, &p->work, vaddr, state_intern(p, &at_entry), false);
 }
@@ -142,22 +144,33 @@ void prologue_add_root(struct prologue *p, uint64_t vaddr)
 	push_work(p, &p->work, vaddr, state_intern(p, &at_root), false);
 }
 
-void prologue_find_calls(struct prologue *p)
+/* Linear decoding loses its step in data, and finds it again. */
+static void scan(struct prologue *p, const uint8_t *code, uint64_t vaddr, uint64_t bytes,
+		 bool other)
 {
 	struct x86_insn i;
 
-	for (size_t k = 0; k < p->n_ranges; k++) {
-		const struct prologue_range *r = &p->ranges[k];
-
-		for (uint64_t at = 0; at < r->bytes; at += i.bytes) {
-			if (!x86_insn_decode(r->code + at, r->bytes - at, &i)) {
-				i.bytes = 1;
-				continue;
-			}
-			if (i.op == X86_CALL || i.op == X86_LEA_CODE)
-				prologue_add_entry(p, r->vaddr + at + (uint64_t)i.value);
+	for (uint64_t at = 0; at < bytes; at += i.bytes) {
+		if (!x86_insn_decode(code + at, bytes - at, &i)) {
+			i.bytes = 1;
+			continue;
 		}
+		if (i.op == X86_CALL || i.op == X86_LEA_CODE || (other && i.op == X86_JMP))
+			prologue_add_entry(p, vaddr + at + (uint64_t)i.value);
+		else if (other && i.op == X86_MOV_IMM32 && p->position_dependent)
+			prologue_add_entry(p, (uint64_t)i.value);
 	}
+}
+
+void prologue_find_calls(struct prologue *p)
+{
+	for (size_t k = 0; k < p->n_ranges; k++)
+		scan(p, p->ranges[k].code, p->ranges[k].vaddr, p->ranges[k].bytes, false);
+}
+
+void prologue_find_calls_in(struct prologue *p, const uint8_t *code, uint64_t vaddr, uint64_t bytes)
+{
+	scan(p, code, vaddr, bytes, true);
 }
 
 static int slot_index(unsigned int reg)

@@ -51,6 +51,9 @@ void prologue_add_entry(struct prologue *p, uint64_t vaddr);
 void prologue_add_root(struct prologue *p, uint64_t vaddr);
 /* Finds functions by the calls to them. To be called once, after all ranges were added. */
 void prologue_find_calls(struct prologue *p);
+/* Likewise, by the calls and jumps of other code: bytes that have unwind information. */
+void prologue_find_calls_in(struct prologue *p, const uint8_t *code, uint64_t vaddr,
+			    uint64_t bytes);
 /* Follows everything that was added. 0, -ENOMEM or -E2BIG. */
 int prologue_run(struct prologue *p);
 /*
