@@ -110,8 +110,7 @@ static bool event_valid(const struct event_late *e)
 	uint64_t frames = (uint64_t)e->n_kernel + e->n_user;
 
 	return frames <= LATE_FRAMES_MAX && e->stack_bytes <= LATE_STACK_BYTES &&
-	       e->n_ranges <= WALK_RANGES && e->n_kernel < STACK_MAX_KERNEL &&
-	       e->h.bytes >= offsetof(struct event_late, data) + 8 * frames + e->stack_bytes;
+	       e->n_ranges <= WALK_RANGES && e->n_kernel < STACK_MAX_KERNEL;
 }
 
 /* Walks with the room of l->frames; keeps what was walked when it has to wait. */
@@ -141,10 +140,10 @@ void late_add(struct late *l, const struct event_late *e)
 		.regs = e->regs,
 		.ranges = e->ranges,
 		.n_ranges = e->n_ranges,
-		.frames = (uint64_t *)e->data,
+		.frames = (uint64_t *)e->frames,
 		.n_frames = (uint32_t)frames,
 		.limit = e->n_kernel + STACK_MAX_USER,
-		.stack = e->data + 8 * frames,
+		.stack = (const uint8_t *)(e + 1),
 		.stack_start = e->regs.sp,
 		.stack_bytes = e->stack_bytes,
 	};

@@ -17,8 +17,6 @@
 #include "agent/rows_pool.h"
 #include "profiler.skel.h"
 
-#define DRAIN_BATCH 1024
-
 struct profiler {
 	struct loop *loop; /* borrowed */
 	struct profiler_options o;
@@ -28,9 +26,7 @@ struct profiler {
 	struct loop_source *ring_source;
 	struct perf_events *events;
 	struct rows_pool *pool;
-	uint8_t *pool_memory;
-	uint8_t *cpus_memory; /* the per-CPU state, mapped: counters are read without a call */
-	size_t pool_bytes, cpus_bytes, cpu_stride;
+	size_t count_slots; /* of one CPU in each half of the counts */
 	unsigned int n_cpus;
 	const char *event_name;
 };
@@ -70,8 +66,9 @@ static size_t round_up_pow2(size_t n)
 static void size_maps(struct profiler *p)
 {
 	struct profiler_bpf *s = p->skel;
-	size_t samples = (size_t)p->n_cpus * p->o.frequency_hz * p->o.interval_s;
-	size_t counts = MIN(MAX(round_up_pow2(samples), 4096u), 65536u);
+	/* Twice as many places as one CPU can take samples, so that probing stays short. */
+	size_t samples = (size_t)p->o.frequency_hz * p->o.interval_s;
+	size_t slots = MIN(MAX(round_up_pow2(2 * samples), 1024u), 16384u);
 	size_t chunks = MAX((p->o.rows_bytes ? p->o.rows_bytes : 8u << 20) / ROWS_CHUNK_BYTES, 1u);
 	size_t ring = round_up_pow2((size_t)p->n_cpus << 18);
 
@@ -81,11 +78,11 @@ static void size_maps(struct profiler *p)
 	s->rodata->rule_cache_mask = (uint32_t)rules - 1;
 	s->rodata->n_cpus = p->n_cpus;
 	bpf_map__set_max_entries(s->maps.cpus, p->n_cpus);
-	bpf_map__set_max_entries(s->maps.counts_0, (unsigned int)counts);
-	bpf_map__set_max_entries(s->maps.counts_1, (unsigned int)counts);
+	bpf_map__set_max_entries(s->maps.counts, (unsigned int)(2 * p->n_cpus * slots));
+	s->rodata->count_slots = (uint32_t)slots;
+	p->count_slots = slots;
 	bpf_map__set_max_entries(s->maps.rows_pool, (unsigned int)chunks);
 	bpf_map__set_max_entries(s->maps.events, (unsigned int)MIN(MAX(ring, 1u << 20), 16u << 20));
-	p->pool_bytes = chunks * ROWS_CHUNK_BYTES;
 }
 
 /* Index in css_set.subsys of a version 1 hierarchy that container engines use, from BTF. */
@@ -146,31 +143,15 @@ static int load(struct profiler *p)
 	return 0;
 }
 
-static int map_memory(struct profiler *p)
+static int open_pool(struct profiler *p)
 {
-	uint32_t value_size = bpf_map__value_size(p->skel->maps.cpus);
-	struct rows_pool_options o;
-
-	p->cpu_stride = (value_size + 7) & ~7u;
-	p->cpus_bytes = p->cpu_stride * p->n_cpus;
-	p->cpus_memory = mmap(NULL, p->cpus_bytes, PROT_READ, MAP_SHARED,
-			      bpf_map__fd(p->skel->maps.cpus), 0);
-	if (p->cpus_memory == MAP_FAILED) {
-		p->cpus_memory = NULL;
-		return -errno;
-	}
-	p->pool_memory = mmap(NULL, p->pool_bytes, PROT_READ | PROT_WRITE, MAP_SHARED,
-			      bpf_map__fd(p->skel->maps.rows_pool), 0);
-	if (p->pool_memory == MAP_FAILED) {
-		p->pool_memory = NULL;
-		return -errno;
-	}
-	o = (struct rows_pool_options){
+	const struct rows_pool_options o = {
 		.pages_fd = bpf_map__fd(p->skel->maps.pages),
-		.memory = p->pool_memory,
-		.n_chunks = (uint32_t)(p->pool_bytes / ROWS_CHUNK_BYTES),
+		.pool_fd = bpf_map__fd(p->skel->maps.rows_pool),
+		.n_chunks = bpf_map__max_entries(p->skel->maps.rows_pool),
 		.max_pages = bpf_map__max_entries(p->skel->maps.pages),
 	};
+
 	return rows_pool_new(&o, &p->pool);
 }
 
@@ -226,7 +207,7 @@ int profiler_new(struct loop *loop, const struct profiler_options *options,
 	p->n_cpus = (unsigned int)MAX(libbpf_num_possible_cpus(), 1);
 	r = load(p);
 	if (r >= 0)
-		r = map_memory(p);
+		r = open_pool(p);
 	if (r >= 0)
 		r = open_ring(p);
 	if (r < 0)
@@ -243,10 +224,6 @@ struct profiler *profiler_free(struct profiler *p)
 	loop_remove(p->ring_source);
 	ring_buffer__free(p->ring);
 	rows_pool_free(p->pool);
-	if (p->pool_memory)
-		munmap(p->pool_memory, p->pool_bytes);
-	if (p->cpus_memory)
-		munmap(p->cpus_memory, p->cpus_bytes);
 	profiler_bpf__destroy(p->skel);
 	free(p);
 	return NULL;
@@ -288,42 +265,50 @@ static void wait_for_programs(void)
 		nanosleep(&grace, NULL);
 }
 
+/* The pages of an mmapable map count as the agent's memory while they are mapped: only then. */
+static void *map_part(const struct bpf_map *map, size_t bytes, size_t offset, int prot)
+{
+	void *p = mmap(NULL, bytes, prot, MAP_SHARED, bpf_map__fd(map), (off_t)offset);
+
+	return p == MAP_FAILED ? NULL : p;
+}
+
 int profiler_drain(struct profiler *p, profiler_count_fn fn, void *data)
 {
-	struct bpf_map *map =
-		p->skel->bss->active_counts ? p->skel->maps.counts_1 : p->skel->maps.counts_0;
-	_cleanup_free_ struct count_key *keys = calloc(DRAIN_BATCH, sizeof(*keys));
-	_cleanup_free_ uint64_t *values = calloc(DRAIN_BATCH, sizeof(*values));
-	uint32_t batch, n;
-	bool first = true;
-	int r;
+	size_t half = (size_t)p->n_cpus * p->count_slots * sizeof(struct count_entry);
+	uint32_t full = p->skel->bss->active_counts & 1;
+	struct count_entry *entries;
 
-	if (!keys || !values)
-		return -ENOMEM;
-	p->skel->bss->active_counts = !p->skel->bss->active_counts;
+	p->skel->bss->active_counts = !full;
 	wait_for_programs();
-	do {
-		n = DRAIN_BATCH;
-		r = bpf_map_lookup_and_delete_batch(bpf_map__fd(map), first ? NULL : &batch, &batch,
-						    keys, values, &n, NULL);
-		if (r < 0 && r != -ENOENT)
-			return r;
-		for (uint32_t i = 0; i < n; i++)
-			fn(data, &keys[i], values[i]);
-		first = false;
-	} while (r == 0);
+	entries = map_part(p->skel->maps.counts, half, full * half, PROT_READ | PROT_WRITE);
+	if (!entries)
+		return -errno;
+	for (size_t i = 0; i < half / sizeof(*entries); i++) {
+		if (!entries[i].count)
+			continue;
+		fn(data, &entries[i]);
+		entries[i] = (struct count_entry){0};
+	}
+	munmap(entries, half);
 	return 0;
 }
 
 void profiler_stats(const struct profiler *p, uint64_t ret[STAT_MAX])
 {
+	size_t stride = (bpf_map__value_size(p->skel->maps.cpus) + 7) & ~(size_t)7;
+	size_t bytes = stride * p->n_cpus;
+	const uint8_t *cpus = map_part(p->skel->maps.cpus, bytes, 0, PROT_READ);
+
 	memset(ret, 0, sizeof(uint64_t) * STAT_MAX);
-	for (unsigned int cpu = 0; cpu < p->n_cpus; cpu++) {
-		const uint64_t *stats = (const uint64_t *)(p->cpus_memory + cpu * p->cpu_stride);
+	for (unsigned int cpu = 0; cpus && cpu < p->n_cpus; cpu++) {
+		const uint64_t *stats = (const uint64_t *)(cpus + cpu * stride);
 
 		for (int i = 0; i < STAT_MAX; i++)
 			ret[i] += __atomic_load_n(&stats[i], __ATOMIC_RELAXED);
 	}
+	if (cpus)
+		munmap((void *)cpus, bytes);
 }
 
 const char *profiler_event_name(const struct profiler *p)
@@ -433,7 +418,8 @@ static uint64_t map_memlock(int fd)
 	while (f && fgets(line, sizeof(line), f)) {
 		if (!strncmp(line, "memlock:", 8))
 			for (const char *s = line + 8; *s; s++)
-				bytes = *s >= '0' && *s <= '9' ? bytes * 10 + (unsigned)(*s - '0') : bytes;
+				bytes = *s >= '0' && *s <= '9' ? bytes * 10 + (unsigned)(*s - '0')
+							       : bytes;
 	}
 	return bytes;
 }

@@ -50,9 +50,9 @@ void profiler_stop(struct profiler *p);
 /* Dispatches what the ring buffer holds. */
 void profiler_poll(struct profiler *p);
 
-/* Calls fn for every (stack, process) counted since the last call. Blocks for an RCU grace period
- * (some 10 ms). 0 or a negative errno. */
-typedef void (*profiler_count_fn)(void *data, const struct count_key *key, uint64_t count);
+/* Calls fn for every (CPU, stack, process) counted since the last call. Blocks for an RCU grace
+ * period (some 10 ms). 0 or a negative errno. */
+typedef void (*profiler_count_fn)(void *data, const struct count_entry *e);
 int profiler_drain(struct profiler *p, profiler_count_fn fn, void *data);
 
 /* Counters since the start, summed over CPUs. */

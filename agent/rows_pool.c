@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <string.h>
+#include <sys/mman.h>
 
 #include <bpf/bpf.h>
 
@@ -148,6 +149,20 @@ static struct page *add_entry(struct rows_pool *p)
 	return &p->pages[p->n_pages];
 }
 
+/* The chunk is mapped for the moment only: mapped pages would count as the agent's memory. */
+static int write_pool(struct rows_pool *p, uint32_t block, const struct rows_page *rows)
+{
+	uint32_t chunk = block / BLOCKS_PER_CHUNK, at = block % BLOCKS_PER_CHUNK * BLOCK_BYTES;
+	uint8_t *memory = mmap(NULL, ROWS_CHUNK_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED,
+			       p->o.pool_fd, (off_t)chunk * ROWS_CHUNK_BYTES);
+
+	if (memory == MAP_FAILED)
+		return -errno;
+	memcpy(memory + at, rows, rows->bytes);
+	munmap(memory, ROWS_CHUNK_BYTES);
+	return 0;
+}
+
 int rows_pool_load(struct rows_pool *p, uint32_t file, uint32_t page, const struct rows_page *rows)
 {
 	uint32_t n = (rows->bytes + BLOCK_BYTES - 1) / BLOCK_BYTES;
@@ -155,6 +170,7 @@ int rows_pool_load(struct rows_pool *p, uint32_t file, uint32_t page, const stru
 	struct page_value value;
 	struct page *entry;
 	int64_t block;
+	int r;
 
 	if (hash_get(&p->by_key, key_word(file, page)) != HASH_NONE)
 		return 0;
@@ -172,7 +188,9 @@ int rows_pool_load(struct rows_pool *p, uint32_t file, uint32_t page, const stru
 	if (!entry)
 		return -ENOMEM;
 	*entry = (struct page){.key = key, .block = (uint32_t)block, .n_blocks = n};
-	memcpy(p->o.memory + block * BLOCK_BYTES, rows, rows->bytes);
+	r = write_pool(p, (uint32_t)block, rows);
+	if (r < 0)
+		return r;
 	value = (struct page_value){.offset = (uint32_t)block * BLOCK_BYTES,
 				    .n_rows = rows->n_rows};
 	if (bpf_map_update_elem(p->o.pages_fd, &key, &value, BPF_ANY) < 0)

@@ -13,8 +13,8 @@
 struct rows_pool;
 
 struct rows_pool_options {
-	int pages_fd;	 /* borrowed: struct page_key -> struct page_value */
-	uint8_t *memory; /* borrowed: the pool, mapped writable */
+	int pages_fd; /* borrowed: struct page_key -> struct page_value */
+	int pool_fd;  /* borrowed: the pool, an array of struct rows_chunk */
 	uint32_t n_chunks;
 	uint32_t max_pages; /* of the pages map */
 };

@@ -170,11 +170,11 @@ size_t session_pending(const struct session *s)
 	return late_waiting(s->late);
 }
 
-static void on_count(void *data, const struct count_key *key, uint64_t count)
+static void on_count(void *data, const struct count_entry *e)
 {
 	struct session *s = data;
 
-	(void)stacks_count(&s->stacks, key->stack, key->id, count);
+	(void)stacks_count(&s->stacks, e->stack, e->id, e->count);
 }
 
 static void forget_stack(void *data, uint64_t hash)

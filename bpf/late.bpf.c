@@ -7,9 +7,9 @@
  */
 #include "bpf/unwind.bpf.h"
 
-/* The copy is scanned in strides: one loop over all words would be too long for the verifier. */
-#define LATE_STRIDE_WORDS 64
-#define LATE_STRIDES	  (LATE_STACK_BYTES / 8 / LATE_STRIDE_WORDS)
+#define PAGE_BYTES 4096
+/* Near the end of a mapping the stack is read in pieces of this size. */
+#define PIECE_BYTES 64
 
 static __always_inline void late_pin_registers(struct cpu_state *c)
 {
@@ -28,25 +28,6 @@ static __always_inline void late_pin_registers(struct cpu_state *c)
 	}
 }
 
-/* Copies the stack from sp on, as much as there is: whole 4 KiB pages, the last may be short. */
-static __always_inline u32 late_copy(struct cpu_state *c, u32 at)
-{
-	u64 sp = c->r.sp;
-	u32 done = 0, part = 4096 - (sp & 4095);
-
-	for (int i = 0; i < (int)(LATE_STACK_BYTES >> 12); i++) {
-		u32 to = at + done;
-
-		if (part > 4096 || to > sizeof(c->late.data) - 4096)
-			break;
-		if (bpf_probe_read_user(c->late.data + to, part, (void *)(sp + done)))
-			break;
-		done += part;
-		part = 4096;
-	}
-	return done;
-}
-
 static __always_inline int late_known(struct cpu_state *c, u64 addr)
 {
 	for (u32 i = 0; i < WALK_RANGES; i++) {
@@ -58,18 +39,18 @@ static __always_inline int late_known(struct cpu_state *c, u64 addr)
 	return 1; /* no room for more */
 }
 
-/* One word of the stack: resolves the mapping if it may be a return address. */
+/* One word of the window: resolves the mapping if it may be a return address. */
 __noinline int late_scan_word(u32 cpu, u32 at)
 {
 	struct cpu_state *c = cpu_state_of(cpu);
 	u64 word;
 
-	if (!c || at > sizeof(c->late.data) - 8)
+	if (!c)
 		return 1;
-	word = *(u64 *)(c->late.data + at);
-	/* Not an address of user space, or one of the copied stack itself. (Libraries may lie right
-	 * above the stack of a thread.) */
-	if (word < 4096 || word >> 47 || word - c->r.sp < LATE_STACK_BYTES / 4)
+	word = *(u64 *)(c->window + (at & (WINDOW_BYTES - 8)));
+	/* Not an address of user space, or one of the stack itself. (Libraries may lie right above
+	 * the stack of a thread.) */
+	if (word < PAGE_BYTES || word >> 47 || word - c->r.sp < LATE_SMALL_BYTES / 2)
 		return 0;
 	/* Most words that are not code point into the same page as their neighbour. */
 	if (word >> 12 == c->window_start >> 12 || late_known(c, word))
@@ -79,47 +60,120 @@ __noinline int late_scan_word(u32 cpu, u32 at)
 	return 0;
 }
 
-__noinline int late_scan(u32 cpu, u32 at, u32 end)
+/* Fills the window from addr on; the bytes that could be had. */
+static __always_inline u32 late_read_window(struct cpu_state *c, u64 addr)
 {
-	for (u32 i = 0; i < LATE_STRIDE_WORDS; i++, at += 8) {
-		if (at >= end || late_scan_word(cpu, at))
+	u32 done = 0;
+
+	if (bpf_probe_read_user(c->window, WINDOW_BYTES, (void *)addr) == 0)
+		return WINDOW_BYTES;
+	for (u32 i = 0; i < WINDOW_BYTES / PIECE_BYTES; i++) {
+		if (bpf_probe_read_user(c->window + i * PIECE_BYTES, PIECE_BYTES,
+					(void *)(addr + i * PIECE_BYTES)))
+			break;
+		done += PIECE_BYTES;
+	}
+	return done;
+}
+
+/* One window of the stack. Nonzero: the stack ends here. */
+__noinline int late_scan(u32 cpu, u64 addr)
+{
+	struct cpu_state *c = cpu_state_of(cpu);
+	u32 bytes;
+
+	if (!c)
+		return 1;
+	bytes = late_read_window(c, addr);
+	for (u32 at = 0; at < WINDOW_BYTES; at += 8) {
+		if (at >= bytes || late_scan_word(cpu, at))
 			return 1;
 	}
+	return 0;
+}
+
+/* Copies the stack from sp on, as much as there is: whole pages but the first, pieces at the end.
+ */
+static __always_inline u32 late_copy(u64 sp, u8 *to, u32 room)
+{
+	u32 done = 0, part = PAGE_BYTES - (sp & (PAGE_BYTES - 1));
+
+	for (u32 i = 0; i < room / PAGE_BYTES; i++) {
+		if (part > PAGE_BYTES || done > room - PAGE_BYTES)
+			break;
+		if (bpf_probe_read_user(to + done, part, (void *)(sp + done)))
+			break;
+		done += part;
+		part = PAGE_BYTES;
+	}
+	return done;
+}
+
+static __always_inline void late_fill(struct cpu_state *c, struct event_late *e, u32 bytes)
+{
+	u32 n = c->n_kernel + c->n_user;
+
+	e->h.kind = EVENT_LATE;
+	e->h.bytes = sizeof(*e) + bytes;
+	e->id = c->id;
+	e->n_kernel = c->n_kernel;
+	e->n_user = c->n_user;
+	e->n_ranges = c->n_ranges;
+	e->stack_bytes = bytes;
+	e->regs = c->r;
+	for (int i = 0; i < WALK_RANGES; i++)
+		e->ranges[i] = c->ranges[i];
+	if (n <= LATE_FRAMES_MAX)
+		bpf_probe_read_kernel(e->frames, 8 * n, c->frames);
+}
+
+__noinline int late_send_small(u32 cpu)
+{
+	struct cpu_state *c = cpu_state_of(cpu);
+	struct event_late_small *e;
+
+	if (!c)
+		return 1;
+	e = bpf_ringbuf_reserve(&events, sizeof(*e), 0);
+	if (!e) {
+		c->stats[STAT_LOST_RING]++;
+		return 1;
+	}
+	late_fill(c, &e->late, late_copy(c->r.sp, e->stack, LATE_SMALL_BYTES));
+	bpf_ringbuf_submit(e, BPF_RB_FORCE_WAKEUP);
+	return 0;
+}
+
+__noinline int late_send_large(u32 cpu)
+{
+	struct cpu_state *c = cpu_state_of(cpu);
+	struct event_late_large *e;
+
+	if (!c)
+		return 1;
+	e = bpf_ringbuf_reserve(&events, sizeof(*e), 0);
+	if (!e)
+		return late_send_small(cpu);
+	late_fill(c, &e->late, late_copy(c->r.sp, e->stack, LATE_STACK_BYTES));
+	bpf_ringbuf_submit(e, BPF_RB_FORCE_WAKEUP);
 	return 0;
 }
 
 __noinline int late_send(u32 cpu)
 {
 	struct cpu_state *c = cpu_state_of(cpu);
-	u32 n, bytes, at;
+	u8 probe;
 
-	if (!c)
-		return 1;
-	n = c->n_kernel + c->n_user;
-	if (n > LATE_FRAMES_MAX)
+	if (!c || c->n_kernel + c->n_user > LATE_FRAMES_MAX)
 		return 1;
 	late_pin_registers(c);
-	at = 8 * n;
-	if (bpf_probe_read_kernel(c->late.data, at, c->frames))
-		return 1;
-	bytes = late_copy(c, at);
 	c->window_start = 0;
-	for (u32 i = 0; i < LATE_STRIDES; i++) {
-		if (late_scan(cpu, at + i * 8 * LATE_STRIDE_WORDS, at + bytes))
+	for (u32 i = 0; i < LATE_STACK_BYTES / WINDOW_BYTES; i++) {
+		if (late_scan(cpu, c->r.sp + i * WINDOW_BYTES))
 			break;
 	}
-	c->late.h.kind = EVENT_LATE;
-	c->late.id = c->id;
-	c->late.n_kernel = c->n_kernel;
-	c->late.n_user = c->n_user;
-	c->late.n_ranges = c->n_ranges;
-	c->late.stack_bytes = bytes;
-	c->late.regs = c->r;
-	for (int i = 0; i < WALK_RANGES; i++)
-		c->late.ranges[i] = c->ranges[i];
-	bytes += at + offsetof(struct event_late, data);
-	if (bytes > sizeof(struct event_late))
-		return 1;
-	c->late.h.bytes = bytes;
-	return !event_send(c, &c->late, bytes, BPF_RB_FORCE_WAKEUP);
+	/* Is there more stack than a small record holds? */
+	if (bpf_probe_read_user(&probe, 1, (void *)(c->r.sp + LATE_SMALL_BYTES - PAGE_BYTES)))
+		return late_send_small(cpu);
+	return late_send_large(cpu);
 }

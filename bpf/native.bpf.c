@@ -140,8 +140,8 @@ static __always_inline int rule_search(struct cpu_state *c, u64 frame, u64 *ret)
 }
 
 /*
- * A pair is replaced, by the CPU it belongs to, in the order frame = 0, rule, frame; who reads frame, rule,
- * frame again and sees the same frame twice has the rule that belongs to it.
+ * A pair is replaced, by the CPU it belongs to, in the order frame = 0, rule, frame; who reads
+ * frame, rule, frame again and sees the same frame twice has the rule that belongs to it.
  */
 static __always_inline int pair_get(const volatile struct rule_pair *p, u64 frame, u64 *ret)
 {
@@ -178,13 +178,17 @@ static __always_inline void rule_remember(struct cpu_state *c, u64 frame, u64 ru
 /* 0 when the rows of this place are not loaded. */
 static __always_inline int rule_find(struct cpu_state *c, u64 frame, u64 *ret)
 {
-	u32 at = c->next_rule & rule_cache_mask, slot;
-	struct rule_pair *p = bpf_map_lookup_elem(&rule_cache, &at);
+	struct rule_pair *p;
+	u32 at, slot;
 	u64 *index;
 
-	if (p && pair_get(p, frame, ret)) {
-		c->next_rule = at + 1;
-		return 1;
+	if (c->next_rule) {
+		at = c->next_rule & rule_cache_mask;
+		p = bpf_map_lookup_elem(&rule_cache, &at);
+		if (p && pair_get(p, frame, ret)) {
+			c->next_rule = at + 1;
+			return 1;
+		}
 	}
 	slot = rule_slot_of(frame);
 	index = bpf_map_lookup_elem(&rule_index, &slot);

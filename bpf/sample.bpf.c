@@ -44,16 +44,17 @@ struct tasks_map {
 	__type(value, u32);
 } tasks SEC(".maps");
 
-/* Samples per stack and process; user space reads one while the other is filled. */
+/* Two halves: user space reads one while the other is filled. In each, count_slots entries of
+ * every CPU. */
 struct counts_map {
-	__uint(type, BPF_MAP_TYPE_HASH);
-	__uint(max_entries, 16384);
-	__type(key, struct count_key);
-	__type(value, u64);
-};
-struct counts_map counts_0 SEC(".maps");
-struct counts_map counts_1 SEC(".maps");
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1); /* 2 * n_cpus * count_slots */
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__type(key, u32);
+	__type(value, struct count_entry);
+} counts SEC(".maps");
 
+const volatile __u32 count_slots = 1; /* a power of two */
 __u32 active_counts = 0;
 
 /* ---- Who ---- */
@@ -263,24 +264,29 @@ static __noinline void announce_stack(struct cpu_state *c)
 
 static __noinline void count(struct cpu_state *c)
 {
-	struct count_key key = {.stack = c->hash, .id = c->id};
-	void *map = active_counts ? (void *)&counts_1 : (void *)&counts_0;
-	u64 one = 1, *n;
+	u32 base = ((active_counts & 1) * n_cpus + c->cpu) * count_slots;
+	u32 slot = c->hash ^ c->id.tgid;
 
-	n = bpf_map_lookup_elem(map, &key);
-	if (n) {
-		__sync_fetch_and_add(n, 1);
-		return;
+	for (u32 i = 0; i < COUNT_PROBES; i++) {
+		u32 at = base + ((slot + i) & (count_slots - 1));
+		struct count_entry *e = bpf_map_lookup_elem(&counts, &at);
+
+		if (!e)
+			break;
+		if (e->count == 0) {
+			e->stack = c->hash;
+			e->id = c->id;
+			e->count = 1;
+			announce_task(c);
+			announce_stack(c);
+			return;
+		}
+		if (e->stack == c->hash && e->id.tgid == c->id.tgid && e->id.mm == c->id.mm) {
+			e->count++;
+			return;
+		}
 	}
-	announce_task(c);
-	announce_stack(c);
-	if (bpf_map_update_elem(map, &key, &one, BPF_NOEXIST) == 0)
-		return;
-	n = bpf_map_lookup_elem(map, &key); /* another CPU was first */
-	if (n)
-		__sync_fetch_and_add(n, 1);
-	else
-		c->stats[STAT_LOST_COUNT]++;
+	c->stats[STAT_LOST_COUNT]++;
 }
 
 /* Ends the walk: complete, cut for a reason, or handed to user space. */

@@ -75,7 +75,7 @@ enum reason {
 	REASON_LOST_RING,	   /* the ring buffer was full */
 	REASON_LOST_COUNT,	   /* the map of counts was full */
 	REASON_STACK_UNKNOWN,	   /* counted, but the stack itself was never delivered */
-	REASON_EXEC,		/* the process is inside execve(): its user stack is gone */
+	REASON_EXEC,		   /* the process is inside execve(): its user stack is gone */
 	REASON_UNTRACKED_REGISTER, /* the rule needs a register whose value is not known here */
 	REASON_MAX,
 };
@@ -119,9 +119,9 @@ enum rule_kind {
  * in the base register (where GCC's stack realignment leaves it); rbx and r12..r15 are taken as
  * lost. Bits 34..63 are a signed byte count to add after the load (GCC uses 0). */
 #define RULE_DEREF_AT_BASE 62
-#define RULE_DEREF_ADD(r) (((__s64)(r)) >> 34)
-#define RULE_RA_REGNO(r)  ((__u32)((r) >> 60))
-#define RULE_OFF_MAX	  ((1 << 19) - 1)
+#define RULE_DEREF_ADD(r)  (((__s64)(r)) >> 34)
+#define RULE_RA_REGNO(r)   ((__u32)((r) >> 60))
+#define RULE_OFF_MAX	   ((1 << 19) - 1)
 
 #define RULE_BASE(kind, reg, off8) \
 	((__u64)(kind) | ((__u64)(reg) << 4) | (((__u64)(off8)&0xfffff) << 8))
@@ -293,9 +293,11 @@ struct event_stack {
 };
 _Static_assert(sizeof(struct event_stack) == 40, "event_stack");
 
-#define LATE_STACK_BYTES (32u << 10)
-#define LATE_FRAMES_MAX \
-	512 /* a sample with more frames before its first unknown page is cut there */
+/* The stack's copy: small where the stack is known to end soon, large else. */
+#define LATE_SMALL_BYTES (16u << 10)
+#define LATE_STACK_BYTES (128u << 10)
+/* A sample with more frames before its first unknown page is cut there. */
+#define LATE_FRAMES_MAX 512
 
 /*
  * The frames so far, the registers where the walk stopped and everything needed to go on: the
@@ -307,17 +309,33 @@ struct event_late {
 	__u32 n_kernel, n_user, n_ranges, stack_bytes;
 	struct walk_regs regs;
 	struct range ranges[WALK_RANGES];
-	/* Behind it: frame words [n_kernel + n_user], then stack_bytes of stack from regs.sp on.
-	 * The kernel side has room for both in one piece. */
-	__u8 data[8 * LATE_FRAMES_MAX + LATE_STACK_BYTES];
+	__u64 frames[LATE_FRAMES_MAX]; /* n_kernel + n_user of them */
+				       /* Behind it: stack_bytes of stack from regs.sp on. */
+};
+
+struct event_late_small {
+	struct event_late late;
+	__u8 stack[LATE_SMALL_BYTES];
+};
+
+struct event_late_large {
+	struct event_late late;
+	__u8 stack[LATE_STACK_BYTES];
 };
 
 /* ---- Keys of the maps ---------------------------------------------------------------------- */
-struct count_key {
+/*
+ * Samples of one stack in one process. Each CPU fills a table of its own (open addressing, linear
+ * probing), so that counting needs no atomic operation and touches one cache line.
+ */
+struct count_entry {
 	__u64 stack; /* hash of the frame words */
 	struct task_id id;
+	__u64 count; /* 0: free */
+	__u64 pad;
 };
-_Static_assert(sizeof(struct count_key) == 16, "count_key");
+_Static_assert(sizeof(struct count_entry) == 32, "count_entry");
+#define COUNT_PROBES 16
 
 struct page_key {
 	__u32 file, page; /* page: file offset >> ROWS_PAGE_SHIFT */

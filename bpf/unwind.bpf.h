@@ -45,7 +45,7 @@ struct cpu_state {
 	/* The sample. */
 	struct walk_regs r;
 	struct task_id id;
-	u64 mm; /* address of the mm_struct */
+	u64 mm;	       /* address of the mm_struct */
 	u64 mm_layout; /* see struct range_memo; 0: not remembered */
 	u32 mm_seq, cpu;
 	u64 hash;
@@ -68,7 +68,6 @@ struct cpu_state {
 	/* Records. The frames of the sample are collected in `stack`. */
 	struct event_task task;
 	struct event_file file;
-	struct event_late late;
 	struct event_stack stack;
 	u64 frames[FRAMES_ROOM]; /* stack.frames */
 };

@@ -35,16 +35,16 @@ static __always_inline void *maple_child(struct cpu_state *c, void *node, u32 ty
 
 	if (type == MAPLE_ARANGE_64) {
 		n = MAPLE_ARANGE_PIVOTS;
-		if (bpf_probe_read_kernel(c->pivots, 8 * MAPLE_ARANGE_PIVOTS,
-					  node + bpf_core_field_offset(struct maple_arange_64,
-								       pivot)))
+		if (bpf_probe_read_kernel(
+			    c->pivots, 8 * MAPLE_ARANGE_PIVOTS,
+			    node + bpf_core_field_offset(struct maple_arange_64, pivot)))
 			return NULL;
 		slots = bpf_core_field_offset(struct maple_arange_64, slot);
 	} else {
 		n = MAPLE_PIVOTS;
-		if (bpf_probe_read_kernel(c->pivots, 8 * MAPLE_PIVOTS,
-					  node + bpf_core_field_offset(struct maple_range_64,
-								       pivot)))
+		if (bpf_probe_read_kernel(
+			    c->pivots, 8 * MAPLE_PIVOTS,
+			    node + bpf_core_field_offset(struct maple_range_64, pivot)))
 			return NULL;
 		slots = bpf_core_field_offset(struct maple_range_64, slot);
 	}
@@ -59,7 +59,7 @@ static __always_inline void *maple_child(struct cpu_state *c, void *node, u32 ty
 }
 
 static __always_inline struct vm_area_struct *maple_find(struct cpu_state *c, struct mm_struct *mm,
-							u64 addr)
+							 u64 addr)
 {
 	void *entry = BPF_CORE_READ(mm, mm_mt.ma_root);
 
@@ -170,7 +170,8 @@ static __always_inline int file_lookup(struct cpu_state *c, struct vm_area_struc
 		*ret = *known;
 		return 0;
 	}
-	/* Every CPU numbers on its own, without an atomic operation (5.10 has none that returns). */
+	/* Every CPU numbers on its own, without an atomic operation (5.10 has none that returns).
+	 */
 	fresh.id = FILE_ID_FIRST + c->files_named++ * n_cpus + c->cpu;
 	fresh.state = RANGE_PENDING;
 	if (fresh.id > FILE_ID_MAX)

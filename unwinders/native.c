@@ -41,7 +41,9 @@ static int cut(struct native_walk *w, enum reason reason)
 /* Memory beyond the copy is not unreadable, it is just not here. */
 static int cut_by_walk(struct native_walk *w, int reason)
 {
-	bool whole = w->stack_bytes < LATE_STACK_BYTES - 4096;
+	/* A copy that is as long as a record takes was cut there. */
+	bool small = w->stack_bytes > LATE_SMALL_BYTES - 4096 && w->stack_bytes <= LATE_SMALL_BYTES;
+	bool whole = !small && w->stack_bytes <= LATE_STACK_BYTES - 4096;
 
 	if ((reason == REASON_STACK_UNREADABLE || reason == REASON_BAD_FRAME_POINTER) && !whole)
 		return cut(w, REASON_COPY_TOO_SHORT);
