@@ -118,9 +118,19 @@ struct mm_struct {
 	struct maple_tree mm_mt;
 	unsigned long start_stack;
 	unsigned long start_brk;
-	/* An int from 6.4 (commit 5e31275cc997), a seqcount_t from 6.14: the count is first. */
-	int mm_lock_seq;
 	mm_context_t context;
+};
+
+struct mm_struct___lock_seq {
+	int mm_lock_seq; /* 6.4 (commit 5e31275cc997) to 6.13 */
+};
+
+typedef struct seqcount {
+	unsigned int sequence;
+} seqcount_t;
+
+struct mm_struct___lock_seqcount {
+	seqcount_t mm_lock_seq; /* 6.14 and later */
 };
 
 struct mm_struct___rb {
@@ -195,4 +205,22 @@ static __always_inline u64 inode_mtime_ns(struct inode *inode)
 	struct inode___timespec *i = (void *)inode;
 
 	return BPF_CORE_READ(i, i_mtime.tv_sec) * 1000000000ULL + BPF_CORE_READ(i, i_mtime.tv_nsec);
+}
+
+/* Changes whenever the mappings change; false where the kernel does not count that. */
+static __always_inline int mm_change_count(struct mm_struct *mm, u32 *ret)
+{
+	if (bpf_core_field_exists(((struct mm_struct___lock_seqcount *)0)->mm_lock_seq)) {
+		struct mm_struct___lock_seqcount *m = (void *)mm;
+
+		*ret = BPF_CORE_READ(m, mm_lock_seq.sequence);
+		return 1;
+	}
+	if (bpf_core_field_exists(((struct mm_struct___lock_seq *)0)->mm_lock_seq)) {
+		struct mm_struct___lock_seq *m = (void *)mm;
+
+		*ret = (u32)BPF_CORE_READ(m, mm_lock_seq);
+		return 1;
+	}
+	return 0;
 }

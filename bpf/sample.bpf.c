@@ -138,9 +138,9 @@ static __always_inline void mm_identify(struct cpu_state *c)
 {
 	struct mm_struct *mm = (void *)c->mm;
 
-	bpf_probe_read_kernel(&c->mm_seq, sizeof(c->mm_seq),
-			      (void *)mm + bpf_core_field_offset(struct mm_struct, mm_lock_seq));
-	c->mm_layout = BPF_CORE_READ(mm, start_stack) ^ BPF_CORE_READ(mm, start_brk) << 16;
+	c->mm_layout = 0;
+	if (mm_change_count(mm, &c->mm_seq))
+		c->mm_layout = BPF_CORE_READ(mm, start_stack) ^ BPF_CORE_READ(mm, start_brk) << 16;
 }
 
 static __always_inline void walk_start(struct cpu_state *c, const struct pt_regs *u)
@@ -170,9 +170,7 @@ static __always_inline void walk_start(struct cpu_state *c, const struct pt_regs
 	r->saved[SLOT_NONE] = SAVED_LOST;
 	r->is_leaf = 1;
 	c->n_ranges = 0;
-	c->mm_layout = 0;
-	if (bpf_core_field_exists(((struct mm_struct *)0)->mm_lock_seq))
-		mm_identify(c);
+	mm_identify(c);
 	c->current_range = 0;
 	c->ranges[0].size = 0;
 	c->next_rule = 0;
