@@ -194,7 +194,8 @@ static void check_architecture(struct check *c)
 	set(c, VERDICT_OK, NULL, "x86-64: native stacks are walked with unwind information");
 #else
 	set(c, VERDICT_LESS, "use an x86-64 host, or wait for a later version",
-	    "native stacks of this architecture are not walked yet");
+	    "aarch64: the walker has only seen recorded stacks; signal frames, PLT stubs and Go's "
+	    "tables are not known to it");
 #endif
 }
 

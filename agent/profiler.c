@@ -16,6 +16,7 @@
 #include "agent/perf_events.h"
 #include "agent/rows_pool.h"
 #include "profiler.skel.h"
+#include "unwinders/native.h"
 
 struct profiler {
 	struct loop *loop; /* borrowed */
@@ -114,6 +115,17 @@ static int libbpf_log(enum libbpf_print_level level, const char *fmt, va_list ap
 	return vfprintf(stderr, fmt, ap);
 }
 
+/* What the programs can not know of the machine when they are compiled. */
+static void set_machine(struct profiler_bpf *s)
+{
+#ifdef __aarch64__
+	s->rodata->pac_mask = native_pac_mask();
+	s->rodata->page_shift = (uint32_t)__builtin_ctzl((unsigned long)sysconf(_SC_PAGESIZE));
+#else
+	(void)s;
+#endif
+}
+
 static int load(struct profiler *p)
 {
 	DECLARE_LIBBPF_OPTS(bpf_object_open_opts, opts);
@@ -130,6 +142,7 @@ static int load(struct profiler *p)
 	s->rodata->kernel_stacks = p->o.kernel_stacks;
 	s->rodata->max_user_frames = p->o.max_user_frames ? p->o.max_user_frames : STACK_MAX_USER;
 	s->rodata->cgroup_subsys = container_subsys();
+	set_machine(s);
 	bpf_program__set_autoload(s->progs.follow_fork, p->o.follow_children);
 	size_maps(p);
 	r = profiler_bpf__load(s);

@@ -47,10 +47,11 @@ __noinline int late_scan_word(u32 cpu, u32 at)
 
 	if (!c)
 		return 1;
-	word = *(u64 *)(c->window + (at & (WINDOW_BYTES - 8)));
+	word = arch_code_address(&c->r, *(u64 *)(c->window + (at & (WINDOW_BYTES - 8))));
 	/* Not an address of user space, or one of the stack itself. (Libraries may lie right above
 	 * the stack of a thread.) */
-	if (word < PAGE_BYTES || word >> 47 || word - c->r.sp < LATE_SMALL_BYTES / 2)
+	if (word < PAGE_BYTES || word >> ARCH_ADDRESS_BITS ||
+	    word - c->r.sp < LATE_SMALL_BYTES / 2)
 		return 0;
 	/* Most words that are not code point into the same page as their neighbour. */
 	if (word >> 12 == c->window_start >> 12 || late_known(c, word))

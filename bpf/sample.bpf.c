@@ -15,6 +15,11 @@ const volatile __u32 rule_cache_mask = 0;
 const volatile __u32 n_cpus = 1;
 /* Index in css_set.subsys of the version 1 hierarchy that tells containers apart; -1: none. */
 const volatile int cgroup_subsys = -1;
+#ifdef ARCH_ARM64
+/* Of a kernel with 4 KiB pages and 48 bits of address, the usual ones. */
+const volatile __u64 pac_mask = 0x007fULL << 48;
+const volatile __u32 page_shift = 12;
+#endif
 
 struct cpus_map cpus SEC(".maps");
 struct events_map events SEC(".maps");
@@ -107,31 +112,26 @@ static __always_inline int is_target(struct task_struct *task, u32 tgid)
 
 /* ---- Registers ---- */
 
-#define USER32_CS      0x23	   /* __USER32_CS, arch/x86/include/asm/segment.h */
-#define STACK_SIZE_X86 (16u << 10) /* THREAD_SIZE, arch/x86/include/asm/page_64_types.h */
-
 /* The user's registers, wherever the sample interrupted. */
-static __always_inline int user_regs(struct bpf_perf_event_data *ctx, struct pt_regs *ret)
+static __always_inline int user_regs(struct bpf_perf_event_data *ctx, ARCH_REGS *ret)
 {
-	if ((ctx->regs.cs & 3) == 3) {
-		*ret = ctx->regs;
+	if (arch_in_user(ctx)) {
+		arch_sampled_regs(ctx, ret);
 		return 0;
 	}
 	if (bpf_core_enum_value_exists(enum bpf_func_id, BPF_FUNC_task_pt_regs)) {
 		struct task_struct *task = (void *)bpf_get_current_task_btf();
-		struct pt_regs *regs = (void *)bpf_task_pt_regs((void *)task);
 
-		if (bpf_probe_read_kernel(ret, sizeof(*ret), regs))
+		if (arch_read_regs((void *)bpf_task_pt_regs((void *)task), ret))
 			return -1;
 	} else {
 		/* Before 5.15: they lie at the top of the kernel stack. */
 		struct task_struct *task = (void *)bpf_get_current_task();
-		void *top = BPF_CORE_READ(task, stack) + STACK_SIZE_X86;
 
-		if (bpf_probe_read_kernel(ret, sizeof(*ret), top - sizeof(*ret)))
+		if (arch_read_regs(BPF_CORE_READ(task, stack) + arch_regs_offset(), ret))
 			return -1;
 	}
-	return (ret->cs & 3) == 3 ? 0 : -1;
+	return arch_is_user(ret) ? 0 : -1;
 }
 
 static __always_inline void mm_identify(struct cpu_state *c)
@@ -143,28 +143,11 @@ static __always_inline void mm_identify(struct cpu_state *c)
 		c->mm_layout = BPF_CORE_READ(mm, start_stack) ^ BPF_CORE_READ(mm, start_brk) << 16;
 }
 
-static __always_inline void walk_start(struct cpu_state *c, const struct pt_regs *u)
+static __always_inline void walk_start(struct cpu_state *c, const ARCH_REGS *u)
 {
 	struct walk_regs *r = &c->r;
 
-	r->pc = u->rip;
-	r->sp = u->rsp;
-	r->regs[SLOT_RBP] = r->leaf[DWARF_RBP] = u->rbp;
-	r->regs[SLOT_RBX] = r->leaf[DWARF_RBX] = u->rbx;
-	r->regs[SLOT_R12] = r->leaf[DWARF_R12] = u->r12;
-	r->regs[SLOT_R13] = r->leaf[DWARF_R13] = u->r13;
-	r->regs[SLOT_R14] = r->leaf[DWARF_R14] = u->r14;
-	r->regs[SLOT_R15] = r->leaf[DWARF_R15] = u->r15;
-	r->leaf[DWARF_RSP] = u->rsp;
-	r->leaf[DWARF_RAX] = u->rax;
-	r->leaf[DWARF_RCX] = u->rcx;
-	r->leaf[DWARF_RDX] = u->rdx;
-	r->leaf[DWARF_RSI] = u->rsi;
-	r->leaf[DWARF_RDI] = u->rdi;
-	r->leaf[DWARF_R8] = u->r8;
-	r->leaf[DWARF_R9] = u->r9;
-	r->leaf[DWARF_R10] = u->r10;
-	r->leaf[DWARF_R11] = u->r11;
+	arch_walk_start(r, u);
 	for (int i = 0; i < SLOT_MAX; i++)
 		r->saved[i] = SAVED_NOWHERE;
 	r->saved[SLOT_NONE] = SAVED_LOST;
@@ -195,7 +178,7 @@ static __always_inline void take_kernel_stack(struct bpf_perf_event_data *ctx, s
 	long bytes;
 
 	c->n_kernel = 0;
-	if (!kernel_stacks || (ctx->regs.cs & 3) == 3)
+	if (!kernel_stacks || arch_in_user(ctx))
 		return;
 	bytes = bpf_get_stack(ctx, c->frames, 8 * (STACK_MAX_KERNEL - 1), 0);
 	if (bytes <= 0)
@@ -352,7 +335,7 @@ int sample(struct bpf_perf_event_data *ctx)
 	if (user_regs(ctx, &c->user)) {
 		c->result = OUTCOME_CUT;
 		c->reason = REASON_NO_USER_STACK;
-	} else if (c->user.cs == USER32_CS) {
+	} else if (arch_is_compat(&c->user)) {
 		c->stats[STAT_COMPAT]++;
 		c->result = OUTCOME_CUT;
 		c->reason = REASON_COMPAT;

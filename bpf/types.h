@@ -40,7 +40,7 @@ enum frame_kind {
 /*
  * FRAME_NATIVE: the offset is that of the instruction to look up: the interrupted instruction of
  * a leaf (or of a frame that a signal interrupted), and return address - 1 of every other frame.
- * It counts bytes in the file, not virtual addresses: offset = pc - vm_start + vm_pgoff * 4096.
+ * It counts bytes in the file, not virtual addresses: pc - vm_start + vm_pgoff * page size.
  */
 #define FILE_ID_BITS	 20
 #define FILE_OFFSET_BITS 36
@@ -82,7 +82,8 @@ enum reason {
 
 /* ---- Unwind rules ---------------------------------------------------------------------------
  * One u64: how to find the caller's registers from this instruction's. Registers are numbered as
- * DWARF numbers them for x86-64 (System V psABI, figure 3.36): 3 rbx, 6 rbp, 7 rsp, 12..15.
+ * DWARF numbers them for x86-64 (System V psABI, figure 3.36): 3 rbx, 6 rbp, 7 rsp, 12..15. The
+ * rules of aarch64 are described below those of x86-64.
  *
  *   bits  0..3   enum rule_kind
  *   bits  4..7   CFA base register (DWARF number)
@@ -156,6 +157,34 @@ enum dwarf_x86_reg {
 	DWARF_X86_RA = 16,
 };
 
+/*
+ * Rules of aarch64. Only x29 (frame pointer), x30 (LR) and sp are followed: compilers base the CFA
+ * on nothing else, except while a prologue probes a large frame.
+ *
+ *   RULE_CFA      CFA = sp (register field RULE_ARM_SP) or x29 (RULE_ARM_X29) + off * 8; slot
+ *                 fields 0 and 1: where the caller's x29 and x30 are saved. x30 not saved: the
+ *                 return address is in x30 itself (a leaf, or before the prologue has stored it).
+ *                 RULE_ARM_SIGNED: x30 carries a pointer authentication code at this place. It is
+ *                 for those who read rules; a walk strips every return address.
+ *   RULE_CFA_FAR  the same with 18-bit slots of x29 and x30: a frame may keep them below its
+ *                 locals, over 496 bytes from the CFA
+ *   RULE_SIGNAL   sp + off * 8 is the struct rt_sigframe
+ *   RULE_FP       x29 points to a frame record: the caller's x29, then the return address. It does
+ *                 not tell the CFA: see struct walk_regs, sp_is_bound
+ *   RULE_END      as ever; the other kinds are RULE_INVALID
+ */
+#define RULE_ARM_SP	0
+#define RULE_ARM_X29	1
+#define RULE_ARM_SIGNED (1ULL << 63)
+#define SLOT_X29	SLOT_RBP
+#define SLOT_X30	SLOT_RBX
+/* DWARF for the Arm 64-bit Architecture (AADWARF64), table "DWARF register names". */
+enum dwarf_arm_reg {
+	DWARF_ARM_X29 = 29,
+	DWARF_ARM_X30 = 30,
+	DWARF_ARM_SP = 31,
+};
+
 /* ---- A page of rows -------------------------------------------------------------------------
  * All rows of 64 KiB of file, self-contained: it is stored like this in the flat table, copied as
  * it is into the kernel's pool and read there. Little-endian, 8-byte aligned:
@@ -216,9 +245,12 @@ struct walk_regs {
 	__u64 pc, sp;
 	__u64 regs[SLOT_ROOM];	    /* by enum rule_slot */
 	__u64 saved[SLOT_ROOM];	    /* SLOT_NONE: always SAVED_LOST */
-	__u64 leaf[DWARF_X86_REGS]; /* all registers, valid while is_leaf */
-	__u32 is_leaf;		    /* pc is an interrupted instruction, not a return address */
-	__u32 pad;
+	union {
+		__u64 leaf[DWARF_X86_REGS]; /* x86-64: all registers, valid while is_leaf */
+		__u64 pac_mask;		    /* aarch64: what is not address in a code pointer */
+	};
+	__u32 is_leaf;	   /* pc is an interrupted instruction, not a return address */
+	__u32 sp_is_bound; /* aarch64: only that sp is not below this is known */
 };
 
 /* ---- Records of the ring buffer ------------------------------------------------------------ */

@@ -5,6 +5,7 @@
  */
 #pragma once
 
+#include "bpf/arch.bpf.h"
 #include "bpf/kernel.h"
 
 #include <stddef.h>
@@ -59,7 +60,7 @@ struct cpu_state {
 	u64 window_start;
 	u32 window_valid;
 	/* What would take too much of the 512 bytes of stack. */
-	struct pt_regs user;
+	ARCH_REGS user;
 	u64 pivots[MAPLE_PIVOTS];
 	u32 window_refused; /* a read of the whole window failed: near the end of the mapping */
 	u8 window[WINDOW_BYTES];

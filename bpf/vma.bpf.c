@@ -262,7 +262,8 @@ __noinline int vma_resolve(u32 cpu, u64 addr)
 	if (BPF_CORE_READ(vma, vm_file)) {
 		if (file_lookup(c, vma, &fv))
 			return -1;
-		range->first_frame = FRAME_OF_FILE(fv.id, BPF_CORE_READ(vma, vm_pgoff) << 12);
+		range->first_frame =
+			FRAME_OF_FILE(fv.id, BPF_CORE_READ(vma, vm_pgoff) << arch_page_shift());
 	} else if (start == (u64)BPF_CORE_READ(mm, context.vdso)) {
 		fv.id = FILE_ID_VDSO;
 		fv.state = RANGE_ROWS;

@@ -311,35 +311,44 @@ static int x86_index_of(uint64_t reg)
 	return reg < ARRAY_SIZE(index) ? index[reg] : -1;
 }
 
-/* DWARF for the Arm 64-bit Architecture, table 4.1: 29 x29, 30 x30, 31 sp. */
 static int arm_index_of(uint64_t reg)
 {
-	return reg == 29 ? SLOT_RBP : reg == 30 ? CFI_RA : -1;
+	return reg == DWARF_ARM_X29 ? SLOT_X29 : reg == DWARF_ARM_X30 ? CFI_RA : -1;
+}
+
+/* x29 and x30 in near slots if both fit, else in far ones. */
+static uint64_t arm_rule_slots(const struct cfi_row *row, int64_t off)
+{
+	const struct cfi_loc *x29 = &row->regs[SLOT_X29], *x30 = &row->regs[CFI_RA];
+	unsigned int base = row->cfa.reg == DWARF_ARM_X29 ? RULE_ARM_X29 : RULE_ARM_SP;
+	uint64_t rule;
+
+	if (slot_is_far(x29) || slot_is_far(x30))
+		return RULE_BASE(RULE_CFA_FAR, base, off / 8) |
+		       slot_of(x29, RULE_FAR_LOST - 1, RULE_FAR_LOST) << 28 |
+		       slot_of(x30, RULE_FAR_LOST - 1, RULE_FAR_LOST) << 46;
+	rule = RULE_BASE(RULE_CFA, base, off / 8);
+	rule = RULE_WITH_SLOT(rule, SLOT_X29, slot_of(x29, RULE_SLOT_LOST - 1, RULE_SLOT_LOST));
+	rule = RULE_WITH_SLOT(rule, SLOT_X30, slot_of(x30, RULE_SLOT_LOST - 1, RULE_SLOT_LOST));
+	return row->ra_signed ? rule | RULE_ARM_SIGNED : rule;
 }
 
 static uint64_t arm_rule(const struct cfi_row *row, unsigned int *ret_reason)
 {
 	const struct cfi_loc *ra = &row->regs[CFI_RA];
 	int64_t off = row->cfa.off;
-	uint64_t rule;
 
 	if (ra->where == CFI_UNDEFINED)
 		return RULE_END;
-	*ret_reason = row->cfa.where != CFI_IN_REG			  ? CFI_CFA_EXPRESSION
-		      : row->cfa.reg != 29 && row->cfa.reg != 31	  ? CFI_CFA_REGISTER
+	*ret_reason = row->cfa.where != CFI_IN_REG ? CFI_CFA_EXPRESSION
+		      : row->cfa.reg != DWARF_ARM_X29 && row->cfa.reg != DWARF_ARM_SP
+			      ? CFI_CFA_REGISTER
 		      : off % 8						  ? CFI_CFA_UNALIGNED
 		      : off / 8 > RULE_OFF_MAX || off / 8 < -RULE_OFF_MAX ? CFI_CFA_FAR
 									  : CFI_OK;
-	if (*ret_reason == CFI_OK &&
-	    slot_of(ra, RULE_SLOT_LOST - 1, RULE_SLOT_LOST) == RULE_SLOT_LOST)
+	if (*ret_reason == CFI_OK && slot_of(ra, RULE_FAR_LOST - 1, RULE_FAR_LOST) == RULE_FAR_LOST)
 		*ret_reason = CFI_RETURN_ADDRESS;
-	if (*ret_reason != CFI_OK)
-		return RULE_INVALID;
-	rule = RULE_BASE(RULE_CFA, row->cfa.reg == 29, off / 8);
-	rule = RULE_WITH_SLOT(rule, SLOT_RBP,
-			      slot_of(&row->regs[SLOT_RBP], RULE_SLOT_LOST - 1, RULE_SLOT_LOST));
-	rule = RULE_WITH_SLOT(rule, SLOT_RBX, slot_of(ra, RULE_SLOT_LOST - 1, RULE_SLOT_LOST));
-	return rule | (uint64_t)row->ra_signed << 63;
+	return *ret_reason == CFI_OK ? arm_rule_slots(row, off) : RULE_INVALID;
 }
 
 static const struct cfi_machine machines[] = {
@@ -347,7 +356,10 @@ static const struct cfi_machine machines[] = {
 	 .ra_column = DWARF_X86_RA,
 	 .index_of = x86_index_of,
 	 .rule = x86_rule},
-	{.elf_machine = EM_AARCH64, .ra_column = 30, .index_of = arm_index_of, .rule = arm_rule},
+	{.elf_machine = EM_AARCH64,
+	 .ra_column = DWARF_ARM_X30,
+	 .index_of = arm_index_of,
+	 .rule = arm_rule},
 };
 
 const struct cfi_machine *cfi_machine(uint16_t elf_machine)

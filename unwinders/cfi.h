@@ -5,11 +5,8 @@
  * bpf/types.h. It owns the choice of a rule kind and the recognition of DWARF expressions; the
  * interpreter that makes rows is cfi_program.h, the sections are read by eh_frame.h.
  *
- * Machines: x86-64 is complete. aarch64 rows are interpreted (x29, x30, the PAC state), but their
- * rules are only a proposal until a walker reads them:
- *   RULE_CFA, base register field 0: sp, 1: x29; bits 8..27 CFA offset / 8; slot field 0 (rbp's):
- *   x29 at CFA - 8n; slot field 1 (rbx's): x30 at CFA - 8n, 0: the return address is in x30 (a
- *   leaf, or before the prologue's stp); bit 63: x30 is signed at this place, strip the PAC bits.
+ * Machines: x86-64 is complete. aarch64 rows are interpreted (x29, x30, the PAC state) and become
+ * the rules of bpf/walk_arm64.h; a CFA by an expression (SVE) or another register is RULE_INVALID.
  */
 #pragma once
 

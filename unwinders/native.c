@@ -79,3 +79,21 @@ int native_walk(struct native_walk *w, native_rule_fn rule_fn, void *data)
 			return cut_by_walk(w, -r);
 	}
 }
+
+uint64_t native_pac_mask(void)
+{
+#ifdef __aarch64__
+	/*
+	 * The kernel's choice of address bits, told by the instruction that strips a code: all bits
+	 * below the one that tells user space from the kernel (55) go in, the address comes out.
+	 * xpaclri is a hint; what does not know pointer authentication leaves x30 as it is (Arm
+	 * Architecture Reference Manual, C6, XPACD, XPACI, XPACLRI).
+	 */
+	uint64_t all = (1ULL << 55) - 1, stripped = all;
+
+	__asm__("mov x30, %0\n\thint #7\n\tmov %0, x30" : "+r"(stripped) : : "x30");
+	return all & ~stripped;
+#else
+	return 0;
+#endif
+}

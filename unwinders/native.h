@@ -30,3 +30,9 @@ typedef int (*native_rule_fn)(void *data, uint64_t frame, uint64_t *ret_rule);
 
 /* 1: complete. 0: cut, w->reason says why. -EAGAIN: see above, w can be walked on later. */
 int native_walk(struct native_walk *w, native_rule_fn rule, void *data);
+
+/*
+ * The bits of a code pointer that are no address on this machine, but may be its authentication
+ * code. 0: there are none.
+ */
+uint64_t native_pac_mask(void);

@@ -10,6 +10,13 @@ alone() { # ROOT HEADER
 	local host="gcc $flags -I$1" bpf="clang $flags -Wno-pragma-once-outside-header -target bpf -D__TARGET_ARCH_x86 -I$1"
 	bpf+=" -isystem /usr/include/$(gcc -print-multiarch)"
 	case $2 in
+	# Registers of another machine, which the kernel's headers for it describe.
+	*arm64.bpf.h)
+		local arm=/usr/aarch64-linux-gnu/include
+		[ -e $arm/asm/ptrace.h ] || return 0
+		bpf=${bpf/TARGET_ARCH_x86/TARGET_ARCH_arm64}
+		printf '#include "%s"\n' "$2" | ${bpf/isystem/isystem $arm -isystem} -x c -
+		;;
 	# Only the kernel side includes these.
 	*.bpf.h | bpf/kernel.h) printf '#include "%s"\n' "$2" | $bpf -x c - ;;
 	# Both sides do.

@@ -405,6 +405,30 @@ static void follows_aarch64_frames_and_signed_return_addresses(void **state)
 	assert_int_equal(t.rows[1].rule >> 63, 1);
 }
 
+static void finds_an_aarch64_frame_record_below_large_locals(void **state)
+{
+	static const uint8_t cie[] = {0x0c, 31, 0};
+	/* sub sp, 1040; stp x29, x30, [sp] */
+	static const uint8_t code[] = {0x44, 0x0e, 0x90, 0x08, 0x9d, 0x82, 0x01, 0x9e, 0x81, 0x01};
+	_cleanup_buf_ struct buf b = BUF_INIT(4096);
+	struct shape s = usual;
+	struct result t = {.budget = 100, .machine = EM_AARCH64};
+	struct eh_frame_sink sink = {on_function, on_row, &t};
+	struct eh_frame e = {.vaddr = VADDR, .machine = EM_AARCH64};
+
+	s.ra = 30;
+	add_cie(&b, &s, cie, sizeof(cie));
+	add_fde(&b, &s, TEXT, 0x40, code, sizeof(code));
+	e.data = b.data;
+	e.bytes = b.len;
+	assert_int_equal(eh_frame_walk(&e, &sink, &t.budget, &t.stats), 0);
+	assert_int_equal(t.n_rows, 2);
+	assert_int_equal(RULE_KIND(t.rows[1].rule), RULE_CFA_FAR);
+	assert_int_equal(RULE_OFF(t.rows[1].rule), 130);
+	assert_int_equal(RULE_FAR_RBP(t.rows[1].rule), 130);
+	assert_int_equal(RULE_FAR_RBX(t.rows[1].rule), 129);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -423,6 +447,7 @@ int main(void)
 		cmocka_unit_test(spends_no_more_than_its_budget),
 		cmocka_unit_test(runs_the_program_of_a_shared_cie_once),
 		cmocka_unit_test(follows_aarch64_frames_and_signed_return_addresses),
+		cmocka_unit_test(finds_an_aarch64_frame_record_below_large_locals),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
