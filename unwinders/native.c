@@ -38,16 +38,21 @@ static int cut(struct native_walk *w, enum reason reason)
 	return 0;
 }
 
+/* Stacks are not larger than this, mostly: a guess that points further away is none. */
+#define STACK_REACH (8u << 20)
+
 /* Memory beyond the copy is not unreadable, it is just not here. */
 static int cut_by_walk(struct native_walk *w, int reason)
 {
+	uint64_t rbp = w->regs.regs[SLOT_RBP], end = w->stack_start + w->stack_bytes;
+	bool beyond = reason == REASON_STACK_UNREADABLE;
 	/* A copy that is as long as a record takes was cut there. */
 	bool small = w->stack_bytes > LATE_SMALL_BYTES - 4096 && w->stack_bytes <= LATE_SMALL_BYTES;
 	bool whole = !small && w->stack_bytes <= LATE_STACK_BYTES - 4096;
 
-	if ((reason == REASON_STACK_UNREADABLE || reason == REASON_BAD_FRAME_POINTER) && !whole)
-		return cut(w, REASON_COPY_TOO_SHORT);
-	return cut(w, (enum reason)reason);
+	if (reason == REASON_BAD_FRAME_POINTER)
+		beyond = !(rbp & 7) && rbp + 16 - end < STACK_REACH;
+	return cut(w, beyond && !whole ? REASON_COPY_TOO_SHORT : (enum reason)reason);
 }
 
 int native_walk(struct native_walk *w, native_rule_fn rule_fn, void *data)
@@ -57,8 +62,9 @@ int native_walk(struct native_walk *w, native_rule_fn rule_fn, void *data)
 		const struct range *range = find_range(w, pc);
 		int r;
 
-		if (!range)
-			return cut(w, REASON_NO_MAPPING);
+		if (!range) /* a record with all its ranges in use may lack this one */
+			return cut(w, w->n_ranges < WALK_RANGES ? REASON_NO_MAPPING
+								: REASON_COPY_TOO_SHORT);
 		if (w->n_frames >= w->limit || w->n_frames >= w->max_frames)
 			return cut(w, REASON_TOO_DEEP);
 		frame = range->first_frame + (pc - range->start);
