@@ -4,8 +4,6 @@
 #include <errno.h>
 #include <string.h>
 
-#include "unwinders/native.h"
-
 struct late_sample {
 	struct late_sample *next;
 	struct task_id id;
@@ -16,23 +14,20 @@ struct late_sample {
 };
 
 struct late {
-	struct files *files;   /* borrowed */
-	struct stacks *stacks; /* borrowed */
+	struct late_options o;
 	struct late_sample *first, **last;
-	size_t n, bytes, max_bytes;
+	size_t n, bytes;
 	uint64_t frames[FRAMES_ROOM]; /* of the sample that is walked now */
 	struct late_stats stats;
 };
 
-int late_new(struct files *files, struct stacks *stacks, size_t max_bytes, struct late **ret)
+int late_new(const struct late_options *o, struct late **ret)
 {
 	struct late *l = calloc(1, sizeof(*l));
 
 	if (!l)
 		return -ENOMEM;
-	l->files = files;
-	l->stacks = stacks;
-	l->max_bytes = max_bytes;
+	l->o = *o;
 	l->last = &l->first;
 	*ret = l;
 	return 0;
@@ -52,11 +47,6 @@ struct late *late_free(struct late *l)
 	return NULL;
 }
 
-static int rule_of(void *data, uint64_t frame, uint64_t *ret_rule)
-{
-	return files_rule(data, frame, ret_rule);
-}
-
 /* frames: kernel frames, then w->frames; room for one more. */
 static void finish(struct late *l, struct task_id id, uint32_t n_kernel, struct native_walk *w,
 		   bool complete)
@@ -69,8 +59,8 @@ static void finish(struct late *l, struct task_id id, uint32_t n_kernel, struct 
 		n_user++;
 	}
 	hash = stacks_hash(w->frames, n_kernel + n_user);
-	(void)stacks_add(l->stacks, hash, w->frames, n_kernel, n_user, complete);
-	(void)stacks_count(l->stacks, hash, id, 1);
+	(void)stacks_add(l->o.stacks, hash, w->frames, n_kernel, n_user, complete);
+	(void)stacks_count(l->o.stacks, hash, id, 1);
 	l->stats.finished++;
 	l->stats.complete += complete;
 }
@@ -117,13 +107,11 @@ static bool event_valid(const struct event_late *e)
 static int walk_on(struct late *l, struct native_walk *w)
 {
 	uint64_t *own = w->frames;
-	int r;
 
 	memcpy(l->frames, own, 8 * (size_t)w->n_frames);
 	w->frames = l->frames;
 	w->max_frames = FRAMES_ROOM - 1;
-	r = native_walk(w, rule_of, l->files);
-	return r;
+	return native_walk(w, l->o.rule, l->o.data);
 }
 
 void late_add(struct late *l, const struct event_late *e)
@@ -142,7 +130,7 @@ void late_add(struct late *l, const struct event_late *e)
 		.n_ranges = e->n_ranges,
 		.frames = (uint64_t *)e->frames,
 		.n_frames = (uint32_t)frames,
-		.limit = e->n_kernel + STACK_MAX_USER,
+		.limit = e->n_kernel + l->o.max_frames,
 		.stack = (const uint8_t *)(e + 1),
 		.stack_start = e->regs.sp,
 		.stack_bytes = e->stack_bytes,
@@ -152,7 +140,7 @@ void late_add(struct late *l, const struct event_late *e)
 		finish(l, e->id, e->n_kernel, &w, r == 1);
 		return;
 	}
-	s = l->bytes < l->max_bytes ? sample_copy(&w, e) : NULL;
+	s = l->bytes < l->o.max_bytes ? sample_copy(&w, e) : NULL;
 	if (!s) {
 		drop(l, e->id, e->n_kernel, &w, REASON_LATE_DROPPED);
 		return;

@@ -1,17 +1,29 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * struct late: samples whose walk the kernel could not finish, because the rows of a file were not
- * loaded. They wait here, within a byte budget, for their files; then the walk is finished over
+ * loaded. They wait here, within a byte budget, for the rules; then the walk is finished over
  * the copied stack and the sample is counted like any other.
  */
 #pragma once
 
-#include "agent/files.h"
 #include "agent/stacks.h"
+#include "unwinders/native.h"
 
 struct late;
 
-int late_new(struct files *files, struct stacks *stacks, size_t max_bytes, struct late **ret);
+/*
+ * rule(data, ...) is asked for the unwind rules; -EAGAIN makes a sample wait. max_frames: user
+ * frames at which a stack is cut, as in the kernel. data and stacks are borrowed.
+ */
+struct late_options {
+	native_rule_fn rule;
+	void *data;
+	struct stacks *stacks;
+	size_t max_bytes; /* of the samples that wait */
+	uint32_t max_frames;
+};
+
+int late_new(const struct late_options *o, struct late **ret);
 struct late *late_free(struct late *l);
 DEFINE_CLEANUP(struct late *, late_free)
 

@@ -33,19 +33,13 @@ struct profiler {
 };
 
 static const char *const stat_names[STAT_MAX] = {
-	[STAT_SAMPLES] = "samples",
-	[STAT_IGNORED] = "samples_ignored",
-	[STAT_COMPLETE] = "stacks_complete",
-	[STAT_LATE] = "stacks_late",
+	[STAT_SAMPLES] = "samples",	      [STAT_IGNORED] = "samples_ignored",
+	[STAT_COMPLETE] = "stacks_complete",  [STAT_LATE] = "stacks_late",
 	[STAT_FRAMES] = "user_frames",
-	[STAT_RULE_HASHED] = "rules_hashed",
-	[STAT_RULE_SEARCHED] = "rules_searched",
-	[STAT_VMA_WALKS] = "mapping_lookups",
-	[STAT_NEW_FILES] = "files_new",
-	[STAT_NEW_STACKS] = "stacks_new",
-	[STAT_LOST_RING] = "lost_ring",
-	[STAT_LOST_COUNT] = "lost_count",
-	[STAT_KERNEL_ONLY] = "samples_kernel_threads",
+	[STAT_RULE_HASHED] = "rules_hashed",  [STAT_RULE_SEARCHED] = "rules_searched",
+	[STAT_VMA_WALKS] = "mapping_lookups", [STAT_NEW_FILES] = "files_new",
+	[STAT_NEW_STACKS] = "stacks_new",     [STAT_LOST_RING] = "lost_ring",
+	[STAT_LOST_COUNT] = "lost_count",     [STAT_KERNEL_ONLY] = "samples_kernel_threads",
 	[STAT_COMPAT] = "samples_32bit",
 };
 
@@ -294,6 +288,8 @@ int profiler_drain(struct profiler *p, profiler_count_fn fn, void *data)
 
 	p->skel->bss->active_counts = !full;
 	wait_for_programs();
+	/* What the tables count was announced by now: whoever gets a count has its stack. */
+	profiler_poll(p);
 	entries = map_part(p->skel->maps.counts, half, full * half, PROT_READ | PROT_WRITE);
 	if (!entries)
 		return -errno;
@@ -411,6 +407,11 @@ int profiler_set_file(struct profiler *p, const struct file_key *key, uint32_t i
 void profiler_forget_stack(struct profiler *p, uint64_t hash)
 {
 	(void)bpf_map_delete_elem(bpf_map__fd(p->skel->maps.stacks), &hash);
+}
+
+void profiler_forget_task(struct profiler *p, struct task_id id)
+{
+	(void)bpf_map_delete_elem(bpf_map__fd(p->skel->maps.tasks), &id);
 }
 
 int profiler_load_page(struct profiler *p, uint32_t file, uint32_t page,

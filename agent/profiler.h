@@ -50,8 +50,8 @@ void profiler_stop(struct profiler *p);
 /* Dispatches what the ring buffer holds. */
 void profiler_poll(struct profiler *p);
 
-/* Calls fn for every (CPU, stack, process) counted since the last call. Blocks for an RCU grace
- * period (some 10 ms). 0 or a negative errno. */
+/* Calls fn for every (CPU, stack, process) counted since the last call, after the records that
+ * explain them were dispatched. Blocks for an RCU grace period (some 10 ms). 0 or an errno. */
 typedef void (*profiler_count_fn)(void *data, const struct count_entry *e);
 int profiler_drain(struct profiler *p, profiler_count_fn fn, void *data);
 
@@ -75,10 +75,12 @@ int profiler_set_file(struct profiler *p, const struct file_key *key, uint32_t i
 		      enum range_state state);
 /* The stack will be delivered again when it is next met. */
 void profiler_forget_stack(struct profiler *p, uint64_t hash);
+/* The process will be announced again when it is next met. */
+void profiler_forget_task(struct profiler *p, struct task_id id);
 
 /*
  * Loads one page of rows, evicting others over the budget. `rows` must have been validated
- * (rows_page_get()). 0, or -E2BIG for a page that can never fit.
+ * (rows_page_get()). 0, -EAGAIN while there is no room, or -E2BIG for a page that can never fit.
  */
 int profiler_load_page(struct profiler *p, uint32_t file, uint32_t page,
 		       const struct rows_page *rows);

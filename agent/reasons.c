@@ -23,7 +23,7 @@ static const struct {
 	[REASON_LATE_DROPPED] = {"[stack cut: unwind rows not loaded in time]", "late_dropped"},
 	[REASON_LOST_RING] = {"[lost: ring buffer full]", "lost_ring"},
 	[REASON_LOST_COUNT] = {"[lost: too many stacks in one interval]", "lost_count"},
-	[REASON_STACK_UNKNOWN] = {"[stack lost: ring buffer full]", "stack_unknown"},
+	[REASON_STACK_UNKNOWN] = {"[stack lost: too many new ones at once]", "stack_unknown"},
 	[REASON_EXEC] = {"[calling exec]", "exec"},
 	[REASON_UNTRACKED_REGISTER] = {"[unwind rule needs an unknown register]",
 				       "untracked_register"},

@@ -59,8 +59,10 @@ static void on_stack(void *data, const struct event_stack *e, const uint64_t *fr
 {
 	struct session *s = data;
 
-	(void)stacks_add(&s->stacks, e->hash, frames, e->n_kernel, e->n_user,
-			 e->flags & STACK_COMPLETE);
+	/* Without room for it now, the kernel shall deliver it again in a later interval. */
+	if (!stacks_add(&s->stacks, e->hash, frames, e->n_kernel, e->n_user,
+			e->flags & STACK_COMPLETE))
+		profiler_forget_stack(s->profiler, e->hash);
 }
 
 static void on_late(void *data, const struct event_late *e)
@@ -85,6 +87,25 @@ static const char *cache_dir(const struct session *s)
 	return s->o.cache_dir[0] ? s->o.cache_dir : NULL;
 }
 
+static int rule_of(void *data, uint64_t frame, uint64_t *ret_rule)
+{
+	return files_rule(data, frame, ret_rule);
+}
+
+static int open_late(struct session *s)
+{
+	uint32_t max_frames = s->o.profiler.max_user_frames;
+	const struct late_options o = {
+		.rule = rule_of,
+		.data = s->files,
+		.stacks = &s->stacks,
+		.max_bytes = LATE_MAX_BYTES,
+		.max_frames = max_frames ? max_frames : STACK_MAX_USER,
+	};
+
+	return late_new(&o, &s->late);
+}
+
 static int open_parts(struct session *s)
 {
 	static const char *const child_argv[] = {"tephra", PARSER_CHILD_VERB, NULL};
@@ -104,7 +125,7 @@ static int open_parts(struct session *s)
 	if (r >= 0)
 		r = files_new(s->profiler, s->tables, on_file_ready, s, &s->files);
 	if (r >= 0)
-		r = late_new(s->files, &s->stacks, LATE_MAX_BYTES, &s->late);
+		r = open_late(s);
 	return r;
 }
 
@@ -184,6 +205,13 @@ static void forget_stack(void *data, uint64_t hash)
 	profiler_forget_stack(s->profiler, hash);
 }
 
+static void forget_task(void *data, struct task_id id)
+{
+	struct session *s = data;
+
+	profiler_forget_task(s->profiler, id);
+}
+
 static int load_kallsyms(struct session *s)
 {
 	int r;
@@ -206,7 +234,7 @@ static void describe(struct session *s, struct profile *p)
 	p->period_ns = profiler_period_ns(s->profiler);
 	p->event = intern_str(&p->strings, profiler_event_name(s->profiler));
 	profiler_stats(s->profiler, stats);
-	p->lost = stats[STAT_LOST_COUNT] - s->lost_before;
+	p->lost = stats[STAT_LOST_COUNT] - s->lost_before + s->stacks.lost;
 	s->lost_before = stats[STAT_LOST_COUNT];
 	s->interval_start_ns = clock_ns(CLOCK_REALTIME);
 	s->interval_start_mono_ns = now;
@@ -227,8 +255,6 @@ int session_collect(struct session *s, bool final, struct profile **ret)
 	r = profiler_drain(s->profiler, on_count, s);
 	if (r < 0)
 		return r;
-	/* Stacks that were announced while the counts changed over. */
-	profiler_poll(s->profiler);
 	if (final)
 		late_give_up(s->late, REASON_LATE_DROPPED);
 	(void)load_kallsyms(s);
@@ -240,7 +266,7 @@ int session_collect(struct session *s, bool final, struct profile **ret)
 		return r;
 	describe(s, p);
 	stacks_next_interval(&s->stacks, forget_stack, s);
-	tasks_next_interval(&s->tasks);
+	tasks_next_interval(&s->tasks, forget_task, s);
 	*ret = TAKE_PTR(p);
 	return 0;
 }

@@ -5,6 +5,8 @@
 #include <string.h>
 
 #define KEEP_INTERVALS 3
+/* Within an interval nobody knows yet which stacks count: they are let grow to so many budgets. */
+#define OVER_BUDGET 4
 
 void stacks_init(struct stacks *s, size_t max_bytes)
 {
@@ -50,6 +52,8 @@ const struct stack *stacks_add(struct stacks *s, uint64_t hash, const uint64_t *
 
 	if (st)
 		return st;
+	if (s->bytes + sizeof(*st) + 8 * n > OVER_BUDGET * s->max_bytes)
+		return NULL;
 	st = malloc(sizeof(*st) + 8 * n);
 	if (!st)
 		return NULL;
@@ -99,8 +103,10 @@ int stacks_count(struct stacks *s, uint64_t hash, struct task_id id, uint64_t co
 		return 0;
 	}
 	sample = add_sample(s, key);
-	if (!sample)
+	if (!sample) {
+		s->lost += count;
 		return -ENOMEM;
+	}
 	*sample = (struct stack_sample){.stack = st, .id = id, .count = count};
 	return 0;
 }
@@ -111,6 +117,7 @@ void stacks_next_interval(struct stacks *s, void (*forget)(void *data, uint64_t 
 	struct hash kept = {0};
 
 	s->n_samples = 0;
+	s->lost = 0;
 	hash_done(&s->sample_ids);
 	HASH_FOREACH (slot, &s->by_hash) {
 		struct stack *st = (struct stack *)(uintptr_t)slot->value;

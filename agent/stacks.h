@@ -30,15 +30,18 @@ struct stacks {
 	struct hash sample_ids; /* hash of (stack, task) -> index of the sample */
 	size_t bytes, max_bytes;
 	uint32_t interval;
+	uint64_t lost; /* samples of this interval that could not be counted: no memory */
 };
 
 void stacks_init(struct stacks *s, size_t max_bytes);
 void stacks_done(struct stacks *s);
-/* Adds a stack unless it is there. NULL without memory. Borrowed until stacks_next_interval(). */
+/* Adds a stack unless it is there. NULL without memory, or when the stacks of one interval are far
+ * over the budget. Borrowed until stacks_next_interval(). */
 const struct stack *stacks_add(struct stacks *s, uint64_t hash, const uint64_t *frames,
 			       uint32_t n_kernel, uint32_t n_user, bool complete);
 /* The hash of frame words as the kernel computes it. */
 uint64_t stacks_hash(const uint64_t *frames, size_t n);
+/* 0 or -ENOMEM; the samples are in `lost` then. */
 int stacks_count(struct stacks *s, uint64_t hash, struct task_id id, uint64_t count);
 /* Forgets the samples and the stacks that were not counted for a while; `forget` is told their
  * hashes. */

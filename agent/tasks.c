@@ -8,6 +8,7 @@
 
 #define KEEP_INTERVALS 8
 #define CGROUP_BYTES   8192
+#define TASKS_MAX      32768 /* some 12 MB */
 
 static uint64_t key_of(struct task_id id)
 {
@@ -54,6 +55,8 @@ void tasks_on_event(struct tasks *t, const struct event_task *e)
 	struct task *task = v == HASH_NONE ? NULL : (struct task *)(uintptr_t)v;
 
 	if (!task) {
+		if (t->by_id.count >= TASKS_MAX)
+			return;
 		task = calloc(1, sizeof(*task));
 		if (!task || hash_put(&t->by_id, key_of(e->id), (uintptr_t)task) < 0) {
 			free(task);
@@ -83,7 +86,7 @@ const struct task *tasks_get(struct tasks *t, struct task_id id)
 	return task;
 }
 
-void tasks_next_interval(struct tasks *t)
+void tasks_next_interval(struct tasks *t, void (*forget)(void *data, struct task_id id), void *data)
 {
 	struct hash kept = {0};
 
@@ -92,8 +95,10 @@ void tasks_next_interval(struct tasks *t)
 		struct task *task = (struct task *)(uintptr_t)s->value;
 
 		if (t->interval - task->last_interval > KEEP_INTERVALS ||
-		    hash_put(&kept, s->key, s->value) < 0)
+		    hash_put(&kept, s->key, s->value) < 0) {
+			forget(data, task->id);
 			free(task);
+		}
 	}
 	hash_done(&t->by_id);
 	t->by_id = kept;

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * struct tasks: who the samples belong to. The kernel announces a process when it is first
- * sampled, and again after it called exec; entries that were not sampled for a while go.
+ * sampled, and again after it called exec; entries that were not sampled for a while go. Their
+ * number is bounded: a storm of processes within one interval leaves the last ones without names.
  */
 #pragma once
 
@@ -29,4 +30,7 @@ void tasks_done(struct tasks *t);
 void tasks_on_event(struct tasks *t, const struct event_task *e);
 /* NULL when it was never announced (the record was lost). Marks it as used. */
 const struct task *tasks_get(struct tasks *t, struct task_id id);
-void tasks_next_interval(struct tasks *t);
+/* Lets go of processes that were not sampled for a while; `forget` is told, so that the kernel
+ * announces them when they are sampled again. */
+void tasks_next_interval(struct tasks *t, void (*forget)(void *data, struct task_id id),
+			 void *data);

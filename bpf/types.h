@@ -391,7 +391,6 @@ enum stat_id {
 	STAT_COMPLETE,	    /* user stacks that reached the outermost frame in the kernel */
 	STAT_LATE,	    /* sent to user space to be finished there */
 	STAT_FRAMES,	    /* user frames walked */
-	STAT_RULE_NEXT,	    /* rules found at the predicted place of the cache */
 	STAT_RULE_HASHED,   /* rules found through the cache's index */
 	STAT_RULE_SEARCHED, /* rules searched in a page */
 	STAT_VMA_WALKS,	    /* address -> mapping lookups in the kernel's tree */
