@@ -100,7 +100,8 @@ static bool event_valid(const struct event_late *e)
 	uint64_t frames = (uint64_t)e->n_kernel + e->n_user;
 
 	return frames <= LATE_FRAMES_MAX && e->stack_bytes <= LATE_STACK_BYTES &&
-	       e->n_ranges <= WALK_RANGES && e->n_kernel < STACK_MAX_KERNEL;
+	       e->n_ranges <= WALK_RANGES && e->n_kernel < STACK_MAX_KERNEL &&
+	       e->h.bytes >= sizeof(*e) + e->stack_bytes;
 }
 
 /* Walks with the room of l->frames; keeps what was walked when it has to wait. */

@@ -25,6 +25,7 @@ struct rows_pool {
 	struct page *pages;
 	size_t n_pages, cap_pages, hand;
 	struct hash by_key;
+	uint32_t resting; /* blocks of evicted pages */
 	struct rows_pool_stats stats;
 };
 
@@ -80,6 +81,8 @@ static void drop_entry(struct rows_pool *p, size_t i)
 	struct page *page = &p->pages[i];
 
 	memset(p->used + page->block, 0, page->n_blocks);
+	if (page->free_at_ms)
+		p->resting -= page->n_blocks;
 	*page = p->pages[--p->n_pages];
 	if (i < p->n_pages && !page->free_at_ms)
 		(void)hash_put(&p->by_key, key_word(page->key.file, page->key.page), i);
@@ -114,17 +117,21 @@ static void evict(struct rows_pool *p, struct page *page)
 	(void)bpf_map_delete_elem(p->o.pages_fd, &page->key);
 	(void)hash_del(&p->by_key, key_word(page->key.file, page->key.page));
 	page->free_at_ms = clock_ms() + REST_MS;
+	p->resting += page->n_blocks;
 	p->stats.evicted++;
 	p->stats.pages--;
 	p->stats.bytes -= page->n_blocks * BLOCK_BYTES;
 }
 
 /* Evicts pages worth at least `n` blocks, a sixteenth of the pool at least: evicting one by one
- * would cost a sweep for each. */
+ * would cost a sweep for each. What rests already will be room soon: no more is evicted then, else
+ * the whole pool would go in the time of a rest. */
 static void make_room(struct rows_pool *p, uint32_t n)
 {
 	uint32_t goal = MAX(n, p->o.n_chunks * BLOCKS_PER_CHUNK / 16), got = 0;
 
+	if (p->resting >= goal && p->stats.pages < p->o.max_pages)
+		return;
 	for (size_t i = 0; i < 2 * p->n_pages && got < goal; i++) {
 		struct page *page = &p->pages[p->hand++ % p->n_pages];
 
@@ -188,15 +195,22 @@ int rows_pool_load(struct rows_pool *p, uint32_t file, uint32_t page, const stru
 	if (!entry)
 		return -ENOMEM;
 	*entry = (struct page){.key = key, .block = (uint32_t)block, .n_blocks = n};
+	if (hash_put(&p->by_key, key_word(file, page), p->n_pages) < 0)
+		return -ENOMEM;
 	r = write_pool(p, (uint32_t)block, rows);
-	if (r < 0)
+	if (r < 0) {
+		(void)hash_del(&p->by_key, key_word(file, page));
 		return r;
+	}
 	value = (struct page_value){.offset = (uint32_t)block * BLOCK_BYTES,
 				    .n_rows = rows->n_rows};
-	if (bpf_map_update_elem(p->o.pages_fd, &key, &value, BPF_ANY) < 0)
-		return -errno;
+	if (bpf_map_update_elem(p->o.pages_fd, &key, &value, BPF_ANY) < 0) {
+		r = -errno;
+		(void)hash_del(&p->by_key, key_word(file, page));
+		return r;
+	}
 	memset(p->used + block, 1, n);
-	(void)hash_put(&p->by_key, key_word(file, page), p->n_pages++);
+	p->n_pages++;
 	p->stats.loaded++;
 	p->stats.pages++;
 	p->stats.bytes += n * BLOCK_BYTES;

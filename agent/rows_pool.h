@@ -21,6 +21,11 @@ struct rows_pool_options {
 
 int rows_pool_new(const struct rows_pool_options *o, struct rows_pool **ret);
 struct rows_pool *rows_pool_free(struct rows_pool *p);
+/*
+ * 0: the kernel has the page now, or had it. -EAGAIN: there is no room, others were evicted for it
+ * and their memory is free in a moment. -E2BIG: a page that can never fit; -ENOMEM, or what the
+ * map said.
+ */
 int rows_pool_load(struct rows_pool *p, uint32_t file, uint32_t page, const struct rows_page *rows);
 
 struct rows_pool_stats {

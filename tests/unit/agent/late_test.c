@@ -174,7 +174,7 @@ static void over_the_budget_samples_are_cut_and_say_so(void **state)
 	struct late_stats stats;
 	struct fixture f;
 
-	setup(&f, 3 * 32768);
+	setup(&f, 3 * LATE_STACK_BYTES);
 	for (uint32_t tgid = 1; tgid <= 10; tgid++)
 		late_add(f.late, record(tgid, 1, LATE_STACK_BYTES));
 	assert_in_range(late_waiting(f.late), 2, 4);
