@@ -4,7 +4,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
-#include <sys/prctl.h>
+#include <sys/socket.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 
@@ -17,11 +17,8 @@ static void command_child(char *const *argv, int go, int failed)
 	/* The parent handles signals by a descriptor; a program expects them plain. */
 	sigemptyset(&none);
 	sigprocmask(SIG_SETMASK, &none, NULL);
-	prctl(PR_SET_PDEATHSIG, SIGKILL);
-	/* End of file: the parent gave up. */
 	if (read(go, &byte, 1) != 1)
 		_exit(127);
-	prctl(PR_SET_PDEATHSIG, 0);
 	execvp(argv[0], argv);
 	error = errno;
 	(void)!write(failed, &error, sizeof(error));
@@ -33,7 +30,8 @@ int command_fork(char *const *argv, struct command *ret)
 	int go[2], failed[2], r;
 	pid_t pid;
 
-	if (pipe2(go, O_CLOEXEC) < 0)
+	/* A socket: writing to it never raises SIGPIPE. */
+	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, go) < 0)
 		return -errno;
 	if (pipe2(failed, O_CLOEXEC) < 0) {
 		r = -errno;
@@ -68,8 +66,8 @@ int command_go(struct command *c)
 {
 	int error = 0;
 
-	if (write(c->go, "g", 1) != 1)
-		return -errno;
+	/* It can only fail when the child was killed; then there is nothing to be read below. */
+	(void)send(c->go, "", 1, MSG_NOSIGNAL);
 	close(TAKE_FD(c->go));
 	/* End of file when exec succeeded: the descriptor is closed by it. */
 	if (read(c->failed, &error, sizeof(error)) == sizeof(error))
@@ -88,8 +86,10 @@ int command_wait(struct command *c)
 
 void command_done(struct command *c)
 {
-	if (c->go >= 0)
+	if (c->go >= 0) {
 		close(c->go);
+		(void)command_wait(c);
+	}
 	if (c->failed >= 0)
 		close(c->failed);
 	if (c->pidfd >= 0)

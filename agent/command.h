@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * struct command: a program that is profiled from its first instruction on. It is forked at once
- * but waits with exec until it is told to go.
+ * but waits with exec until it is told to go; when that never happens it never runs.
  */
 #pragma once
 
@@ -11,7 +11,7 @@
 
 struct command {
 	pid_t pid;
-	int go;	    /* a byte lets the program start; closing it ends the child */
+	int go;	    /* a byte lets the program start, end of file makes it give up */
 	int failed; /* errno comes through here when exec failed */
 	int pidfd;  /* readable when the program ended */
 };
@@ -22,4 +22,5 @@ int command_fork(char *const *argv, struct command *ret);
 int command_go(struct command *c);
 /* Waits for the end. The wait status. */
 int command_wait(struct command *c);
+/* A program that was started goes on, one that was not is gone. */
 void command_done(struct command *c);

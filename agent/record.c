@@ -29,6 +29,7 @@ struct record {
 	bool terminal; /* stderr is one: show the status line */
 	bool line;     /* there is a status line on it now */
 	bool ending;
+	bool refused; /* by the kernel, not by a file or a command */
 	int interrupts;
 };
 
@@ -270,12 +271,19 @@ static int prepare_loop(struct record *r)
 	return 0;
 }
 
+static int refuse(struct record *r, int err)
+{
+	r->refused = err == -EPERM || err == -EACCES || err == -EOPNOTSUPP;
+	check_explain(err);
+	return err;
+}
+
 static int start(struct record *r)
 {
 	int err = session_start(r->session);
 
 	if (err < 0)
-		return log_error_errno(err, "cannot open the sampling events");
+		return refuse(r, err);
 	r->start_ms = clock_ms();
 	if (r->o.duration_ms)
 		loop_set_timer(r->end_timer, r->o.duration_ms, 0);
@@ -297,10 +305,8 @@ static int record(struct record *r)
 	if (err < 0)
 		return log_error_errno(err, "cannot start");
 	err = open_session(r);
-	if (err < 0) {
-		check_explain(err);
-		return err;
-	}
+	if (err < 0)
+		return refuse(r, err);
 	err = prepare_loop(r);
 	if (err >= 0)
 		err = add_targets(r);
@@ -335,5 +341,5 @@ int record_main(int argc, char **argv)
 	loop_free(r.loop);
 	if (err >= 0)
 		return EXIT_DONE;
-	return err == -EPERM || err == -EACCES || err == -EOPNOTSUPP ? EXIT_REFUSED : EXIT_FAILED;
+	return r.refused ? EXIT_REFUSED : EXIT_FAILED;
 }
