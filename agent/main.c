@@ -61,9 +61,3 @@ int main(int argc, char **argv)
 	fprintf(stderr, "tephra: there is no verb '%s'; see 'tephra --help'\n", verb);
 	return EXIT_USAGE;
 }
-
-int usage_error(const char *who, const char *what)
-{
-	fprintf(stderr, "tephra: %s; see '%s --help'\n", what, who);
-	return EXIT_USAGE;
-}

@@ -11,6 +11,7 @@
 
 #define FREQUENCY_MAX	20000u
 #define DURATION_MAX_MS (24ull * 3600 * 1000)
+#define SHORT_OPTIONS	"+:p:c:aF:d:o:h"
 
 enum long_option {
 	OPT_FORMAT = 256,
@@ -262,6 +263,19 @@ static int check_combination(const struct record_options *o)
 	return 0;
 }
 
+/* optopt: the letter, also of a cluster such as -xa; of a long option its value; 0 when unknown. */
+static int complain_option(int c, char *const *argv)
+{
+	const char letter[] = {'-', (char)optopt, '\0'};
+	bool is_letter = optopt > 0 && optopt < 128;
+
+	if (c == ':')
+		return complain("option '%s' needs a value", is_letter ? letter : argv[optind - 1]);
+	if (optopt > 0 && (!is_letter || strchr(SHORT_OPTIONS, optopt)))
+		return complain("option '%s' takes no value", argv[optind - 1]);
+	return complain("unknown option '%s'", is_letter ? letter : argv[optind - 1]);
+}
+
 int record_options_parse(int argc, char **argv, struct record_options *ret)
 {
 	struct record_options o = {
@@ -273,11 +287,9 @@ int record_options_parse(int argc, char **argv, struct record_options *ret)
 	int c, r;
 
 	opterr = 0;
-	while ((c = getopt_long(argc, argv, "+:p:c:aF:d:o:h", long_options, NULL)) != -1) {
+	while ((c = getopt_long(argc, argv, SHORT_OPTIONS, long_options, NULL)) != -1) {
 		if (c == '?' || c == ':')
-			return complain(c == ':' ? "option '%s' needs a value"
-						 : "unknown option '%s'",
-					argv[optind - 1]);
+			return complain_option(c, argv);
 		r = parse_one(c, &o, &format);
 		if (r < 0)
 			return r;
@@ -287,6 +299,8 @@ int record_options_parse(int argc, char **argv, struct record_options *ret)
 			return complain("'%s' is not an option; a command comes after '--'",
 					argv[optind]);
 		o.command = argv + optind;
+	} else if (!o.help && optind > 1 && !strcmp(argv[optind - 1], "--")) {
+		return complain("the command after '--' is missing%s", "");
 	}
 	r = o.help ? 0 : check_combination(&o);
 	if (r >= 0)

@@ -36,6 +36,18 @@ static int complain(const char *what)
 	return -EINVAL;
 }
 
+/* fmt has one %s. optopt is a letter; 0 or a long option's value otherwise. */
+#pragma GCC diagnostic ignored "-Wformat-nonliteral"
+static int complain_option(const char *fmt, char *const *argv)
+{
+	const char letter[] = {'-', (char)optopt, '\0'};
+	char text[256];
+
+	(void)snprintf(text, sizeof(text), fmt,
+		       optopt > 0 && optopt < 128 ? letter : argv[optind - 1]);
+	return complain(text);
+}
+
 int run_options_parse(int argc, char **argv, struct run_options *ret)
 {
 	struct run_options o = {0};
@@ -57,9 +69,9 @@ int run_options_parse(int argc, char **argv, struct run_options *ret)
 			o.help = true;
 			break;
 		case ':':
-			return complain("an option lacks its value");
+			return complain_option("option '%s' needs a value", argv);
 		default:
-			return complain("unknown option");
+			return complain_option("unknown option '%s'", argv);
 		}
 	}
 	o.paths = (const char *const *)argv + optind;
