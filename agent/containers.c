@@ -37,9 +37,9 @@ static int add_found(struct found *f, const char *id, uint64_t cgroup)
 	return 0;
 }
 
-static int search_tree(struct found *f, char *root)
+static int search_tree(struct found *f, const char *root)
 {
-	char *const roots[] = {root, NULL};
+	char *const roots[] = {(char *)root, NULL}; /* it is only read */
 	FTS *fts = fts_open(roots, FTS_PHYSICAL | FTS_NOCHDIR | FTS_XDEV, NULL);
 	FTSENT *e;
 	int r = 0;
@@ -64,6 +64,23 @@ static int search_tree(struct found *f, char *root)
 	return r;
 }
 
+static int found_done(struct found *f, int r, struct container **ret)
+{
+	if (r < 0) {
+		free(f->list);
+		return r;
+	}
+	*ret = f->list;
+	return (int)f->n;
+}
+
+int containers_find_below(const char *root, const char *prefix, struct container **ret)
+{
+	struct found f = {.prefix = prefix};
+
+	return found_done(&f, search_tree(&f, root), ret);
+}
+
 int containers_find(const char *prefix, struct container **ret)
 {
 	struct found f = {.prefix = prefix};
@@ -78,10 +95,5 @@ int containers_find(const char *prefix, struct container **ret)
 			r = search_tree(&f, m->mnt_dir);
 	}
 	endmntent(mounts);
-	if (r < 0) {
-		free(f.list);
-		return r;
-	}
-	*ret = f.list;
-	return (int)f.n;
+	return found_done(&f, r, ret);
 }

@@ -17,3 +17,5 @@ struct container {
  * count, 0 when there is none, or a negative errno.
  */
 int containers_find(const char *prefix, struct container **ret);
+/* The same in the hierarchy that is mounted at root. */
+int containers_find_below(const char *root, const char *prefix, struct container **ret);

@@ -130,14 +130,14 @@ int perf_cpu_list(const char *text, void (*fn)(unsigned int cpu, void *data), vo
 				break;
 			text++;
 		}
-		if (n == 2)
-			return -EBADMSG;
 		if (n == 0)
 			range[1] = range[0];
+		if (n == 2 || range[1] < range[0])
+			return -EBADMSG;
 		for (unsigned int cpu = range[0]; cpu <= range[1]; cpu++)
 			fn(cpu, data);
-		if (*text == ',')
-			text++;
+		if (*text == ',' && (*++text < '0' || *text > '9'))
+			return -EBADMSG;
 	}
 	return 0;
 }
