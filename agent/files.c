@@ -29,12 +29,6 @@ struct files {
 	size_t loading;
 };
 
-/* What a pending load needs to find its way back. */
-struct file_load {
-	struct files *files; /* borrowed */
-	struct file *file;   /* borrowed */
-};
-
 int files_new(struct profiler *profiler, struct tables *tables,
 	      void (*ready)(void *data, const struct file *f), void *data, struct files **ret)
 {
@@ -89,6 +83,7 @@ static struct file *file_add(struct files *f, uint32_t id, const struct file_key
 
 	if (!file || !path)
 		goto fail;
+	file->files = f;
 	file->id = id;
 	file->key = *key;
 	file->path = path;
@@ -126,10 +121,9 @@ static void file_done(struct files *f, struct file *file, int r)
 
 static void on_table(void *data, int r, struct table *table)
 {
-	_cleanup_free_ struct file_load *load = data;
-	struct file *file = load->file;
+	struct file *file = data;
 
-	load->files->loading--;
+	file->files->loading--;
 	if (r >= 0) {
 		file->table = table;
 		file->info = table_get_info(table);
@@ -140,49 +134,60 @@ static void on_table(void *data, int r, struct table *table)
 	}
 	for (uint32_t i = 0; r >= 0 && i < file->info->build_id_bytes; i++)
 		(void)snprintf(file->build_id + 2 * i, 3, "%02x", file->info->build_id[i]);
-	file_done(load->files, file, r);
+	file_done(file->files, file, r);
 }
 
 /* fd is taken. */
 static void file_load(struct files *f, struct file *file, int fd)
 {
-	struct file_load *load = malloc(sizeof(*load));
-	int r = -ENOMEM;
+	int r = tables_load(f->tables, fd, on_table, file);
 
-	if (load) {
-		*load = (struct file_load){f, file};
+	if (r < 0)
+		file_done(f, file, r);
+	else
 		f->loading++;
-		r = tables_load(f->tables, fd, on_table, load);
-		if (r >= 0)
-			return;
-		f->loading--;
-	} else {
-		close(fd);
-	}
-	free(load);
-	file_done(f, file, r);
 }
 
-static bool file_matches(int fd, const struct event_file *e)
+/*
+ * Opens what an O_PATH descriptor stands for, if it is a regular file: opening a device may do
+ * things, and anybody can map one that he may open.
+ */
+static int reopen(int path_fd, struct stat *ret)
 {
-	struct stat st;
+	char name[64];
+	int fd;
 
-	return fstat(fd, &st) == 0 && S_ISREG(st.st_mode) && st.st_ino == e->key.ino &&
-	       (uint64_t)st.st_size == e->size;
+	if (fstat(path_fd, ret) < 0)
+		return -errno;
+	if (!S_ISREG(ret->st_mode))
+		return -EOPNOTSUPP;
+	(void)snprintf(name, sizeof(name), "/proc/self/fd/%d", path_fd);
+	fd = open(name, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+	return fd < 0 ? -errno : fd;
 }
 
-/* A path below a root that cannot be left, not even through links. */
-static int open_below(const char *root, const char *path)
+/* A path below a root that cannot be left, not even through links; must be the announced inode. */
+static int open_below(const char *root, const char *path, const struct event_file *e)
 {
 	struct open_how how = {
-		.flags = O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY,
+		.flags = O_PATH | O_CLOEXEC,
 		.resolve = RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS,
 	};
 	_cleanup_close_ int dir = open(root, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	_cleanup_close_ int fd = -1, path_fd = -1;
+	struct stat st;
 
 	if (dir < 0)
 		return -errno;
-	return (int)syscall(SYS_openat2, dir, path, &how, sizeof(how));
+	path_fd = (int)syscall(SYS_openat2, dir, path, &how, sizeof(how));
+	if (path_fd < 0)
+		return -errno;
+	fd = reopen(path_fd, &st);
+	if (fd < 0)
+		return fd;
+	if (st.st_ino != e->key.ino || (uint64_t)st.st_size != e->size)
+		return -ESTALE;
+	return TAKE_FD(fd);
 }
 
 /*
@@ -191,25 +196,23 @@ static int open_below(const char *root, const char *path)
  */
 static int open_file(const struct event_file *e, const char *path)
 {
+	_cleanup_close_ int mapping = -1;
 	char name[128];
+	struct stat st;
 	int fd;
 
 	(void)snprintf(name, sizeof(name), "/proc/%u/map_files/%llx-%llx", e->tgid, e->vm_start,
 		       e->vm_end);
-	fd = open(name, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
-	if (fd >= 0)
-		return fd;
+	mapping = open(name, O_PATH | O_CLOEXEC);
+	if (mapping >= 0)
+		return reopen(mapping, &st);
 	if (path[0] != '/')
 		return -ENOENT;
-	for (int i = 0; i < 2; i++) {
-		(void)snprintf(name, sizeof(name), "/proc/%u/root", e->tgid);
-		fd = open_below(i == 0 ? name : "/", path + 1);
-		if (fd >= 0 && file_matches(fd, e))
-			return fd;
-		if (fd >= 0)
-			close(fd);
-	}
-	return -ENOENT;
+	(void)snprintf(name, sizeof(name), "/proc/%u/root", e->tgid);
+	fd = open_below(name, path + 1, e);
+	if (fd < 0)
+		fd = open_below("/", path + 1, e);
+	return fd < 0 ? -ENOENT : fd;
 }
 
 /* The kernel lists components from the leaf to the root. */

@@ -21,6 +21,7 @@ enum file_state {
 };
 
 struct file {
+	struct files *files; /* borrowed */
 	uint32_t id;
 	enum file_state state;
 	int error; /* FILE_FAILED: negative errno */
@@ -49,7 +50,6 @@ const struct file *files_get(const struct files *f, uint32_t id);
  * time. -EAGAIN while the file is being read, -ENODATA when it has no rows.
  */
 int files_rule(struct files *f, uint64_t frame, uint64_t *ret_rule);
-/* Loads the page of a frame word into the kernel's pool if it is not there. */
 size_t files_loading(const struct files *f); /* how many are in FILE_LOADING */
 
 struct files_stats {
