@@ -91,6 +91,12 @@ static __always_inline u64 arch_code_address(const struct walk_regs *r, u64 word
 	return word & ~r->pac_mask;
 }
 
+/* A return address that is in no memory yet; 0: they all are. */
+static __always_inline u64 arch_link_register(const struct walk_regs *r)
+{
+	return r->saved[SLOT_X30] == SAVED_NOWHERE ? arch_code_address(r, r->regs[SLOT_X30]) : 0;
+}
+
 /* log2 of the unit of vm_pgoff. */
 static __always_inline u32 arch_page_shift(void)
 {

@@ -50,8 +50,7 @@ __noinline int late_scan_word(u32 cpu, u32 at)
 	word = arch_code_address(&c->r, *(u64 *)(c->window + (at & (WINDOW_BYTES - 8))));
 	/* Not an address of user space, or one of the stack itself. (Libraries may lie right above
 	 * the stack of a thread.) */
-	if (word < PAGE_BYTES || word >> ARCH_ADDRESS_BITS ||
-	    word - c->r.sp < LATE_SMALL_BYTES / 2)
+	if (word < PAGE_BYTES || word >> ARCH_ADDRESS_BITS || word - c->r.sp < LATE_SMALL_BYTES / 2)
 		return 0;
 	/* Most words that are not code point into the same page as their neighbour. */
 	if (word >> 12 == c->window_start >> 12 || late_known(c, word))
@@ -163,11 +162,15 @@ __noinline int late_send_large(u32 cpu)
 __noinline int late_send(u32 cpu)
 {
 	struct cpu_state *c = cpu_state_of(cpu);
+	u64 link;
 	u8 probe;
 
 	if (!c || c->n_kernel + c->n_user > LATE_FRAMES_MAX)
 		return 1;
 	late_pin_registers(c);
+	link = arch_link_register(&c->r);
+	if (link && !late_known(c, link))
+		vma_resolve(cpu, link);
 	c->window_start = 0;
 	for (u32 i = 0; i < LATE_STACK_BYTES / WINDOW_BYTES; i++) {
 		if (late_scan(cpu, c->r.sp + i * WINDOW_BYTES))
