@@ -33,13 +33,19 @@ struct profiler {
 };
 
 static const char *const stat_names[STAT_MAX] = {
-	[STAT_SAMPLES] = "samples",	      [STAT_IGNORED] = "samples_ignored",
-	[STAT_COMPLETE] = "stacks_complete",  [STAT_LATE] = "stacks_late",
+	[STAT_SAMPLES] = "samples",
+	[STAT_IGNORED] = "samples_ignored",
+	[STAT_COMPLETE] = "stacks_complete",
+	[STAT_LATE] = "stacks_late",
 	[STAT_FRAMES] = "user_frames",
-	[STAT_RULE_HASHED] = "rules_hashed",  [STAT_RULE_SEARCHED] = "rules_searched",
-	[STAT_VMA_WALKS] = "mapping_lookups", [STAT_NEW_FILES] = "files_new",
-	[STAT_NEW_STACKS] = "stacks_new",     [STAT_LOST_RING] = "lost_ring",
-	[STAT_LOST_COUNT] = "lost_count",     [STAT_KERNEL_ONLY] = "samples_kernel_threads",
+	[STAT_RULE_HASHED] = "rules_hashed",
+	[STAT_RULE_SEARCHED] = "rules_searched",
+	[STAT_VMA_WALKS] = "mapping_lookups",
+	[STAT_NEW_FILES] = "files_new",
+	[STAT_NEW_STACKS] = "stacks_new",
+	[STAT_LOST_RING] = "lost_ring",
+	[STAT_LOST_COUNT] = "lost_count",
+	[STAT_KERNEL_ONLY] = "samples_kernel_threads",
 	[STAT_COMPAT] = "samples_32bit",
 };
 

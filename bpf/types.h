@@ -243,8 +243,8 @@ _Static_assert(sizeof(struct range) == 32, "range");
 
 struct walk_regs {
 	__u64 pc, sp;
-	__u64 regs[SLOT_ROOM];	    /* by enum rule_slot */
-	__u64 saved[SLOT_ROOM];	    /* SLOT_NONE: always SAVED_LOST */
+	__u64 regs[SLOT_ROOM];	/* by enum rule_slot */
+	__u64 saved[SLOT_ROOM]; /* SLOT_NONE: always SAVED_LOST */
 	union {
 		__u64 leaf[DWARF_X86_REGS]; /* x86-64: all registers, valid while is_leaf */
 		__u64 pac_mask;		    /* aarch64: what is not address in a code pointer */

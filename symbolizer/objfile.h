@@ -14,11 +14,11 @@ struct table_writer;
 struct objfile;
 
 struct objfile_section {
-	const char *name;    /* inside the file, NUL-terminated */
-	uint32_t type;	     /* SHT_* */
+	const char *name; /* inside the file, NUL-terminated */
+	uint32_t type;	  /* SHT_* */
 	uint32_t link;
-	uint64_t flags;	     /* SHF_*; SHF_COMPRESSED data is returned decompressed */
-	uint64_t addr;	     /* virtual address, 0 when not loaded */
+	uint64_t flags; /* SHF_*; SHF_COMPRESSED data is returned decompressed */
+	uint64_t addr;	/* virtual address, 0 when not loaded */
 	uint64_t entsize;
 	const uint8_t *data; /* NULL for SHT_NOBITS; borrowed from the objfile */
 	uint64_t size;
@@ -51,7 +51,8 @@ uint32_t objfile_section_count(const struct objfile *o);
 int objfile_section_header(const struct objfile *o, uint32_t index, struct objfile_section *ret);
 /* PT_LOAD, PT_NOTE, PT_GNU_EH_FRAME...; all program headers, bounds-checked against the file. */
 const struct objfile_segment *objfile_segments(const struct objfile *o, size_t *ret_n);
-/* File bytes that a virtual address range is loaded from; NULL when not fully inside one PT_LOAD. */
+/* File bytes that a virtual address range is loaded from; NULL when not fully inside one PT_LOAD.
+ */
 const uint8_t *objfile_at_vaddr(const struct objfile *o, uint64_t vaddr, uint64_t bytes);
 /* vaddr of a file offset inside an executable PT_LOAD and back. -ENOENT when in none. */
 int objfile_offset_to_vaddr(const struct objfile *o, uint64_t offset, uint64_t *ret);

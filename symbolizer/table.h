@@ -15,12 +15,12 @@
 
 /* One owner a section: the file that is named defines its layout and reads it. */
 enum table_section {
-	TABLE_INFO,	   /* objfile.h: struct table_info: type, build id, segments, flags */
-	TABLE_ROWS_INDEX,  /* unwinders/rows.h: page number -> offset in TABLE_ROWS */
-	TABLE_ROWS,	   /* unwinders/rows.h: struct rows_page after struct rows_page */
-	TABLE_SYMBOLS,	   /* symtab.h: functions sorted by address */
-	TABLE_LINES,	   /* symtab.h: files and lines of functions (Go), may be absent */
-	TABLE_STRINGS,	   /* symtab.h: NUL-terminated names; offset 0 is "" */
+	TABLE_INFO,	  /* objfile.h: struct table_info: type, build id, segments, flags */
+	TABLE_ROWS_INDEX, /* unwinders/rows.h: page number -> offset in TABLE_ROWS */
+	TABLE_ROWS,	  /* unwinders/rows.h: struct rows_page after struct rows_page */
+	TABLE_SYMBOLS,	  /* symtab.h: functions sorted by address */
+	TABLE_LINES,	  /* symtab.h: files and lines of functions (Go), may be absent */
+	TABLE_STRINGS,	  /* symtab.h: NUL-terminated names; offset 0 is "" */
 	TABLE_SECTION_MAX,
 };
 

@@ -17,7 +17,7 @@ struct native_walk {
 	uint64_t stack_start, stack_bytes;
 	uint64_t *frames; /* borrowed, room for max_frames */
 	uint32_t n_frames, max_frames;
-	uint32_t limit; /* frame words at which the walk is cut: REASON_TOO_DEEP */
+	uint32_t limit;	    /* frame words at which the walk is cut: REASON_TOO_DEEP */
 	enum reason reason; /* why the walk was cut */
 	uint64_t blocked;   /* frame word whose rule was not there (-EAGAIN) */
 };

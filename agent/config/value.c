@@ -342,7 +342,12 @@ static void float_format(double f, char *to, size_t size)
 		(void)snprintf(text, sizeof(text), "%.*e", precision, f);
 	while (strtod(text, NULL) != f && precision++ < 17);
 	e = strchr(text, 'e');
-	exponent = atoi(e + 1);
+	/* "e-07": written by snprintf() above. */
+	exponent = 0;
+	for (const char *d = e + 2; *d; d++)
+		exponent = exponent * 10 + (*d - '0');
+	if (e[1] == '-')
+		exponent = -exponent;
 	/* %.*f prints the exact value, so beyond the digits above it may show more of them; large
 	 * integers are the only case where that is seen, and there it is right too. */
 	(void)snprintf(to, size, "%.*f", MAX(precision - exponent, 0), f);

@@ -172,8 +172,8 @@ static int open_bench(struct bench *b)
 				      .prog_fd = profiler_program_fd(session_profiler(b->session))};
 	b->meters[1] = (struct meter){
 		.name = "fp", .prog_fd = bpf_program__fd(b->baseline->progs.frame_pointers)};
-	b->meters[2] =
-		(struct meter){.name = "empty", .prog_fd = bpf_program__fd(b->baseline->progs.empty)};
+	b->meters[2] = (struct meter){.name = "empty",
+				      .prog_fd = bpf_program__fd(b->baseline->progs.empty)};
 	return 0;
 }
 
@@ -199,9 +199,9 @@ int main(int argc, char **argv)
 			struct result fp = run_case(&b, argv[1], depths[i], cold, rounds);
 			struct result no = run_case(&b, argv[2], depths[i], cold, rounds);
 
-			printf("%-6s %-6d %8llu %10.0f %10.0f %8.2f %12.0f\n", cold ? "cold" : "warm",
-			       depths[i], (unsigned long long)fp.frames, fp.walk, fp.fp,
-			       fp.walk / fp.fp, no.walk);
+			printf("%-6s %-6d %8llu %10.0f %10.0f %8.2f %12.0f\n",
+			       cold ? "cold" : "warm", depths[i], (unsigned long long)fp.frames,
+			       fp.walk, fp.fp, fp.walk / fp.fp, no.walk);
 			per[i][0] = fp.walk;
 			per[i][1] = fp.fp;
 			per[i][2] = no.walk;

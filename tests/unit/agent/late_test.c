@@ -71,13 +71,13 @@ static struct event_late *record(uint32_t tgid, uint32_t n_kernel, uint32_t stac
 	e->n_kernel = n_kernel;
 	e->n_ranges = 2;
 	e->ranges[0] = (struct range){.start = CODE,
-				     .size = 0x10000,
-				     .first_frame = FRAME_OF_FILE(FIRST, 0),
-				     .file = FIRST};
+				      .size = 0x10000,
+				      .first_frame = FRAME_OF_FILE(FIRST, 0),
+				      .file = FIRST};
 	e->ranges[1] = (struct range){.start = CODE + 0x100000,
-				     .size = 0x10000,
-				     .first_frame = FRAME_OF_FILE(SECOND, 0),
-				     .file = SECOND};
+				      .size = 0x10000,
+				      .first_frame = FRAME_OF_FILE(SECOND, 0),
+				      .file = SECOND};
 	e->regs.is_leaf = 1;
 	e->regs.pc = CODE + 0x100;
 	e->regs.sp = STACK;
