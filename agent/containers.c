@@ -8,6 +8,8 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "bpf/types.h"
+
 #define DEPTH_MAX 12
 
 struct found {
@@ -37,7 +39,7 @@ static int add_found(struct found *f, const char *id, uint64_t cgroup)
 	return 0;
 }
 
-static int search_tree(struct found *f, const char *root)
+static int search_tree(struct found *f, const char *root, uint64_t bit)
 {
 	char *const roots[] = {(char *)root, NULL}; /* it is only read */
 	FTS *fts = fts_open(roots, FTS_PHYSICAL | FTS_NOCHDIR | FTS_XDEV, NULL);
@@ -56,7 +58,7 @@ static int search_tree(struct found *f, const char *root)
 			continue;
 		}
 		if (name_matches(e->fts_name, f->prefix, id)) {
-			r = add_found(f, id, e->fts_statp->st_ino);
+			r = add_found(f, id, e->fts_statp->st_ino | bit);
 			(void)fts_set(fts, e, FTS_SKIP);
 		}
 	}
@@ -78,12 +80,37 @@ int containers_find_below(const char *root, const char *prefix, struct container
 {
 	struct found f = {.prefix = prefix};
 
-	return found_done(&f, search_tree(&f, root), ret);
+	return found_done(&f, search_tree(&f, root, 0), ret);
+}
+
+static bool is_mounted(const char *controller)
+{
+	FILE *mounts = setmntent("/proc/self/mounts", "re");
+	struct mntent *m;
+	bool found = false;
+
+	while (mounts && !found && (m = getmntent(mounts)))
+		found = !strcmp(m->mnt_type, "cgroup") && hasmntopt(m, controller);
+	if (mounts)
+		endmntent(mounts);
+	return found;
+}
+
+const char *containers_controller(void)
+{
+	static const char *const order[] = {"memory", "pids", "cpu", "freezer"};
+
+	for (size_t i = 0; i < ARRAY_SIZE(order); i++) {
+		if (is_mounted(order[i]))
+			return order[i];
+	}
+	return NULL;
 }
 
 int containers_find(const char *prefix, struct container **ret)
 {
 	struct found f = {.prefix = prefix};
+	const char *controller = containers_controller();
 	FILE *mounts = setmntent("/proc/self/mounts", "re");
 	struct mntent *m;
 	int r = 0;
@@ -91,8 +118,10 @@ int containers_find(const char *prefix, struct container **ret)
 	if (!mounts)
 		return -errno;
 	while (r >= 0 && (m = getmntent(mounts))) {
-		if (!strcmp(m->mnt_type, "cgroup") || !strcmp(m->mnt_type, "cgroup2"))
-			r = search_tree(&f, m->mnt_dir);
+		if (!strcmp(m->mnt_type, "cgroup2"))
+			r = search_tree(&f, m->mnt_dir, 0);
+		else if (!strcmp(m->mnt_type, "cgroup") && controller && hasmntopt(m, controller))
+			r = search_tree(&f, m->mnt_dir, CGROUP_ID_V1);
 	}
 	endmntent(mounts);
 	return found_done(&f, r, ret);

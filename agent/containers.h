@@ -9,8 +9,15 @@
 
 struct container {
 	char id[CONTAINER_ID_BYTES];
-	uint64_t cgroup; /* its id: the inode number of its directory */
+	uint64_t cgroup; /* its id: the inode number of its directory; CGROUP_ID_V1 (bpf/types.h) */
 };
+
+/*
+ * The controller whose version 1 hierarchy tells containers apart on this host ("memory"...); NULL
+ * when none is mounted. Inode numbers are counted per hierarchy, so the kernel and
+ * containers_find() must mean the same one.
+ */
+const char *containers_controller(void);
 
 /*
  * Containers whose id begins with `prefix`, one entry a hierarchy; the caller frees *ret. The

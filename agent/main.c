@@ -2,6 +2,7 @@
 /* The program: finds the verb and runs it. Each verb parses its own arguments. */
 #include <stdio.h>
 #include <string.h>
+#include <sys/prctl.h>
 
 #include "agent/parser/build.h"
 #include "agent/parser/child.h"
@@ -35,6 +36,8 @@ static int serve_parser(void)
 {
 	const struct child_options o = {.build = build_table};
 
+	/* exec of /proc/self/exe leaves "exe" as the name. */
+	(void)prctl(PR_SET_NAME, "tephra-parser");
 	return child_main(CHILD_SOCKET, &o);
 }
 

@@ -13,6 +13,7 @@
 #include <bpf/libbpf.h>
 
 #include "agent/base/log.h"
+#include "agent/containers.h"
 #include "agent/perf_events.h"
 #include "agent/rows_pool.h"
 #include "profiler.skel.h"
@@ -86,22 +87,23 @@ static void size_maps(struct profiler *p)
 	bpf_map__set_max_entries(s->maps.events, (unsigned int)MIN(MAX(ring, 1u << 20), 16u << 20));
 }
 
-/* Index in css_set.subsys of a version 1 hierarchy that container engines use, from BTF. */
+/* Index in css_set.subsys of the hierarchy that tells containers apart, from BTF; -1: none. */
 static int container_subsys(void)
 {
-	static const char *const order[] = {"memory_cgrp_id", "pids_cgrp_id", "cpu_cgrp_id",
-					    "freezer_cgrp_id"};
-	struct btf *btf = btf__load_vmlinux_btf();
-	int result = -1;
+	const char *controller = containers_controller();
+	struct btf *btf = controller ? btf__load_vmlinux_btf() : NULL;
+	const struct btf_type *t;
+	int result = -1, id;
+	char name[64];
 
-	for (size_t i = 0; btf && i < ARRAY_SIZE(order) && result < 0; i++) {
-		int id = btf__find_by_name_kind(btf, "cgroup_subsys_id", BTF_KIND_ENUM);
-		const struct btf_type *t = id > 0 ? btf__type_by_id(btf, (uint32_t)id) : NULL;
-
-		for (int k = 0; t && k < btf_vlen(t); k++) {
-			if (!strcmp(btf__name_by_offset(btf, btf_enum(t)[k].name_off), order[i]))
-				result = btf_enum(t)[k].val;
-		}
+	if (!btf)
+		return -1;
+	(void)snprintf(name, sizeof(name), "%s_cgrp_id", controller);
+	id = btf__find_by_name_kind(btf, "cgroup_subsys_id", BTF_KIND_ENUM);
+	t = id > 0 ? btf__type_by_id(btf, (uint32_t)id) : NULL;
+	for (int k = 0; t && k < btf_vlen(t); k++) {
+		if (!strcmp(btf__name_by_offset(btf, btf_enum(t)[k].name_off), name))
+			result = btf_enum(t)[k].val;
 	}
 	btf__free(btf);
 	return result;

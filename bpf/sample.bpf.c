@@ -64,34 +64,41 @@ __u32 active_counts = 0;
 
 /* ---- Who ---- */
 
-static __always_inline struct cgroup *task_cgroup(struct task_struct *task)
+/* In the unified hierarchy, unless everything sits in its root (version 1 is in use). */
+static __always_inline struct cgroup *task_cgroup(struct task_struct *task, u64 *ret_bit)
 {
 	struct css_set *set = BPF_CORE_READ(task, cgroups);
 	struct cgroup *cgrp = BPF_CORE_READ(set, dfl_cgrp);
 
-	/* In the unified hierarchy, unless everything sits in its root (version 1 in use). */
+	*ret_bit = 0;
 	if (cgroup_subsys >= 0 && !BPF_CORE_READ(cgrp, self.parent)) {
 		struct cgroup_subsys_state *css = NULL;
 
 		bpf_core_read(&css, sizeof(css), &set->subsys[cgroup_subsys & 15]);
-		if (css)
+		if (css) {
 			cgrp = BPF_CORE_READ(css, cgroup);
+			*ret_bit = CGROUP_ID_V1;
+		}
 	}
 	return cgrp;
 }
 
-static __always_inline u64 cgroup_id(struct cgroup *cgrp)
+static __always_inline u64 task_cgroup_id(struct task_struct *task)
 {
-	return BPF_CORE_READ(cgrp, kn, id);
+	u64 bit;
+	struct cgroup *cgrp = task_cgroup(task, &bit);
+
+	return BPF_CORE_READ(cgrp, kn, id) | bit;
 }
 
 static __always_inline int cgroup_is_target(struct task_struct *task)
 {
-	struct cgroup *cgrp = task_cgroup(task);
+	u64 bit;
+	struct cgroup *cgrp = task_cgroup(task, &bit);
 
 	for (int depth = 0; depth < 16 && cgrp; depth++) {
 		struct cgroup_subsys_state *parent;
-		u64 id = cgroup_id(cgrp);
+		u64 id = BPF_CORE_READ(cgrp, kn, id) | bit;
 
 		if (bpf_map_lookup_elem(&target_cgroups, &id))
 			return 1;
@@ -202,7 +209,7 @@ static __noinline void announce_task(struct cpu_state *c)
 	c->task.h.bytes = sizeof(c->task);
 	c->task.id = c->id;
 	c->task.start_ns = BPF_CORE_READ(task, group_leader, start_boottime);
-	c->task.cgroup = cgroup_id(task_cgroup(task));
+	c->task.cgroup = task_cgroup_id(task);
 	c->task.parent = BPF_CORE_READ(task, real_parent, tgid);
 	c->task.exe_file = c->n_ranges ? c->ranges[0].file : 0;
 	BPF_CORE_READ_STR_INTO(&c->task.comm, task, group_leader, comm);

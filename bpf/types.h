@@ -403,6 +403,9 @@ enum stat_id {
 	STAT_MAX,
 };
 
+/* Cgroup ids are inode numbers, counted per hierarchy: those of version 1 carry this bit. */
+#define CGROUP_ID_V1 (1ULL << 63)
+
 enum filter_mode {
 	FILTER_NONE = 0,	/* everything */
 	FILTER_TGID = 1 << 0,	/* processes in `target_tgids` */
