@@ -101,7 +101,7 @@ fail:
 /* Tells the kernel and whoever waits. */
 static void file_done(struct files *f, struct file *file, int r)
 {
-	enum range_state state = RANGE_FP;
+	enum range_state state = r < 0 ? RANGE_BAD : RANGE_FP;
 
 	if (r < 0) {
 		file->state = FILE_FAILED;
@@ -304,7 +304,9 @@ int files_rule(struct files *f, uint64_t frame, uint64_t *ret_rule)
 		return -ENODATA;
 	if (file->state == FILE_LOADING)
 		return -EAGAIN;
-	if (file->state == FILE_FAILED || !(file->info->flags & TABLE_HAS_ROWS))
+	if (file->state == FILE_FAILED)
+		return -EBADMSG;
+	if (!(file->info->flags & TABLE_HAS_ROWS))
 		return -ENODATA;
 	page = rows_page_get(file->table, number, &bytes);
 	if (!page) {

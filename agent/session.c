@@ -198,6 +198,24 @@ static void on_count(void *data, const struct count_entry *e)
 	(void)stacks_count(&s->stacks, e->stack, e->id, e->count);
 }
 
+/* Samples that no table had room for: they get a frame of their own, so that nothing is missing
+ * from the sum. */
+static uint64_t count_lost(struct session *s)
+{
+	const uint64_t frame = FRAME(FRAME_REASON, REASON_LOST_COUNT);
+	const struct task_id nobody = {0};
+	uint64_t stats[STAT_MAX], hash = stacks_hash(&frame, 1), lost;
+
+	profiler_stats(s->profiler, stats);
+	lost = stats[STAT_LOST_COUNT] - s->lost_before;
+	s->lost_before = stats[STAT_LOST_COUNT];
+	if (lost) {
+		(void)stacks_add(&s->stacks, hash, &frame, 0, 1, false);
+		(void)stacks_count(&s->stacks, hash, nobody, lost);
+	}
+	return lost;
+}
+
 static void forget_stack(void *data, uint64_t hash)
 {
 	struct session *s = data;
@@ -227,15 +245,12 @@ static int load_kallsyms(struct session *s)
 
 static void describe(struct session *s, struct profile *p)
 {
-	uint64_t now = clock_ns(CLOCK_MONOTONIC), stats[STAT_MAX];
+	uint64_t now = clock_ns(CLOCK_MONOTONIC);
 
 	p->time_ns = s->interval_start_ns;
 	p->duration_ns = now - s->interval_start_mono_ns;
 	p->period_ns = profiler_period_ns(s->profiler);
 	p->event = intern_str(&p->strings, profiler_event_name(s->profiler));
-	profiler_stats(s->profiler, stats);
-	p->lost = stats[STAT_LOST_COUNT] - s->lost_before + s->stacks.lost;
-	s->lost_before = stats[STAT_LOST_COUNT];
 	s->interval_start_ns = clock_ns(CLOCK_REALTIME);
 	s->interval_start_mono_ns = now;
 }
@@ -249,6 +264,7 @@ int session_collect(struct session *s, bool final, struct profile **ret)
 		.demangle = s->o.demangle,
 		.period_ns = profiler_period_ns(s->profiler),
 	};
+	uint64_t lost;
 	int r;
 
 	profiler_poll(s->profiler);
@@ -257,6 +273,7 @@ int session_collect(struct session *s, bool final, struct profile **ret)
 		return r;
 	if (final)
 		late_give_up(s->late, REASON_LATE_DROPPED);
+	lost = count_lost(s);
 	(void)load_kallsyms(s);
 	naming.kallsyms = s->kallsyms;
 	r = profile_new(&p);
@@ -265,6 +282,7 @@ int session_collect(struct session *s, bool final, struct profile **ret)
 	if (r < 0)
 		return r;
 	describe(s, p);
+	p->lost = lost + s->stacks.lost;
 	stacks_next_interval(&s->stacks, forget_stack, s);
 	tasks_next_interval(&s->tasks, forget_task, s);
 	*ret = TAKE_PTR(p);

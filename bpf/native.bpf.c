@@ -242,7 +242,7 @@ __noinline int native_step(u32 cpu)
 {
 	struct cpu_state *c = cpu_state_of(cpu);
 	struct range *range;
-	u64 pc, frame, rule = RULE_FP_GUESS;
+	u64 pc, frame, rule;
 	int r;
 
 	if (!c)
@@ -254,6 +254,7 @@ __noinline int native_step(u32 cpu)
 		return walk_done(c, OUTCOME_CUT,
 				 c->n_user == 0 && c->n_kernel ? REASON_EXEC : REASON_NO_MAPPING);
 	frame = range->first_frame + (pc - range->start);
+	rule = range->state == RANGE_BAD ? RULE_BASE(RULE_INVALID, 0, 0) : RULE_FP_GUESS;
 	if (range->state == RANGE_PENDING ||
 	    (range->state == RANGE_ROWS && !rule_find(c, frame, &rule)))
 		return walk_done(c, OUTCOME_LATE, REASON_NONE);
@@ -264,6 +265,6 @@ __noinline int native_step(u32 cpu)
 	if (r == WALK_END)
 		return walk_done(c, OUTCOME_COMPLETE, REASON_NONE);
 	if (r < 0)
-		return walk_done(c, OUTCOME_CUT, -r);
+		return walk_done(c, OUTCOME_CUT, range->state == RANGE_BAD ? REASON_FILE_BAD : -r);
 	return 0;
 }

@@ -69,10 +69,8 @@ enum reason {
 	REASON_COMPAT,		   /* a 32-bit process: its user stack is not walked */
 	REASON_NO_USER_STACK,	   /* the user registers could not be had */
 	REASON_COPY_TOO_SHORT,	   /* late unwinding: the copied part of the stack ended */
-	REASON_FILE_GONE,	   /* late unwinding: the file could not be opened any more */
-	REASON_FILE_BAD,	   /* late unwinding: the file's unwind information is unusable */
+	REASON_FILE_BAD,	   /* the file could not be read, and no frame pointer helps */
 	REASON_LATE_DROPPED,	   /* late unwinding: the queue was over its budget */
-	REASON_LOST_RING,	   /* the ring buffer was full */
 	REASON_LOST_COUNT,	   /* the map of counts was full */
 	REASON_STACK_UNKNOWN,	   /* counted, but the stack itself was never delivered */
 	REASON_EXEC,		   /* the process is inside execve(): its user stack is gone */
@@ -219,6 +217,7 @@ enum range_state {
 	RANGE_PENDING = 0, /* user space has not described the file yet: late unwinding */
 	RANGE_ROWS = 1,	   /* its pages of rows can be had on demand */
 	RANGE_FP = 2,	   /* no unwind information: frame pointer chain */
+	RANGE_BAD = 3,	   /* the file could not be read: frame pointers, never taken as the end */
 };
 
 struct range {

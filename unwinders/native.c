@@ -60,6 +60,7 @@ int native_walk(struct native_walk *w, native_rule_fn rule_fn, void *data)
 	for (;;) {
 		uint64_t pc = w->regs.pc - !w->regs.is_leaf, frame, rule = RULE_FP_GUESS;
 		const struct range *range = find_range(w, pc);
+		bool bad = false;
 		int r;
 
 		if (!range) /* a record with all its ranges in use may lack this one */
@@ -74,15 +75,16 @@ int native_walk(struct native_walk *w, native_rule_fn rule_fn, void *data)
 				w->blocked = frame;
 				return r;
 			}
+			bad = r == -EBADMSG;
 			if (r < 0)
-				rule = RULE_FP_GUESS;
+				rule = bad ? RULE_BASE(RULE_INVALID, 0, 0) : RULE_FP_GUESS;
 		}
 		w->frames[w->n_frames++] = frame;
 		r = walk_rule(w, &w->regs, rule);
 		if (r == WALK_END)
 			return 1;
 		if (r < 0)
-			return cut_by_walk(w, -r);
+			return bad ? cut(w, REASON_FILE_BAD) : cut_by_walk(w, -r);
 	}
 }
 

@@ -24,7 +24,8 @@ struct native_walk {
 
 /*
  * The rule of a frame word. -EAGAIN: not known yet, the walk stops and can be resumed;
- * -ENODATA: the file has no rows (the frame pointer is tried).
+ * -ENODATA: the file has no rows (the frame pointer is tried); -EBADMSG: the file could not be
+ * read (the same, but a guess never ends the stack).
  */
 typedef int (*native_rule_fn)(void *data, uint64_t frame, uint64_t *ret_rule);
 

@@ -38,7 +38,7 @@ def several_pids():
     a, b = Target("split"), Target("thrash")
     folded = record("-p", a.pid, "-p", b.pid).folded()
     for leaf in ("split_sixty", "thrash_walk"):
-        check(folded.containing(leaf).total > 100, f"{leaf} is missing:\n{folded.show()}")
+        check(folded.containing(leaf).total > 15, f"{leaf} is missing:\n{folded.show()}")
 
 
 @case
@@ -80,7 +80,7 @@ def children_of_a_command_are_profiled():
     script = f"{fixture_path('split')} 1 & {fixture_path('vdso')} 1 & wait"
     folded = record("--", "/bin/sh", "-c", script, d=None).folded()
     for leaf in ("split_sixty", "vdso_loop"):
-        check(folded.containing(leaf).total > 50, f"{leaf} is missing:\n{folded.show()}")
+        check(folded.containing(leaf).total > 15, f"{leaf} is missing:\n{folded.show()}")
 
 
 @case
@@ -97,7 +97,7 @@ def interrupt_writes_the_result():
     check(p.returncode == 0, f"exit code {p.returncode} after Ctrl-C: {err!r}")
     with open("int.folded") as f:
         folded = Folded.parse(f.read())
-    check(folded.containing("split_sixty").total > 100, folded.show())
+    check(folded.containing("split_sixty").total > 15, folded.show())
 
 
 @case
@@ -132,7 +132,7 @@ def standard_output():
     t = Target("split")
     r = tephra("record", "-p", t.pid, "-d", "1s", "-F", 499, "-o", "-", "--format", "folded")
     folded = Folded.parse(r.out)
-    check(folded.containing("split_sixty").total > 50, folded.show())
+    check(folded.containing("split_sixty").total > 15, folded.show())
 
 
 @case
@@ -175,7 +175,7 @@ def a_pid_that_ends_early_ends_the_recording():
     t = Target("split", 1)
     r = record("-p", t.pid, d=30)
     check(r.wall < 15, f"recorded {r.wall:.0f} s of a process that ended after one")
-    check(r.folded().containing("split_sixty").total > 50, "its samples are gone")
+    check(r.folded().containing("split_sixty").total > 15, "its samples are gone")
 
 
 @case

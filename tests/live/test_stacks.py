@@ -178,7 +178,7 @@ def signal_handlers_on_both_stacks():
     t, folded = whole_stacks("signals", d=4, other=0.1)
     through = folded.count(lambda s: matches_chain(
         s, ["main", "sig_interrupted", "sig_on_normal_stack"]))
-    check(through > 50, f"{through} samples through an interrupted function")
+    check(through > 15, f"{through} samples through an interrupted function")
 
 
 @case
@@ -198,7 +198,7 @@ def lazy_binding_and_stubs():
     folded = record_target(t, f=997).folded()
     assert_complete(folded)
     for c in (["main", "plt_loop"], ["main", "plt_resolve"]):
-        check(folded.count(lambda s: matches_chain(s, c)) > 50, folded.show())
+        check(folded.count(lambda s: matches_chain(s, c)) > 15, folded.show())
     # The resolver calls from inside the stub: main > plt_resolve > plt_a_bind_all > libc/ld.so.
     deep = folded.count(lambda s: matches_chain(s, ["main", "plt_resolve", "plt_a_bind_all"])
                         and s[-1] != "plt_a_bind_all")

@@ -201,11 +201,11 @@ static void giving_up_keeps_the_frames_so_far(void **state)
 	late_add(f.late, record(1, 1, 4096));
 	late_add(f.late, record(2, 0, 4096));
 	assert_int_equal(late_waiting(f.late), 2);
-	late_give_up(f.late, REASON_FILE_GONE);
+	late_give_up(f.late, REASON_FILE_BAD);
 	assert_int_equal(late_waiting(f.late), 0);
-	EXPECT_STACK(&f, 0, KERNEL, LEAF, FRAME(FRAME_REASON, REASON_FILE_GONE));
-	EXPECT_STACK(&f, 1, LEAF, FRAME(FRAME_REASON, REASON_FILE_GONE));
-	late_give_up(f.late, REASON_FILE_GONE);
+	EXPECT_STACK(&f, 0, KERNEL, LEAF, FRAME(FRAME_REASON, REASON_FILE_BAD));
+	EXPECT_STACK(&f, 1, LEAF, FRAME(FRAME_REASON, REASON_FILE_BAD));
+	late_give_up(f.late, REASON_FILE_BAD);
 	assert_int_equal(f.stacks.n_samples, 2);
 	teardown(&f);
 }
