@@ -1,8 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * BPF time per sample, as the kernel itself accounts it (run_time_ns / run_cnt), of the walk and of
- * bpf_get_stack() on the same stack of the same process, in turns. Usage:
- * walk_cost TARGET_FP TARGET_NOFP; prints a table.
+ * bpf_get_stack() on the same stack of the same process. Every round measures each program on each
+ * target, all of which exist from the start and are stopped but for the measured one, so that what
+ * else the machine does falls on all alike; medians over the rounds. With warm caches the target
+ * loops in registers and is sampled at 4999 Hz; with cold ones it thrashes 64 MiB itself between
+ * two samples at 99 Hz. Usage: walk_cost TARGET_FP TARGET_NOFP [ROUNDS]; prints a table.
  */
 #include <errno.h>
 #include <linux/perf_event.h>
@@ -15,6 +18,7 @@
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
 
+#include "agent/base/clock.h"
 #include "agent/base/log.h"
 #include "agent/parser/build.h"
 #include "agent/parser/child.h"
@@ -22,18 +26,32 @@
 #include "agent/verbs.h"
 #include "baseline.skel.h"
 
-struct meter {
-	const char *name;
-	int prog_fd;
-	double ns[64];
+#define ROUNDS_MAX 64
+
+enum program { WALK, FRAME_POINTERS, EMPTY, PROGRAM_MAX };
+
+struct series {
+	double v[ROUNDS_MAX];
 	size_t n;
+};
+
+/* One process that is measured, and what was. */
+struct target {
+	const char *path;
+	int depth;
+	pid_t pid;
+	struct series ns[PROGRAM_MAX];
+	struct series ratio; /* of the same round: WALK to FRAME_POINTERS */
+	uint64_t samples, frames, complete, fp_frames;
 };
 
 struct bench {
 	struct loop *loop;
 	struct session *session;
 	struct baseline_bpf *baseline;
-	struct meter meters[3];
+	int fds[PROGRAM_MAX];
+	bool cold;
+	struct target targets[4];
 };
 
 static int event_for(pid_t pid, unsigned int hz)
@@ -60,26 +78,26 @@ static void read_times(int fd, uint64_t *ns, uint64_t *runs)
 	*runs = info.run_cnt;
 }
 
-/* One round of one program on the target; the loop runs so that pages get loaded. */
-static void measure(struct bench *b, struct meter *m, pid_t pid, unsigned int hz, int ms)
+/* One program on one running target for a while; the loop runs so that pages get loaded. */
+static double measure(struct bench *b, enum program program, pid_t pid, unsigned int hz, int ms)
 {
-	uint64_t ns[2], runs[2];
-	int fd = event_for(pid, hz);
+	int prog = b->fds[program], fd = event_for(pid, hz);
+	uint64_t ns[2], runs[2], until;
 
-	if (fd < 0 || ioctl(fd, PERF_EVENT_IOC_SET_BPF, m->prog_fd) < 0) {
+	if (fd < 0 || ioctl(fd, PERF_EVENT_IOC_SET_BPF, prog) < 0) {
 		perror("perf event");
 		exit(1);
 	}
-	read_times(m->prog_fd, &ns[0], &runs[0]);
+	read_times(prog, &ns[0], &runs[0]);
 	ioctl(fd, PERF_EVENT_IOC_ENABLE, 0);
-	for (int left = ms; left > 0; left -= 50)
-		(void)usleep(50000), (void)loop_once(b->loop, 0);
+	until = clock_ms() + (uint64_t)ms;
+	for (uint64_t now = clock_ms(); now < until; now = clock_ms())
+		(void)loop_once(b->loop, (int)(until - now));
 	ioctl(fd, PERF_EVENT_IOC_DISABLE, 0);
-	read_times(m->prog_fd, &ns[1], &runs[1]);
+	read_times(prog, &ns[1], &runs[1]);
 	close(fd);
 	profiler_poll(session_profiler(b->session));
-	if (runs[1] > runs[0] && m->n < ARRAY_SIZE(m->ns))
-		m->ns[m->n++] = (double)(ns[1] - ns[0]) / (double)(runs[1] - runs[0]);
+	return runs[1] > runs[0] ? (double)(ns[1] - ns[0]) / (double)(runs[1] - runs[0]) : 0;
 }
 
 static int compare(const void *a, const void *b)
@@ -89,10 +107,25 @@ static int compare(const void *a, const void *b)
 	return x < y ? -1 : x > y;
 }
 
-static double median(struct meter *m)
+/* The given part of the sorted values; 0.5: the median. */
+static double quantile(const struct series *s, double part)
 {
-	qsort(m->ns, m->n, sizeof(m->ns[0]), compare);
-	return m->n ? m->ns[m->n / 2] : 0;
+	double sorted[ROUNDS_MAX];
+
+	memcpy(sorted, s->v, sizeof(sorted));
+	qsort(sorted, s->n, sizeof(sorted[0]), compare);
+	return s->n ? sorted[(size_t)(part * (double)(s->n - 1) + 0.5)] : 0;
+}
+
+static double median(const struct series *s)
+{
+	return quantile(s, 0.5);
+}
+
+static void series_add(struct series *s, double v)
+{
+	if (v > 0 && s->n < ROUNDS_MAX)
+		s->v[s->n++] = v;
 }
 
 static pid_t start_target(const char *path, int depth, const char *mode)
@@ -120,37 +153,74 @@ static pid_t start_target(const char *path, int depth, const char *mode)
 	return pid;
 }
 
-struct result {
-	double walk, fp, empty;
-	uint64_t frames;
-};
-
-static struct result run_case(struct bench *b, const char *target, int depth, bool cold, int rounds)
+static void round_of(struct bench *b, struct target *t, int round)
 {
-	pid_t pid = start_target(target, depth, cold ? "cold" : "hot");
-	unsigned int hz = cold ? 99 : 4999;
-	int ms = cold ? 2000 : 500;
+	unsigned int hz = b->cold ? 99 : 4999;
+	int ms = b->cold ? 600 : 100;
 	uint64_t before[STAT_MAX], after[STAT_MAX];
-	struct result r;
+	double ns[PROGRAM_MAX];
 
-	for (size_t i = 0; i < 3; i++)
-		b->meters[i].n = 0;
-	/* Not counted: the file is read and its page loaded. */
-	measure(b, &b->meters[0], pid, 999, 400);
-	measure(b, &b->meters[1], pid, 999, 100);
-	b->meters[0].n = b->meters[1].n = 0;
+	kill(t->pid, SIGCONT);
+	/* Not counted: the caches become the target's, and its rows get loaded. */
+	(void)measure(b, WALK, t->pid, 999, round ? 20 : 400);
 	profiler_stats(session_profiler(b->session), before);
-	for (int i = 0; i < rounds; i++) {
-		for (size_t k = 0; k < 3; k++)
-			measure(b, &b->meters[k], pid, hz, k == 2 ? ms / 2 : ms);
+	for (int i = 0; i < PROGRAM_MAX; i++) {
+		enum program p = (enum program)((i + round) % PROGRAM_MAX);
+
+		ns[p] = measure(b, p, t->pid, hz, p == EMPTY ? ms / 4 : ms);
+		series_add(&t->ns[p], ns[p]);
 	}
 	profiler_stats(session_profiler(b->session), after);
-	r = (struct result){median(&b->meters[0]), median(&b->meters[1]), median(&b->meters[2]),
-			    (after[STAT_FRAMES] - before[STAT_FRAMES]) /
-				    MAX(after[STAT_SAMPLES] - before[STAT_SAMPLES], 1u)};
-	kill(pid, SIGKILL);
-	waitpid(pid, NULL, 0);
-	return r;
+	kill(t->pid, SIGSTOP);
+	if (ns[WALK] > 0 && ns[FRAME_POINTERS] > 0)
+		series_add(&t->ratio, ns[WALK] / ns[FRAME_POINTERS]);
+	t->samples += after[STAT_SAMPLES] - before[STAT_SAMPLES];
+	t->frames += after[STAT_FRAMES] - before[STAT_FRAMES];
+	t->complete += after[STAT_COMPLETE] - before[STAT_COMPLETE];
+	t->fp_frames = b->baseline->bss->frames;
+}
+
+static void print_target(const struct bench *b, const struct target *t, const char *build)
+{
+	uint64_t n = MAX(t->samples, 1u);
+
+	printf("%-6s %-6s %6d %6.1f %4llu %8.1f %8.0f %8.0f %8.0f %8.0f %8.0f %6.2f %6.2f %6.2f\n",
+	       b->cold ? "cold" : "warm", build, t->depth, (double)t->frames / (double)n,
+	       (unsigned long long)t->fp_frames, 100.0 * (double)t->complete / (double)n,
+	       median(&t->ns[WALK]), quantile(&t->ns[WALK], 0.25), quantile(&t->ns[WALK], 0.75),
+	       median(&t->ns[FRAME_POINTERS]), median(&t->ns[EMPTY]), median(&t->ratio),
+	       quantile(&t->ratio, 0.25), quantile(&t->ratio, 0.75));
+}
+
+static double per_frame(const struct target *a, const struct target *b, enum program p)
+{
+	return (median(&b->ns[p]) - median(&a->ns[p])) / (b->depth - a->depth);
+}
+
+static void run_caches(struct bench *b, bool cold, char **paths, int rounds)
+{
+	static const int depths[] = {31, 101};
+	struct target *t = b->targets;
+
+	b->cold = cold;
+	for (size_t i = 0; i < ARRAY_SIZE(b->targets); i++) {
+		t[i] = (struct target){.path = paths[i / 2], .depth = depths[i % 2]};
+		t[i].pid = start_target(t[i].path, t[i].depth, cold ? "cold" : "hot");
+		kill(t[i].pid, SIGSTOP);
+	}
+	for (int round = 0; round < rounds; round++) {
+		for (size_t i = 0; i < ARRAY_SIZE(b->targets); i++)
+			round_of(b, &t[i], round);
+	}
+	for (size_t i = 0; i < ARRAY_SIZE(b->targets); i++) {
+		print_target(b, &t[i], i / 2 ? "no-fp" : "fp");
+		kill(t[i].pid, SIGKILL);
+		waitpid(t[i].pid, NULL, 0);
+	}
+	printf("%s per frame: walk %.1f ns, by frame pointers %.1f ns, walk without them %.1f ns\n",
+	       cold ? "cold" : "warm", per_frame(&t[0], &t[1], WALK),
+	       per_frame(&t[0], &t[1], FRAME_POINTERS), per_frame(&t[2], &t[3], WALK));
+	fflush(stdout);
 }
 
 static int open_bench(struct bench *b)
@@ -168,19 +238,15 @@ static int open_bench(struct bench *b)
 	b->baseline = baseline_bpf__open_and_load();
 	if (!b->baseline || bpf_enable_stats(BPF_STATS_RUN_TIME) < 0)
 		return -errno;
-	b->meters[0] = (struct meter){.name = "walk",
-				      .prog_fd = profiler_program_fd(session_profiler(b->session))};
-	b->meters[1] = (struct meter){
-		.name = "fp", .prog_fd = bpf_program__fd(b->baseline->progs.frame_pointers)};
-	b->meters[2] = (struct meter){.name = "empty",
-				      .prog_fd = bpf_program__fd(b->baseline->progs.empty)};
+	b->fds[WALK] = profiler_program_fd(session_profiler(b->session));
+	b->fds[FRAME_POINTERS] = bpf_program__fd(b->baseline->progs.frame_pointers);
+	b->fds[EMPTY] = bpf_program__fd(b->baseline->progs.empty);
 	return 0;
 }
 
 int main(int argc, char **argv)
 {
-	static const int depths[] = {31, 101};
-	int rounds = argc > 3 ? atoi(argv[3]) : 5;
+	int rounds = argc > 3 ? MIN(MAX(atoi(argv[3]), 1), ROUNDS_MAX) : 9;
 	struct bench b = {0};
 	const struct child_options child = {.build = build_table};
 	int r;
@@ -190,27 +256,11 @@ int main(int argc, char **argv)
 	r = argc > 2 ? open_bench(&b) : -EINVAL;
 	if (r < 0)
 		return log_error_errno(r, "walk_cost TARGET_FP TARGET_NOFP [ROUNDS]") < 0;
-	printf("%-6s %-6s %8s %10s %10s %8s %12s\n", "caches", "frames", "walked", "walk ns",
-	       "fp ns", "ratio", "walk, no fp");
-	for (int cold = 0; cold < 2; cold++) {
-		double per[2][3];
-
-		for (size_t i = 0; i < ARRAY_SIZE(depths); i++) {
-			struct result fp = run_case(&b, argv[1], depths[i], cold, rounds);
-			struct result no = run_case(&b, argv[2], depths[i], cold, rounds);
-
-			printf("%-6s %-6d %8llu %10.0f %10.0f %8.2f %12.0f\n",
-			       cold ? "cold" : "warm", depths[i], (unsigned long long)fp.frames,
-			       fp.walk, fp.fp, fp.walk / fp.fp, no.walk);
-			per[i][0] = fp.walk;
-			per[i][1] = fp.fp;
-			per[i][2] = no.walk;
-			fflush(stdout);
-		}
-		printf("%-6s per frame: walk %.0f ns, fp %.0f ns, walk without fp %.0f ns\n",
-		       cold ? "cold" : "warm", (per[1][0] - per[0][0]) / 70,
-		       (per[1][1] - per[0][1]) / 70, (per[1][2] - per[0][2]) / 70);
-	}
+	printf("%-6s %-6s %6s %6s %4s %8s %8s %8s %8s %8s %8s %6s %6s %6s\n", "caches", "build",
+	       "frames", "walked", "fp", "whole %", "walk ns", "25 %", "75 %", "fp ns", "empty",
+	       "ratio", "25 %", "75 %");
+	for (int cold = 0; cold < 2; cold++)
+		run_caches(&b, cold, argv + 1, rounds);
 	session_free(b.session);
 	baseline_bpf__destroy(b.baseline);
 	loop_free(b.loop);
