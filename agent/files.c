@@ -63,6 +63,17 @@ struct files *files_free(struct files *f)
 	return NULL;
 }
 
+void files_rest(const struct files *f)
+{
+	HASH_FOREACH (s, &f->by_id) {
+		const struct file *file = (const struct file *)(uintptr_t)s->value;
+
+		if (file->table)
+			(void)madvise((void *)(uintptr_t)file->table->data, file->table->bytes,
+				      MADV_DONTNEED);
+	}
+}
+
 static struct file *file_get(const struct files *f, uint32_t id)
 {
 	uint64_t v = hash_get(&f->by_id, id);

@@ -52,6 +52,9 @@ const struct file *files_get(const struct files *f, uint32_t id);
 int files_rule(struct files *f, uint64_t frame, uint64_t *ret_rule);
 size_t files_loading(const struct files *f); /* how many are in FILE_LOADING */
 
+/* Gives the pages of all tables back to the page cache; they return when they are read again. */
+void files_rest(const struct files *f);
+
 struct files_stats {
 	uint64_t files, ready, failed, vanished; /* vanished: could not be opened in time */
 };

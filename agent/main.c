@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The program: finds the verb and runs it. Each verb parses its own arguments. */
+#include <malloc.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/prctl.h>
@@ -7,6 +8,8 @@
 #include "agent/parser/build.h"
 #include "agent/parser/child.h"
 #include "agent/verbs.h"
+
+#define MMAP_THRESHOLD (128 << 10)
 
 static const struct verb {
 	const char *name;
@@ -45,6 +48,9 @@ int main(int argc, char **argv)
 {
 	const char *verb = argc > 1 ? argv[1] : NULL;
 
+	/* Large buffers live for one interval. The C library would raise the threshold with each
+	 * that is freed, and then keep them all in a heap full of holes. */
+	(void)mallopt(M_MMAP_THRESHOLD, MMAP_THRESHOLD);
 	if (!verb)
 		return usage_error("tephra", "a verb is missing");
 	if (!strcmp(verb, PARSER_CHILD_VERB))

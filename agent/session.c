@@ -285,6 +285,8 @@ int session_collect(struct session *s, bool final, struct profile **ret)
 	p->lost = lost + s->stacks.lost;
 	stacks_next_interval(&s->stacks, forget_stack, s);
 	tasks_next_interval(&s->tasks, forget_task, s);
+	/* What the naming touched is not needed before the next interval. */
+	files_rest(s->files);
 	*ret = TAKE_PTR(p);
 	return 0;
 }
