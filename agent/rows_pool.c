@@ -21,7 +21,9 @@ struct page {
 
 struct rows_pool {
 	struct rows_pool_options o;
-	uint8_t *used; /* one byte a block */
+	uint8_t *used;	 /* one byte a block */
+	uint8_t *mapped; /* one chunk, or NULL */
+	uint32_t mapped_chunk;
 	struct page *pages;
 	size_t n_pages, cap_pages, hand;
 	struct hash by_key;
@@ -54,6 +56,8 @@ struct rows_pool *rows_pool_free(struct rows_pool *p)
 {
 	if (!p)
 		return NULL;
+	if (p->mapped)
+		(void)munmap(p->mapped, ROWS_CHUNK_BYTES);
 	hash_done(&p->by_key);
 	free(p->used);
 	free(p->pages);
@@ -156,17 +160,32 @@ static struct page *add_entry(struct rows_pool *p)
 	return &p->pages[p->n_pages];
 }
 
-/* The chunk is mapped for the moment only: mapped pages would count as the agent's memory. */
+/* Only the chunk that was written last is mapped: mapped pages count as the agent's memory, and the
+ * kernel fills in all page tables of a mapping at once. */
+static int map_chunk(struct rows_pool *p, uint32_t chunk)
+{
+	uint8_t *at;
+
+	if (p->mapped && p->mapped_chunk == chunk)
+		return 0;
+	at = mmap(NULL, ROWS_CHUNK_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED, p->o.pool_fd,
+		  (off_t)chunk * ROWS_CHUNK_BYTES);
+	if (at == MAP_FAILED)
+		return -errno;
+	if (p->mapped)
+		(void)munmap(p->mapped, ROWS_CHUNK_BYTES);
+	p->mapped = at;
+	p->mapped_chunk = chunk;
+	return 0;
+}
+
 static int write_pool(struct rows_pool *p, uint32_t block, const struct rows_page *rows)
 {
-	uint32_t chunk = block / BLOCKS_PER_CHUNK, at = block % BLOCKS_PER_CHUNK * BLOCK_BYTES;
-	uint8_t *memory = mmap(NULL, ROWS_CHUNK_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED,
-			       p->o.pool_fd, (off_t)chunk * ROWS_CHUNK_BYTES);
+	int r = map_chunk(p, block / BLOCKS_PER_CHUNK);
 
-	if (memory == MAP_FAILED)
-		return -errno;
-	memcpy(memory + at, rows, rows->bytes);
-	munmap(memory, ROWS_CHUNK_BYTES);
+	if (r < 0)
+		return r;
+	memcpy(p->mapped + (size_t)(block % BLOCKS_PER_CHUNK) * BLOCK_BYTES, rows, rows->bytes);
 	return 0;
 }
 
