@@ -217,6 +217,7 @@ static int print_table(const struct profile *p)
 static int write_result(struct record *r)
 {
 	_cleanup_(profile_freep) struct profile *p = NULL;
+	struct session_status s;
 	int err;
 
 	wait_for_late(r);
@@ -224,6 +225,9 @@ static int write_result(struct record *r)
 	err = session_collect(r->session, true, &p);
 	if (err < 0)
 		return log_error_errno(err, "cannot collect the samples");
+	session_get_status(r->session, &s);
+	log_debug("%llu samples taken, %llu lost", (unsigned long long)s.samples,
+		  (unsigned long long)s.lost);
 	if (!p->n_samples)
 		log_warn("no samples were taken: nothing that was asked for used the CPU");
 	if (!r->o.n_outputs || r->o.table)
