@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <unistd.h>
 
 #include <bpf/bpf.h>
 
@@ -21,9 +22,7 @@ struct page {
 
 struct rows_pool {
 	struct rows_pool_options o;
-	uint8_t *used;	 /* one byte a block */
-	uint8_t *mapped; /* one chunk, or NULL */
-	uint32_t mapped_chunk;
+	uint8_t *used; /* one byte a block */
 	struct page *pages;
 	size_t n_pages, cap_pages, hand;
 	struct hash by_key;
@@ -56,8 +55,6 @@ struct rows_pool *rows_pool_free(struct rows_pool *p)
 {
 	if (!p)
 		return NULL;
-	if (p->mapped)
-		(void)munmap(p->mapped, ROWS_CHUNK_BYTES);
 	hash_done(&p->by_key);
 	free(p->used);
 	free(p->pages);
@@ -160,32 +157,20 @@ static struct page *add_entry(struct rows_pool *p)
 	return &p->pages[p->n_pages];
 }
 
-/* Only the chunk that was written last is mapped: mapped pages count as the agent's memory, and the
- * kernel fills in all page tables of a mapping at once. */
-static int map_chunk(struct rows_pool *p, uint32_t chunk)
-{
-	uint8_t *at;
-
-	if (p->mapped && p->mapped_chunk == chunk)
-		return 0;
-	at = mmap(NULL, ROWS_CHUNK_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED, p->o.pool_fd,
-		  (off_t)chunk * ROWS_CHUNK_BYTES);
-	if (at == MAP_FAILED)
-		return -errno;
-	if (p->mapped)
-		(void)munmap(p->mapped, ROWS_CHUNK_BYTES);
-	p->mapped = at;
-	p->mapped_chunk = chunk;
-	return 0;
-}
-
+/* Only the part that is written is mapped, and for the moment only: the kernel fills in all page
+ * tables of such a mapping at once, and mapped pages count as the agent's memory. */
 static int write_pool(struct rows_pool *p, uint32_t block, const struct rows_page *rows)
 {
-	int r = map_chunk(p, block / BLOCKS_PER_CHUNK);
+	uint64_t at = (uint64_t)block * BLOCK_BYTES;
+	uint64_t start = at & ~((uint64_t)sysconf(_SC_PAGESIZE) - 1);
+	size_t bytes = (size_t)(at - start) + rows->bytes;
+	uint8_t *memory =
+		mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, p->o.pool_fd, (off_t)start);
 
-	if (r < 0)
-		return r;
-	memcpy(p->mapped + (size_t)(block % BLOCKS_PER_CHUNK) * BLOCK_BYTES, rows, rows->bytes);
+	if (memory == MAP_FAILED)
+		return -errno;
+	memcpy(memory + (at - start), rows, rows->bytes);
+	munmap(memory, bytes);
 	return 0;
 }
 
