@@ -17,6 +17,7 @@
 #include "agent/verbs.h"
 
 #define TICK_MS		 500
+#define ABSORB_S	 5
 #define LATE_PATIENCE_MS 10000 /* at the end, for files that are still being read */
 
 struct record {
@@ -31,6 +32,7 @@ struct record {
 	bool ending;
 	bool refused; /* by the kernel, not by a file or a command */
 	int interrupts;
+	unsigned int ticks;
 };
 
 /* ---- The status line ---- */
@@ -83,6 +85,9 @@ static void on_tick(void *data)
 {
 	struct record *r = data;
 
+	/* However long it takes, the kernel's tables hold a few seconds at most. */
+	if (++r->ticks % (ABSORB_S * 1000 / TICK_MS) == 0 && session_absorb(r->session) < 0)
+		log_debug("cannot read the counts, trying again later");
 	profiler_poll(session_profiler(r->session));
 	show_status(r, "recording");
 	/* Named processes that are all gone leave nothing to wait for. */
@@ -245,9 +250,7 @@ static int open_session(struct record *r)
 		.profiler =
 			{
 				.frequency_hz = r->o.frequency_hz,
-				.interval_s = r->o.duration_ms
-						      ? (uint32_t)(r->o.duration_ms / 1000) + 1
-						      : 60,
+				.interval_s = 2 * ABSORB_S,
 				.kernel_stacks = r->o.kernel,
 				.event = r->o.event,
 				.follow_children = r->o.children || r->o.command,

@@ -198,6 +198,12 @@ static void on_count(void *data, const struct count_entry *e)
 	(void)stacks_count(&s->stacks, e->stack, e->id, e->count);
 }
 
+int session_absorb(struct session *s)
+{
+	profiler_poll(s->profiler);
+	return profiler_drain(s->profiler, on_count, s);
+}
+
 /* Samples that no table had room for: they get a frame of their own, so that nothing is missing
  * from the sum. */
 static uint64_t count_lost(struct session *s)
@@ -267,8 +273,7 @@ int session_collect(struct session *s, bool final, struct profile **ret)
 	uint64_t lost;
 	int r;
 
-	profiler_poll(s->profiler);
-	r = profiler_drain(s->profiler, on_count, s);
+	r = session_absorb(s);
 	if (r < 0)
 		return r;
 	if (final)

@@ -27,6 +27,11 @@ struct profiler *session_profiler(struct session *s); /* borrowed */
 int session_start(struct session *s);
 void session_stop(struct session *s);
 
+/*
+ * Takes over what the kernel has counted so far, so that its tables have room for more, and stacks
+ * whose announcement was lost are announced again. The interval goes on.
+ */
+int session_absorb(struct session *s);
 /* Late samples that still wait for their files. The loop must run for them to get done. */
 size_t session_pending(const struct session *s);
 /*

@@ -99,6 +99,9 @@ int stacks_count(struct stacks *s, uint64_t hash, struct task_id id, uint64_t co
 	if (st)
 		st->last_interval = s->interval;
 	if (i != HASH_NONE) {
+		/* It may have come since, when its first announcement was lost. */
+		if (!s->samples[i].stack)
+			s->samples[i].stack = st;
 		s->samples[i].count += count;
 		return 0;
 	}

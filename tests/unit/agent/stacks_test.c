@@ -84,6 +84,23 @@ static void a_stack_that_never_came_is_counted_without_frames(void **state)
 	stacks_done(&s);
 }
 
+static void a_stack_that_came_late_is_given_to_the_samples_before(void **state)
+{
+	struct stacks s;
+	uint64_t a;
+
+	stacks_init(&s, 1 << 20);
+	a = stacks_hash((uint64_t[]){1ull << 20, 1ull << 20 | 1}, 2);
+	assert_int_equal(stacks_count(&s, a, task, 3), 0);
+	assert_null(s.samples[0].stack);
+	assert_int_equal(add(&s, 1, 2), a);
+	assert_int_equal(stacks_count(&s, a, task, 1), 0);
+	assert_int_equal(s.n_samples, 1);
+	assert_int_equal(s.samples[0].count, 4);
+	assert_non_null(s.samples[0].stack);
+	stacks_done(&s);
+}
+
 static void adding_a_stack_again_keeps_the_first(void **state)
 {
 	const uint64_t frames[] = {1, 2};
@@ -162,6 +179,7 @@ int main(void)
 		cmocka_unit_test(a_stack_hashes_as_the_kernel_hashes_it),
 		cmocka_unit_test(samples_add_up_by_stack_and_process),
 		cmocka_unit_test(a_stack_that_never_came_is_counted_without_frames),
+		cmocka_unit_test(a_stack_that_came_late_is_given_to_the_samples_before),
 		cmocka_unit_test(adding_a_stack_again_keeps_the_first),
 		cmocka_unit_test(a_stack_stays_some_intervals_without_samples_and_then_goes),
 		cmocka_unit_test(over_the_budget_only_what_was_counted_stays),
