@@ -50,17 +50,21 @@ def children(pid):
 def mappings_come_and_go_under_samples():
     programs = [Target("remap", "60"), Target("exec_self", "60"),
                 Target("storm", fixture_path("storm_child"), 100000, 2, 3)]
-    r = record("-a", "--log-level", "debug", d=10, f=4999, timeout=90)
+    pids = [a for t in programs for a in ("-p", t.pid)]
+    r = record(*pids, "--children", "--log-level", "debug", d=10, f=4999, timeout=90)
     folded = r.folded()
     taken, lost = accounted(r, folded)
-    check(taken > 2 * 10 * 4999 * 0.3, f"only {taken} samples")
+    check(taken > 5000, f"only {taken} samples")
     check(lost <= 0.01 * taken, f"{lost} samples were lost")
     for t in programs[:2]:
         check(t.proc.poll() is None, f"{t.name} died under the profiler")
-    own = folded.containing("remap_call")
-    check(own.total > 100, f"the program that maps code was not seen:\n{folded.show()}")
+    gone = folded.containing("[stack lost: *").total
+    print(f"{gone} samples without their stack")
+    check(gone <= 0.01 * folded.total, f"{gone} stacks did not arrive:\n{folded.show()}")
+    own = folded.containing("remap_once")
+    check(own.total > 100, f"the program that maps code was not seen:\n{folded.show(40)}")
     # Code that was unmapped between the sample and the lookup may cut a stack, rarely.
-    for name, at_least in (("remap_call", 0.97), ("exec_burn", 0.99), ("storm_leaf", 0.97)):
+    for name, at_least in (("remap_once", 0.97), ("exec_burn", 0.99), ("storm_leaf", 0.97)):
         part = folded.containing(name)
         bad = part.only(lambda s: any(is_reason(f) for f in s))
         print(f"{name}: {part.total} samples, {bad.total} cut")
@@ -100,7 +104,7 @@ def a_killed_parser_is_replaced():
     check(p.returncode == 0, f"exit code {p.returncode}: {err}")
     check(killed, "there never was a parser")
     folded = Folded.read("out.folded")
-    check(folded.total > 1000, f"only {folded.total} samples")
+    check(folded.total > 100, f"only {folded.total} samples")
     # Whatever was killed in between: each stack is whole or says why it is not.
     for stack, _ in folded.stacks:
         check(any(is_reason(f) for f in stack) or "_start" in stack[:2] or "clone" in stack[1]
