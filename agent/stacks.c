@@ -7,6 +7,7 @@
 #define KEEP_INTERVALS 3
 /* Within an interval nobody knows yet which stacks count: they are let grow to so many budgets. */
 #define OVER_BUDGET 4
+#define SAMPLES_MAX (1u << 18) /* some 15 MB */
 
 void stacks_init(struct stacks *s, size_t max_bytes)
 {
@@ -89,13 +90,23 @@ static struct stack_sample *add_sample(struct stacks *s, uint64_t key)
 	return &s->samples[s->n_samples++];
 }
 
+static uint64_t sample_key(uint64_t hash, struct task_id id)
+{
+	return hash_mix(hash ^ ((uint64_t)id.tgid << 32 | id.mm));
+}
+
 int stacks_count(struct stacks *s, uint64_t hash, struct task_id id, uint64_t count)
 {
 	struct stack *st = stack_get(s, hash);
-	uint64_t key = hash_mix(hash ^ ((uint64_t)id.tgid << 32 | id.mm));
-	uint64_t i = hash_get(&s->sample_ids, key);
+	uint64_t key = sample_key(hash, id), i = hash_get(&s->sample_ids, key);
 	struct stack_sample *sample;
 
+	if (i == HASH_NONE && s->n_samples >= SAMPLES_MAX) {
+		/* Too many in one interval: the process at least is told. */
+		st = NULL;
+		key = sample_key(0, id);
+		i = hash_get(&s->sample_ids, key);
+	}
 	if (st)
 		st->last_interval = s->interval;
 	if (i != HASH_NONE) {
@@ -105,7 +116,7 @@ int stacks_count(struct stacks *s, uint64_t hash, struct task_id id, uint64_t co
 		s->samples[i].count += count;
 		return 0;
 	}
-	sample = add_sample(s, key);
+	sample = s->n_samples < 2 * SAMPLES_MAX ? add_sample(s, key) : NULL;
 	if (!sample) {
 		s->lost += count;
 		return -ENOMEM;

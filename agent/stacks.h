@@ -41,7 +41,8 @@ const struct stack *stacks_add(struct stacks *s, uint64_t hash, const uint64_t *
 			       uint32_t n_kernel, uint32_t n_user, bool complete);
 /* The hash of frame words as the kernel computes it. */
 uint64_t stacks_hash(const uint64_t *frames, size_t n);
-/* 0 or -ENOMEM; the samples are in `lost` then. */
+/* 0 or -ENOMEM; the samples are in `lost` then. Over a bound of different (stack, task) pairs, new
+ * ones are counted on their process, without a stack. */
 int stacks_count(struct stacks *s, uint64_t hash, struct task_id id, uint64_t count);
 /* Forgets the samples and the stacks that were not counted for a while; `forget` is told their
  * hashes. */

@@ -173,6 +173,30 @@ static void ever_new_stacks_do_not_take_more_than_some_budgets(void **state)
 	stacks_done(&s);
 }
 
+static void ever_new_samples_are_bounded_and_none_is_forgotten(void **state)
+{
+	const uint64_t n = 2000000;
+	uint64_t counted = 0;
+	struct stacks s;
+
+	stacks_init(&s, 1 << 20);
+	for (uint64_t i = 0; i < n; i++)
+		(void)stacks_count(&s, hash_mix(i + 1), task, 1);
+	assert_true(s.n_samples < 600000);
+	for (size_t i = 0; i < s.n_samples; i++)
+		counted += s.samples[i].count;
+	assert_int_equal(counted, n);
+	/* Ever new processes, too. */
+	for (uint32_t i = 0; i < n; i++)
+		(void)stacks_count(&s, i + 1, (struct task_id){.tgid = 1000 + i, .mm = i}, 1);
+	assert_true(s.n_samples < 600000);
+	counted = s.lost;
+	for (size_t i = 0; i < s.n_samples; i++)
+		counted += s.samples[i].count;
+	assert_int_equal(counted, 2 * n);
+	stacks_done(&s);
+}
+
 int main(void)
 {
 	static const struct CMUnitTest tests[] = {
@@ -183,6 +207,7 @@ int main(void)
 		cmocka_unit_test(adding_a_stack_again_keeps_the_first),
 		cmocka_unit_test(a_stack_stays_some_intervals_without_samples_and_then_goes),
 		cmocka_unit_test(over_the_budget_only_what_was_counted_stays),
+		cmocka_unit_test(ever_new_samples_are_bounded_and_none_is_forgotten),
 		cmocka_unit_test(ever_new_stacks_do_not_take_more_than_some_budgets),
 	};
 
