@@ -9,14 +9,14 @@
 
 #include "agent/base/intern.h"
 
-enum profile_kind {	     /* what a frame is, for colours and grouping */
-	PROFILE_NATIVE,
-	PROFILE_KERNEL,
-	PROFILE_JIT,
-	PROFILE_REASON,	     /* a gap: "[stack memory unreadable]" */
-	PROFILE_COMM,	     /* the synthetic root: process or thread name */
-	PROFILE_MANAGED,     /* Python, Java, ... */
-	PROFILE_KIND_MAX,
+enum profile_kind { /* what a frame is, for colours and grouping */
+		    PROFILE_NATIVE,
+		    PROFILE_KERNEL,
+		    PROFILE_JIT,
+		    PROFILE_REASON,  /* a gap: "[stack memory unreadable]" */
+		    PROFILE_COMM,    /* the synthetic root: process or thread name */
+		    PROFILE_MANAGED, /* Python, Java, ... */
+		    PROFILE_KIND_MAX,
 };
 
 struct profile_mapping {
@@ -54,13 +54,13 @@ struct profile_process {
 };
 
 struct profile_sample {
-	uint64_t value;	       /* nanoseconds of CPU */
-	uint64_t count;	       /* samples */
-	uint32_t first;	       /* index into stack_locations */
-	uint32_t n_locations;  /* leaf first */
-	uint32_t process;      /* index into processes */
-	bool complete;	       /* reached the thread's or process's entry, or has only kernel frames
-				  of a kernel thread */
+	uint64_t value;	      /* nanoseconds of CPU */
+	uint64_t count;	      /* samples */
+	uint32_t first;	      /* index into stack_locations */
+	uint32_t n_locations; /* leaf first */
+	uint32_t process;     /* index into processes */
+	bool complete;	      /* reached the thread's or process's entry, or has only kernel frames
+				 of a kernel thread */
 };
 
 struct profile {
@@ -72,14 +72,15 @@ struct profile {
 	struct profile_process *processes;
 	struct profile_sample *samples;
 	uint32_t *stack_locations; /* indices into locations, per sample a run */
-	size_t n_mappings, n_functions, n_lines, n_locations, n_processes, n_samples, n_stack_locations;
+	size_t n_mappings, n_functions, n_lines, n_locations, n_processes, n_samples,
+		n_stack_locations;
 	struct hash mapping_ids, function_ids, location_ids, stack_ids; /* for interning */
 
-	uint64_t time_ns;     /* start, CLOCK_REALTIME */
+	uint64_t time_ns; /* start, CLOCK_REALTIME */
 	uint64_t duration_ns;
-	uint64_t period_ns;   /* mean distance of two samples of one CPU */
-	uint32_t event;	      /* string: "cpu-clock" or "cycles" */
-	uint64_t lost;	      /* samples that were taken but could not be stored */
+	uint64_t period_ns; /* mean distance of two samples of one CPU */
+	uint32_t event;	    /* string: "cpu-clock" or "cycles" */
+	uint64_t lost;	    /* samples that were taken but could not be stored */
 };
 
 int profile_new(struct profile **ret);
@@ -102,7 +103,7 @@ int profile_add_sample(struct profile *p, uint32_t process, const uint32_t *loca
 
 struct profile_totals {
 	uint64_t value, count;
-	uint64_t complete;    /* samples with complete stacks */
+	uint64_t complete;	       /* samples with complete stacks */
 	uint64_t frames, named_frames; /* weighted by samples; reason frames are not counted */
 };
 void profile_sum(const struct profile *p, struct profile_totals *ret);

@@ -48,24 +48,23 @@ extern const frame_fn frame_table[128];
 			frame_table[left](left - 1);              \
 		sink += (uint64_t)room[0];                        \
 	}
-#define FRAME_FN8(n)                                                                              \
-	FRAME_FN(n##0)                                                                            \
-	FRAME_FN(n##1) FRAME_FN(n##2) FRAME_FN(n##3) FRAME_FN(n##4) FRAME_FN(n##5) FRAME_FN(n##6) \
-		FRAME_FN(n##7)
+#define FRAME_FN8(n)   \
+	FRAME_FN(n##0) \
+	FRAME_FN(n##1) \
+	FRAME_FN(n##2) FRAME_FN(n##3) FRAME_FN(n##4) FRAME_FN(n##5) FRAME_FN(n##6) FRAME_FN(n##7)
 #define FRAME_REF8(n)                                                                       \
 	frame_##n##0, frame_##n##1, frame_##n##2, frame_##n##3, frame_##n##4, frame_##n##5, \
 		frame_##n##6, frame_##n##7,
 FRAME_FN8(1)
-FRAME_FN8(2) FRAME_FN8(3) FRAME_FN8(4) FRAME_FN8(5) FRAME_FN8(6) FRAME_FN8(7) FRAME_FN8(10)
-	FRAME_FN8(11) FRAME_FN8(12) FRAME_FN8(13) FRAME_FN8(14) FRAME_FN8(15) FRAME_FN8(16)
-		FRAME_FN8(17)
+FRAME_FN8(2)
+FRAME_FN8(3) FRAME_FN8(4) FRAME_FN8(5) FRAME_FN8(6) FRAME_FN8(7) FRAME_FN8(10) FRAME_FN8(11)
+	FRAME_FN8(12) FRAME_FN8(13) FRAME_FN8(14) FRAME_FN8(15) FRAME_FN8(16) FRAME_FN8(17)
 
-			const frame_fn frame_table[128] = {
-				FRAME_REF8(1) FRAME_REF8(2) FRAME_REF8(3) FRAME_REF8(4)
-					FRAME_REF8(5) FRAME_REF8(6) FRAME_REF8(7) FRAME_REF8(10)
-						FRAME_REF8(11) FRAME_REF8(12) FRAME_REF8(13)
-							FRAME_REF8(14) FRAME_REF8(15) FRAME_REF8(16)
-								FRAME_REF8(17)};
+		const frame_fn frame_table[128] = {
+			FRAME_REF8(1) FRAME_REF8(2) FRAME_REF8(3) FRAME_REF8(4) FRAME_REF8(5)
+				FRAME_REF8(6) FRAME_REF8(7) FRAME_REF8(10) FRAME_REF8(11)
+					FRAME_REF8(12) FRAME_REF8(13) FRAME_REF8(14) FRAME_REF8(15)
+						FRAME_REF8(16) FRAME_REF8(17)};
 
 int main(int argc, char **argv)
 {
