@@ -48,6 +48,7 @@ extern const frame_fn frame_table[128];
 			frame_table[left](left - 1);              \
 		sink += (uint64_t)room[0];                        \
 	}
+/* clang-format off */
 #define FRAME_FN8(n)   \
 	FRAME_FN(n##0) \
 	FRAME_FN(n##1) \
@@ -67,6 +68,7 @@ FRAME_FN8(5) FRAME_FN8(6) FRAME_FN8(7) FRAME_FN8(10) FRAME_FN8(11) FRAME_FN8(12)
 				FRAME_REF8(6) FRAME_REF8(7) FRAME_REF8(10) FRAME_REF8(11)
 					FRAME_REF8(12) FRAME_REF8(13) FRAME_REF8(14) FRAME_REF8(15)
 						FRAME_REF8(16) FRAME_REF8(17)};
+/* clang-format on */
 
 int main(int argc, char **argv)
 {
