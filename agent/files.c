@@ -23,8 +23,9 @@ struct files {
 	struct tables *tables;	   /* borrowed */
 	void (*ready)(void *data, const struct file *f);
 	void *data;
-	struct hash by_id;  /* id -> pointer to struct file */
-	struct hash by_key; /* hash of the key -> pointer */
+	struct hash by_id;	 /* id -> pointer to struct file */
+	struct hash by_key;	 /* hash of the key -> pointer */
+	struct hash valid_pages; /* file id << 32 | page: rows_page_get() has given it out */
 	struct files_stats stats;
 	size_t loading;
 };
@@ -59,6 +60,7 @@ struct files *files_free(struct files *f)
 		file_free((struct file *)(uintptr_t)s->value);
 	hash_done(&f->by_id);
 	hash_done(&f->by_key);
+	hash_done(&f->valid_pages);
 	free(f);
 	return NULL;
 }
@@ -302,6 +304,21 @@ int files_add_vdso(struct files *f)
 	return 0;
 }
 
+/* The page of a frame word, validated when it is first needed. NULL: none. */
+static const struct rows_page *page_of(struct files *f, const struct file *file, uint32_t number)
+{
+	uint64_t key = (uint64_t)file->id << 32 | number;
+	const struct rows_page *page;
+	size_t bytes;
+
+	if (hash_get(&f->valid_pages, key) != HASH_NONE)
+		return rows_page_get_again(file->table, number);
+	page = rows_page_get(file->table, number, &bytes);
+	if (page)
+		(void)hash_put(&f->valid_pages, key, 1);
+	return page;
+}
+
 int files_rule(struct files *f, uint64_t frame, uint64_t *ret_rule)
 {
 	uint32_t id = FRAME_FILE(frame),
@@ -309,7 +326,6 @@ int files_rule(struct files *f, uint64_t frame, uint64_t *ret_rule)
 	const struct file *file = files_get(f, id);
 	const struct rows_page *page;
 	uint64_t empty[ROWS_EMPTY_PAGE_BYTES / 8];
-	size_t bytes;
 
 	if (!file)
 		return -ENODATA;
@@ -319,7 +335,7 @@ int files_rule(struct files *f, uint64_t frame, uint64_t *ret_rule)
 		return -EBADMSG;
 	if (!(file->info->flags & TABLE_HAS_ROWS))
 		return -ENODATA;
-	page = rows_page_get(file->table, number, &bytes);
+	page = page_of(f, file, number);
 	if (!page) {
 		rows_empty_page(empty, RULE_INVALID);
 		page = (const struct rows_page *)empty;

@@ -154,12 +154,12 @@ static bool page_is_valid(const struct rows_page *p, size_t bytes)
 	return true;
 }
 
-const struct rows_page *rows_page_get(const struct table *t, uint64_t page, size_t *ret_bytes)
+/* Where the page lies; *ret_bytes: how much of the section follows. */
+static const struct rows_page *page_find(const struct table *t, uint64_t page, size_t *ret_bytes)
 {
 	size_t index_bytes, bytes, lo = 0, hi;
 	const struct rows_index *index = table_section(t, TABLE_ROWS_INDEX, &index_bytes);
 	const uint8_t *pages = table_section(t, TABLE_ROWS, &bytes);
-	const struct rows_page *p;
 	uint64_t offset;
 
 	if (!index || !pages || ((uintptr_t)index | (uintptr_t)pages) & 7)
@@ -178,11 +178,26 @@ const struct rows_page *rows_page_get(const struct table *t, uint64_t page, size
 	offset = (uint64_t)index[lo].offset * 8;
 	if (offset > bytes)
 		return NULL;
-	p = (const struct rows_page *)(pages + offset);
-	if (!page_is_valid(p, bytes - offset))
+	*ret_bytes = bytes - (size_t)offset;
+	return (const struct rows_page *)(pages + offset);
+}
+
+const struct rows_page *rows_page_get(const struct table *t, uint64_t page, size_t *ret_bytes)
+{
+	size_t room;
+	const struct rows_page *p = page_find(t, page, &room);
+
+	if (!p || !page_is_valid(p, room))
 		return NULL;
 	*ret_bytes = p->bytes;
 	return p;
+}
+
+const struct rows_page *rows_page_get_again(const struct table *t, uint64_t page)
+{
+	size_t room;
+
+	return page_find(t, page, &room);
 }
 
 uint64_t rows_lookup(const struct rows_page *p, uint16_t offset)
