@@ -62,12 +62,10 @@ static int run_config(struct run *run, const char *const *paths, size_t n)
 		return r;
 	log_set_format(LOG_FORMAT_LOGFMT);
 	r = run_graph(run);
-	/* The last samples must be on their way before the senders are stopped. */
-	for (struct component *c = NULL; (c = graph_next(run->graph, &pyroscope_ebpf_type, c));)
-		hooks.stop(container_of(c, struct ebpf_component, base), hooks.data);
+	/* Stopping hands the last samples over; they are sent before the senders go. */
+	graph_stop(run->graph);
 	if (r >= 0 && graph_drain(run->graph, DRAIN_MS, &run->abort) < 0)
 		log_warn("ending with profiles that could not be sent");
-	graph_stop(run->graph);
 	run->graph = graph_free(run->graph);
 	return r;
 }
