@@ -17,7 +17,8 @@
 #include "agent/verbs.h"
 
 #define TICK_MS		 500
-#define ABSORB_S	 5
+#define ABSORB_MAX_TICKS 10
+#define ABSORB_SAMPLES	 4096  /* of a CPU: its table of counts holds four times as many */
 #define LATE_PATIENCE_MS 10000 /* at the end, for files that are still being read */
 
 struct record {
@@ -68,6 +69,14 @@ static void show_status(struct record *r, const char *what)
 
 /* ---- The loop ---- */
 
+/* Counts are taken over so often that no CPU can fill its table. */
+static unsigned int absorb_ticks(const struct record *r)
+{
+	unsigned int ticks = ABSORB_SAMPLES * 1000u / (r->o.frequency_hz * TICK_MS);
+
+	return MIN(MAX(ticks, 1u), ABSORB_MAX_TICKS);
+}
+
 static void finish(struct record *r)
 {
 	if (!r->ending)
@@ -86,7 +95,7 @@ static void on_tick(void *data)
 	struct record *r = data;
 
 	/* However long it takes, the kernel's tables hold a few seconds at most. */
-	if (++r->ticks % (ABSORB_S * 1000 / TICK_MS) == 0 && session_absorb(r->session) < 0)
+	if (++r->ticks % absorb_ticks(r) == 0 && session_absorb(r->session) < 0)
 		log_debug("cannot read the counts, trying again later");
 	profiler_poll(session_profiler(r->session));
 	show_status(r, "recording");
@@ -250,7 +259,7 @@ static int open_session(struct record *r)
 		.profiler =
 			{
 				.frequency_hz = r->o.frequency_hz,
-				.interval_s = 2 * ABSORB_S,
+				.interval_s = absorb_ticks(r) * TICK_MS / 1000 + 1,
 				.kernel_stacks = r->o.kernel,
 				.event = r->o.event,
 				.follow_children = r->o.children || r->o.command,
