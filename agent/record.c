@@ -124,14 +124,38 @@ static void on_command_end(int fd, uint32_t events, void *data)
 
 /* ---- Targets ---- */
 
+/* "Tgid:" of /proc/PID/status (proc(5)): of a thread, its process; 0 when it can not be read. */
+static uint32_t process_of(uint32_t pid)
+{
+	_cleanup_fclose_ FILE *f = NULL;
+	char path[64], line[256];
+	uint32_t tgid = 0;
+
+	(void)snprintf(path, sizeof(path), "/proc/%u/status", pid);
+	f = fopen(path, "re");
+	while (f && fgets(line, sizeof(line), f)) {
+		if (strncmp(line, "Tgid:\t", 6))
+			continue;
+		for (const char *s = line + 6; *s >= '0' && *s <= '9'; s++)
+			tgid = tgid * 10 + (uint32_t)(*s - '0');
+		break;
+	}
+	return tgid;
+}
+
 static int add_processes(struct record *r)
 {
 	for (size_t i = 0; i < r->o.n_pids; i++) {
-		uint32_t pid = r->o.pids[i];
+		uint32_t pid = r->o.pids[i], tgid;
 		int err;
 
 		if (kill((pid_t)pid, 0) < 0 && errno == ESRCH) {
 			log_error("there is no process %u", pid);
+			return -ESRCH;
+		}
+		tgid = process_of(pid);
+		if (tgid && tgid != pid) {
+			log_error("%u is a thread of process %u: give the process", pid, tgid);
 			return -ESRCH;
 		}
 		err = profiler_add_target(session_profiler(r->session), pid);

@@ -160,6 +160,15 @@ def errors_that_are_not_the_kernels_have_another_exit_code():
 
 
 @case
+def a_thread_is_not_taken_for_a_process():
+    t = Target("chain")
+    tid = wait_for(lambda: [i for i in os.listdir(f"/proc/{t.pid}/task") if int(i) != t.pid],
+                   what="a second thread")[0]
+    r = tephra("record", "-p", tid, "-d", "1s", expect=1)
+    check(f"{tid} is a thread of process {t.pid}" in r.err, repr(r))
+
+
+@case
 def a_command_does_not_run_when_profiling_is_refused():
     """Without any capability nothing can be profiled."""
     r = tephra("record", "--", "touch", "ran", expect=3,
