@@ -18,6 +18,11 @@
 #include "symbolizer/table.h"
 #include "unwinders/rows.h"
 
+/* Below the first number all files are kept, above the second only those just used: each has a
+ * mapping, and a process may have 65,530 of these (vm.max_map_count). */
+#define FILES_FEW  1024
+#define FILES_MANY 8192
+
 struct files {
 	struct profiler *profiler; /* borrowed */
 	struct tables *tables;	   /* borrowed */
@@ -26,6 +31,7 @@ struct files {
 	struct hash by_id;	 /* id -> pointer to struct file */
 	struct hash by_key;	 /* hash of the key -> pointer */
 	struct hash valid_pages; /* file id << 32 | page: rows_page_get() has given it out */
+	uint32_t interval;
 	struct files_stats stats;
 	size_t loading;
 };
@@ -65,17 +71,6 @@ struct files *files_free(struct files *f)
 	return NULL;
 }
 
-void files_rest(const struct files *f)
-{
-	HASH_FOREACH (s, &f->by_id) {
-		const struct file *file = (const struct file *)(uintptr_t)s->value;
-
-		if (file->table)
-			(void)madvise((void *)(uintptr_t)file->table->data, file->table->bytes,
-				      MADV_DONTNEED);
-	}
-}
-
 static struct file *file_get(const struct files *f, uint32_t id)
 {
 	uint64_t v = hash_get(&f->by_id, id);
@@ -87,7 +82,14 @@ const struct file *files_get(const struct files *f, uint32_t id)
 {
 	struct file *file = file_get(f, id);
 
-	return file && file->alias ? file_get(f, file->alias) : file;
+	if (!file)
+		return NULL;
+	file->last_interval = f->interval;
+	if (file->alias)
+		file = file_get(f, file->alias);
+	if (file)
+		file->last_interval = f->interval;
+	return file;
 }
 
 static struct file *file_add(struct files *f, uint32_t id, const struct file_key *key, char *path)
@@ -98,6 +100,7 @@ static struct file *file_add(struct files *f, uint32_t id, const struct file_key
 		goto fail;
 	file->files = f;
 	file->id = id;
+	file->last_interval = f->interval;
 	file->key = *key;
 	file->path = path;
 	file->name = strrchr(path, '/') ? strrchr(path, '/') + 1 : path;
@@ -343,6 +346,64 @@ int files_rule(struct files *f, uint64_t frame, uint64_t *ret_rule)
 	*ret_rule = rows_lookup(page, (uint16_t)FRAME_OFFSET(frame));
 	(void)profiler_load_page(f->profiler, id, number, page);
 	return 0;
+}
+
+/* How long files that nothing asks for are kept: for ever while there are few of them. */
+static uint32_t idle_intervals(const struct files *f)
+{
+	if (f->by_id.count <= FILES_FEW)
+		return UINT32_MAX;
+	return f->by_id.count <= FILES_MANY ? 20 : 2;
+}
+
+static bool file_is_idle(const struct files *f, const struct file *file, uint32_t idle)
+{
+	return file->id >= FILE_ID_FIRST && file->state != FILE_LOADING &&
+	       f->interval - file->last_interval > idle;
+}
+
+/* An entry that others share the table of was asked for whenever they were: it goes last. */
+static void forget_idle(struct files *f, uint32_t idle)
+{
+	_cleanup_free_ struct file_key *keys = calloc(f->by_id.count, sizeof(*keys));
+	struct hash kept = {0};
+	size_t n = 0;
+
+	if (!keys)
+		return;
+	HASH_FOREACH (s, &f->by_id) {
+		struct file *file = (struct file *)(uintptr_t)s->value;
+		uint64_t key = hash_bytes(&file->key, sizeof(file->key));
+
+		if (!file_is_idle(f, file, idle) && hash_put(&kept, s->key, s->value) == 0)
+			continue;
+		keys[n++] = file->key;
+		if (hash_get(&f->by_key, key) == (uintptr_t)file)
+			(void)hash_del(&f->by_key, key);
+		file_free(file);
+	}
+	hash_done(&f->by_id);
+	f->by_id = kept;
+	hash_done(&f->valid_pages);
+	if (n)
+		profiler_forget_files(f->profiler, keys, n);
+	f->stats.forgotten += n;
+}
+
+void files_next_interval(struct files *f)
+{
+	uint32_t idle = idle_intervals(f);
+
+	f->interval++;
+	if (idle != UINT32_MAX)
+		forget_idle(f, idle);
+	HASH_FOREACH (s, &f->by_id) {
+		const struct file *file = (const struct file *)(uintptr_t)s->value;
+
+		if (file->table)
+			(void)madvise((void *)(uintptr_t)file->table->data, file->table->bytes,
+				      MADV_DONTNEED);
+	}
 }
 
 size_t files_loading(const struct files *f)

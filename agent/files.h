@@ -31,6 +31,7 @@ struct file {
 	struct table *table; /* FILE_READY */
 	const struct table_info *info;
 	char build_id[2 * 64 + 1]; /* hex, "" when the file has none */
+	uint32_t last_interval;	   /* when it was asked for last */
 	uint32_t alias; /* id of the entry with the table, when the kernel numbered it again */
 };
 
@@ -53,9 +54,10 @@ int files_rule(struct files *f, uint64_t frame, uint64_t *ret_rule);
 size_t files_loading(const struct files *f); /* how many are in FILE_LOADING */
 
 /* Gives the pages of all tables back to the page cache; they return when they are read again. */
-void files_rest(const struct files *f);
+void files_next_interval(struct files *f);
 
 struct files_stats {
-	uint64_t files, ready, failed, vanished; /* vanished: could not be opened in time */
+	uint64_t files, ready, failed, forgotten,
+		vanished; /* vanished: could not be opened in time */
 };
 void files_get_stats(const struct files *f, struct files_stats *ret);

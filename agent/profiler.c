@@ -412,6 +412,13 @@ int profiler_set_file(struct profiler *p, const struct file_key *key, uint32_t i
 		       : 0;
 }
 
+void profiler_forget_files(struct profiler *p, const struct file_key *keys, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		(void)bpf_map_delete_elem(bpf_map__fd(p->skel->maps.files), &keys[i]);
+	p->skel->bss->memo_epoch++;
+}
+
 void profiler_forget_stack(struct profiler *p, uint64_t hash)
 {
 	(void)bpf_map_delete_elem(bpf_map__fd(p->skel->maps.stacks), &hash);

@@ -73,6 +73,8 @@ size_t profiler_sweep_targets(struct profiler *p);
 /* How the kernel treats a file from now on. Absent keys are ignored. */
 int profiler_set_file(struct profiler *p, const struct file_key *key, uint32_t id,
 		      enum range_state state);
+/* The kernel numbers and announces these files again when they are next met. */
+void profiler_forget_files(struct profiler *p, const struct file_key *keys, size_t n);
 /* The stack will be delivered again when it is next met. */
 void profiler_forget_stack(struct profiler *p, uint64_t hash);
 /* The process will be announced again when it is next met. */

@@ -291,7 +291,7 @@ int session_collect(struct session *s, bool final, struct profile **ret)
 	stacks_next_interval(&s->stacks, forget_stack, s);
 	tasks_next_interval(&s->tasks, forget_task, s);
 	/* What the naming touched is not needed before the next interval. */
-	files_rest(s->files);
+	files_next_interval(s->files);
 	*ret = TAKE_PTR(p);
 	return 0;
 }

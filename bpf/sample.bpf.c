@@ -226,14 +226,15 @@ static __always_inline u64 ring_wakeup(void)
 	return used > size / 4 ? BPF_RB_FORCE_WAKEUP : BPF_RB_NO_WAKEUP;
 }
 
-static __noinline void announce_stack(struct cpu_state *c)
+/* 0 when user space will not hear of it now. */
+static __noinline int announce_stack(struct cpu_state *c)
 {
 	u32 n = c->n_kernel + c->n_user, bytes, one = 1;
 
 	if (bpf_map_lookup_elem(&stacks, &c->hash))
-		return;
+		return 1;
 	if (n > FRAMES_ROOM)
-		return;
+		return 0;
 	bytes = sizeof(c->stack) + 8 * n;
 	c->stack.h.kind = EVENT_STACK;
 	c->stack.h.bytes = bytes;
@@ -244,10 +245,11 @@ static __noinline void announce_stack(struct cpu_state *c)
 	c->stack.flags = c->result == OUTCOME_COMPLETE ? STACK_COMPLETE : 0;
 	/* Not urgent: the counts are read later than this. The ring wakes user space when a
 	 * quarter of it is full. */
-	if (event_send(c, &c->stack, bytes, ring_wakeup())) {
-		bpf_map_update_elem(&stacks, &c->hash, &one, BPF_ANY);
-		c->stats[STAT_NEW_STACKS]++;
-	}
+	if (!event_send(c, &c->stack, bytes, ring_wakeup()))
+		return 0;
+	bpf_map_update_elem(&stacks, &c->hash, &one, BPF_ANY);
+	c->stats[STAT_NEW_STACKS]++;
+	return 1;
 }
 
 static __noinline void count(struct cpu_state *c)
@@ -266,7 +268,9 @@ static __noinline void count(struct cpu_state *c)
 			e->id = c->id;
 			e->count = 1;
 			announce_task(c);
-			announce_stack(c);
+			/* Else counted without its stack; the next sample of it tries again. */
+			if (!announce_stack(c))
+				e->stack = 0;
 			return;
 		}
 		if (e->stack == c->hash && e->id.tgid == c->id.tgid && e->id.mm == c->id.mm) {

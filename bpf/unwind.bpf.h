@@ -33,7 +33,7 @@ extern const volatile __u32 n_cpus;
 
 struct range_memo {
 	u64 mm, layout;
-	u32 seq, pad;
+	u32 seq, epoch;
 	struct range range;
 	u64 room;
 };

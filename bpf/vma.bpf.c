@@ -115,8 +115,13 @@ static __always_inline u32 file_path(struct cpu_state *c, struct file *file)
 		if (dentry == BPF_CORE_READ(mnt, mnt.mnt_root) || dentry == parent) {
 			struct mount *up = BPF_CORE_READ(mnt, mnt_parent);
 
-			if (up == mnt || !up)
+			if (up == mnt || !up) {
+				/* A file that is the root of its own tree: a memfd. */
+				name = BPF_CORE_READ(dentry, d_name.name);
+				n = used ? 0 : bpf_probe_read_kernel_str(c->file.path, 256, name);
+				used += n > 0 ? n & 511 : 0;
 				break;
+			}
 			dentry = BPF_CORE_READ(mnt, mnt_mountpoint);
 			mnt = up;
 			continue;
@@ -192,6 +197,9 @@ static __always_inline int file_lookup(struct cpu_state *c, struct vm_area_struc
 	return 0;
 }
 
+/* Raised by user space when it forgets files: their ids must not come back from a memo. */
+__u32 memo_epoch = 0;
+
 static __always_inline struct range_memo *memo_of(struct cpu_state *c, u64 addr)
 {
 	u64 slot = ((addr >> 16) ^ (c->mm >> 6)) * 0x9e3779b97f4a7c15ULL;
@@ -206,7 +214,7 @@ static __always_inline int memo_get(struct cpu_state *c, u64 addr, u32 *ret)
 	u32 i = c->n_ranges;
 
 	if (!c->mm_layout || m->mm != c->mm || m->layout != c->mm_layout || m->seq != c->mm_seq ||
-	    addr - m->range.start >= m->range.size || i >= WALK_RANGES)
+	    m->epoch != memo_epoch || addr - m->range.start >= m->range.size || i >= WALK_RANGES)
 		return 0;
 	c->ranges[i & (WALK_RANGES - 1)] = m->range;
 	c->n_ranges = i + 1;
@@ -224,6 +232,7 @@ static __always_inline void memo_put(struct cpu_state *c, u64 addr, const struct
 	m->mm = c->mm;
 	m->layout = c->mm_layout;
 	m->seq = c->mm_seq;
+	m->epoch = memo_epoch;
 	m->range = *range;
 }
 
@@ -234,7 +243,7 @@ __noinline int vma_resolve(u32 cpu, u64 addr)
 	struct vm_area_struct *vma;
 	struct range *range;
 	struct file_value fv = {.id = FILE_ID_ANON, .state = RANGE_FP};
-	u64 start, end, flags;
+	u64 start, end, flags, offset;
 	u32 i;
 
 	if (!c)
@@ -259,11 +268,12 @@ __noinline int vma_resolve(u32 cpu, u64 addr)
 	range = &c->ranges[i & (WALK_RANGES - 1)];
 	range->start = start;
 	range->size = end - start;
-	if (BPF_CORE_READ(vma, vm_file)) {
+	offset = BPF_CORE_READ(vma, vm_pgoff) << arch_page_shift();
+	/* Offsets that a frame word cannot hold: taken as code without a file. */
+	if (BPF_CORE_READ(vma, vm_file) && offset + (end - start) <= FILE_OFFSET_MASK) {
 		if (file_lookup(c, vma, &fv))
 			return -1;
-		range->first_frame =
-			FRAME_OF_FILE(fv.id, BPF_CORE_READ(vma, vm_pgoff) << arch_page_shift());
+		range->first_frame = FRAME_OF_FILE(fv.id, offset);
 	} else if (start == (u64)BPF_CORE_READ(mm, context.vdso)) {
 		fv.id = FILE_ID_VDSO;
 		fv.state = RANGE_ROWS;

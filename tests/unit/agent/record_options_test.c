@@ -38,9 +38,12 @@ static int parse_argv(char **argv, struct record_options *ret, char *text, size_
 /* Words are split at spaces; "''" stands for an empty one. The result points into `line`. */
 static int parse(char *line, struct record_options *ret, char *text, size_t size)
 {
-	char *argv[MAX_ARGS] = {"record"}, *save = NULL;
+	static char *argv[MAX_ARGS]; /* ret->command points into it */
+	char *save = NULL;
 	int n = 1;
 
+	memset(argv, 0, sizeof(argv));
+	argv[0] = "record";
 	for (char *w = strtok_r(line, " ", &save); w; w = strtok_r(NULL, " ", &save))
 		argv[n++] = strcmp(w, "''") ? w : "";
 	return parse_argv(argv, ret, text, size);
