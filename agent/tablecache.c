@@ -1,4 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
+#include "agent/base/hash.h"
 #include "agent/tablecache.h"
 
 #include <dirent.h>
@@ -33,6 +34,7 @@ struct tablecache {
 	uint32_t puts_since_scan;
 	struct tablecache_stats stats;
 	struct log_limit log_limit;
+	char maker[17]; /* which build of this program makes the tables, in hex */
 };
 
 /* ---- the directory ---- */
@@ -201,6 +203,18 @@ static int make_room(struct tablecache *c, uint64_t bytes)
 
 /* ---- open and close ---- */
 
+/* Another build may know more about a file: what it left is not ours. */
+static void identify_maker(struct tablecache *c)
+{
+	_cleanup_close_ int fd = open("/proc/self/exe", O_RDONLY | O_CLOEXEC);
+	struct filekey self = {0};
+
+	if (fd >= 0)
+		(void)filekey_read(fd, &self);
+	(void)snprintf(c->maker, sizeof(c->maker), "%016llx",
+		       (unsigned long long)hash_bytes(self.name, strlen(self.name)));
+}
+
 int tablecache_open(const char *dir, uint64_t budget_bytes, struct tablecache **ret)
 {
 	_cleanup_(tablecache_closep) struct tablecache *c = calloc(1, sizeof(*c));
@@ -208,6 +222,7 @@ int tablecache_open(const char *dir, uint64_t budget_bytes, struct tablecache **
 	if (!c)
 		return -ENOMEM;
 	c->budget = budget_bytes;
+	identify_maker(c);
 	c->dir = dir_open(dir);
 	if (c->dir < 0)
 		return c->dir;
@@ -215,6 +230,11 @@ int tablecache_open(const char *dir, uint64_t budget_bytes, struct tablecache **
 	(void)shrink(c, c->budget);
 	*ret = TAKE_PTR(c);
 	return 0;
+}
+
+const char *tablecache_maker(const struct tablecache *c)
+{
+	return c->maker;
 }
 
 struct tablecache *tablecache_close(struct tablecache *c)
@@ -227,9 +247,9 @@ struct tablecache *tablecache_close(struct tablecache *c)
 
 /* ---- get ---- */
 
-static void file_name(const struct filekey *key, char ret[NAME_BYTES])
+static void file_name(const struct tablecache *c, const struct filekey *key, char ret[NAME_BYTES])
 {
-	(void)snprintf(ret, NAME_BYTES, "%s" SUFFIX, key->name);
+	(void)snprintf(ret, NAME_BYTES, "%s-%s" SUFFIX, key->name, c->maker);
 }
 
 /* A sector that can not be read is an error here; met first through a mapping it would be a
@@ -276,7 +296,7 @@ int tablecache_get(struct tablecache *c, const struct filekey *key, struct table
 	char name[NAME_BYTES];
 	int r;
 
-	file_name(key, name);
+	file_name(c, key, name);
 	fd = openat(c->dir, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
 	r = fd < 0 ? -errno : open_file(fd, ret);
 	if (r == 0) {
@@ -367,7 +387,7 @@ int tablecache_put(struct tablecache *c, const struct filekey *key, int memfd, s
 	bytes = disk_bytes((uint64_t)st.st_size);
 	if (bytes > c->budget)
 		return -E2BIG;
-	file_name(key, name);
+	file_name(c, key, name);
 	r = make_room(c, bytes);
 	if (r == 0)
 		r = write_file(c, name, memfd, (uint64_t)st.st_size, ret);

@@ -29,6 +29,8 @@ struct tablecache_stats {
  * it or may write to it (logged with the cure); -ENOTDIR, -ELOOP: not a directory, or a link.
  */
 int tablecache_open(const char *dir, uint64_t budget_bytes, struct tablecache **ret);
+/* What the names of this build's tables end in: tables of another build are not used. */
+const char *tablecache_maker(const struct tablecache *c);
 struct tablecache *tablecache_close(struct tablecache *c);
 DEFINE_CLEANUP(struct tablecache *, tablecache_close)
 

@@ -255,7 +255,7 @@ static void path_of(const struct fixture *f, unsigned int id, char ret[512])
 {
 	struct filekey key = key_of(id);
 
-	(void)snprintf(ret, 512, "%s/%s.table", f->dir, key.name);
+	(void)snprintf(ret, 512, "%s/%s-%s.table", f->dir, key.name, tablecache_maker(f->cache));
 }
 
 /* As if it had been used so many hours ago. */
@@ -351,6 +351,22 @@ static void what_is_put_is_got_by_a_later_agent(void **state)
 	assert_int_equal(tablecache_open(f.dir, 1 << 20, &later), 0);
 	assert_int_equal(get(later, 1), 0);
 	tablecache_close(later);
+	end_cache(&f);
+}
+
+static void a_table_of_another_build_is_not_used(void **state)
+{
+	struct fixture f;
+	char path[512], other[512];
+
+	begin_cache(&f, 1 << 20);
+	assert_int_equal(put(f.cache, 1), 0);
+	path_of(&f, 1, path);
+	assert_int_equal(get(f.cache, 1), 0);
+	(void)snprintf(other, sizeof(other), "%.*s0123456789abcdef.table",
+		       (int)(strlen(path) - strlen("0123456789abcdef.table")), path);
+	assert_int_equal(rename(path, other), 0);
+	assert_int_equal(get(f.cache, 1), -ENOENT);
 	end_cache(&f);
 }
 
@@ -755,6 +771,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(a_key_tells_contents_apart),
 		cmocka_unit_test(a_key_survives_hostile_headers),
 		cmocka_unit_test(what_is_put_is_got_by_a_later_agent),
+		cmocka_unit_test(a_table_of_another_build_is_not_used),
 		cmocka_unit_test(the_least_recently_used_go_when_the_budget_is_reached),
 		cmocka_unit_test(a_lower_budget_holds_from_the_start),
 		cmocka_unit_test(a_damaged_file_is_ignored_and_replaced),
