@@ -154,14 +154,18 @@ class Watch:
     def __init__(self, hz=5):
         self.samples, self.hz = {}, hz
         self.end = threading.Event()
+        self.take_all()  # a reading before whatever is watched begins
         self.thread = threading.Thread(target=self.loop, daemon=True)
         self.thread.start()
 
     def loop(self):
         while not self.end.wait(1 / self.hz):
-            for name in os.listdir("/proc"):
-                if name.isdigit():
-                    self.take(int(name))
+            self.take_all()
+
+    def take_all(self):
+        for name in os.listdir("/proc"):
+            if name.isdigit():
+                self.take(int(name))
 
     def take(self, pid):
         try:
@@ -175,6 +179,7 @@ class Watch:
     def stop(self):
         self.end.set()
         self.thread.join()
+        self.take_all()  # and one after it
 
     def used_s(self, start_ns, end_ns):
         """{pid: CPU seconds in the window}, of processes with the same threads all through it."""
