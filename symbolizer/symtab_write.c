@@ -108,8 +108,13 @@ static void name_stubs(struct symtab_set *s)
 	s->n = n;
 }
 
+/* How far a function without a size is believed to reach where only exported functions have
+ * symbols: the next symbol says nothing there about the functions in between. (musl's memset() has
+ * no size, and its __clone(), which nobody exports, lies behind it.) */
+#define UNSIZED_EXPORT_BYTES 128
+
 /* Functions without a size reach to what comes next. */
-static void set_sizes(struct symtab_set *s)
+static void set_sizes(struct symtab_set *s, bool only_exports)
 {
 	uint64_t covered = 0;
 
@@ -122,6 +127,8 @@ static void set_sizes(struct symtab_set *s)
 				end = MIN(end, s->v[i + 1].start);
 			if (e->start < covered)
 				end = MIN(end, covered);
+			else if (only_exports)
+				end = MIN(end, e->start + UNSIZED_EXPORT_BYTES);
 			e->size = end - e->start;
 		}
 		e->size = MIN(e->size, (uint64_t)UINT32_MAX);
@@ -244,7 +251,8 @@ static void pack_symbols(struct table_writer *w, const struct symtab_set *s,
 
 /* ---- the whole ---- */
 
-static int write_set(struct table_writer *w, struct symtab_set *s, const struct gopclntab *g)
+static int write_set(struct table_writer *w, struct symtab_set *s, const struct gopclntab *g,
+		     bool only_exports)
 {
 	_cleanup_free_ uint32_t *parents = NULL;
 	int r;
@@ -257,7 +265,7 @@ static int write_set(struct table_writer *w, struct symtab_set *s, const struct 
 	/* Starts are 32 bits from the first one; no real file has code further apart. */
 	while (s->v[s->n - 1].start - s->v[0].start > UINT32_MAX)
 		s->n--;
-	set_sizes(s);
+	set_sizes(s, only_exports);
 	r = find_parents(s, &parents);
 	if (r < 0)
 		return r;
@@ -295,7 +303,7 @@ int symtab_write(struct objfile *o, struct table_writer *w)
 		return r;
 	if (!s.n)
 		return -ENODATA;
-	r = write_set(w, &s, g);
+	r = write_set(w, &s, g, !symtab && !g);
 	if (r < 0) {
 		give_up(w);
 		return r;
