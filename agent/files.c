@@ -330,8 +330,10 @@ int files_rule(struct files *f, uint64_t frame, uint64_t *ret_rule)
 	const struct rows_page *page;
 	uint64_t empty[ROWS_EMPTY_PAGE_BYTES / 8];
 
+	/* Its announcement was lost, or it was forgotten: nothing is known, so nothing may end
+	 * here. */
 	if (!file)
-		return -ENODATA;
+		return -EBADMSG;
 	if (file->state == FILE_LOADING)
 		return -EAGAIN;
 	if (file->state == FILE_FAILED)

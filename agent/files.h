@@ -48,7 +48,8 @@ void files_on_event(struct files *f, const struct event_file *e);
 const struct file *files_get(const struct files *f, uint32_t id);
 /*
  * The unwind rule of a frame word of a file, and its page loaded into the kernel for the next
- * time. -EAGAIN while the file is being read, -ENODATA when it has no rows.
+ * time. -EAGAIN while the file is being read, -ENODATA when it has no rows, -EBADMSG when it is
+ * unknown or could not be read.
  */
 int files_rule(struct files *f, uint64_t frame, uint64_t *ret_rule);
 size_t files_loading(const struct files *f); /* how many are in FILE_LOADING */

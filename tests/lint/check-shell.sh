@@ -5,7 +5,7 @@ set -u
 root=$(cd "$(dirname "$0")/../.." && pwd)
 
 parses() { # FILE
-	case $(head -c 64 "$1" | head -1) in
+	case $(head -c 64 "$1" | tr -d '\0' | head -1) in
 	*bash*) bash -n "$1" ;;
 	*'/sh'*) sh -n "$1" ;;
 	*python3*) /usr/bin/python3 -c 'import ast, sys; ast.parse(open(sys.argv[1]).read(), sys.argv[1])' "$1" ;;
