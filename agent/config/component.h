@@ -10,6 +10,10 @@
 #include "agent/config/schema.h"
 
 struct component;
+struct metrics;
+
+/* From worst to best, as /-/healthy and the API name them. */
+enum health { HEALTH_EXITED, HEALTH_UNHEALTHY, HEALTH_UNKNOWN, HEALTH_HEALTHY };
 
 struct component_type {
 	const char *name; /* "pyroscope.write" */
@@ -34,9 +38,14 @@ struct component_type {
 	/* Work is queued that should be finished before the end; drain: hurry, the end is near. */
 	bool (*busy)(const struct component *c);
 	void (*drain)(struct component *c);
+	/* Adds what /metrics shows of this component. */
+	void (*metrics)(const struct component *c, struct metrics *m);
+	/* What a person who looks for a fault wants to know; an object, NULL without memory. */
+	struct value *(*debug_info)(const struct component *c);
 };
 
 struct ebpf_hooks;
+struct http_multi;
 
 /* What the program gives to all components. */
 struct component_env {
@@ -44,6 +53,7 @@ struct component_env {
 	const struct component_type *const *types; /* the registry */
 	size_t n_types;
 	const struct ebpf_hooks *ebpf; /* who profiles for pyroscope.ebpf; NULL: nobody */
+	struct http_multi *http;       /* for requests to servers; NULL: there can be none */
 	bool check_only;	       /* decode and validate, build nothing */
 };
 
@@ -54,6 +64,9 @@ struct component {
 	struct node *node;		 /* borrowed: the graph's side */
 	void *args;			 /* decoded by type->schema */
 	struct value *exports;		 /* an object; NULL: nothing */
+	enum health health;		 /* as the component itself sees it */
+	char *health_text;		 /* why; owned, NULL: nothing to say */
+	uint64_t health_ms;		 /* when it changed, CLOCK_REALTIME */
 };
 
 /*
@@ -61,3 +74,8 @@ struct component {
  * refer to them are evaluated again: while loading in their turn, later from the event loop.
  */
 void component_export(struct component *c, struct value *v);
+
+/* What the component thinks of itself: a server does not answer, a file is gone. Logged when it
+ * changes. The text is cut at 1 KiB. */
+void component_set_health(struct component *c, enum health health, const char *fmt, ...)
+	_printf_(3, 4);

@@ -98,6 +98,7 @@ static int instance_new(struct node *n, const struct component_type *type)
 	c->env = n->graph->env;
 	c->id = n->id;
 	c->node = n;
+	c->health = HEALTH_UNKNOWN;
 	c->args = calloc(1, MAX(type->schema->size, 1u));
 	if (!c->args)
 		return -ENOMEM;

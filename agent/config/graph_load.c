@@ -21,6 +21,7 @@ struct graph *graph_free(struct graph *g)
 				schema_done(c->type->schema, c->args);
 			free(c->args);
 			value_unref(c->exports);
+			free(c->health_text);
 			free(c);
 		}
 		free(g->nodes[i]->deps);

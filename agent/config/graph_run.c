@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Evaluating nodes: all of them when loading, those that something changed for later. */
 #include <errno.h>
+#include <stdarg.h>
 #include <string.h>
 
 #include "agent/base/clock.h"
@@ -164,6 +165,27 @@ void component_export(struct component *c, struct value *v)
 	}
 	if (g->started && g->timer)
 		loop_set_timer(g->timer, 0, 0);
+}
+
+void component_set_health(struct component *c, enum health health, const char *fmt, ...)
+{
+	static const char *const names[] = {"exited", "unhealthy", "unknown", "healthy"};
+	char text[1024];
+	va_list ap;
+
+	va_start(ap, fmt);
+	(void)vsnprintf(text, sizeof(text), fmt, ap);
+	va_end(ap);
+	if (c->health == health && c->health_text && !strcmp(c->health_text, text))
+		return;
+	if (c->health != health && health <= HEALTH_UNHEALTHY)
+		log_warn("%s is %s: %s", c->id, names[health], text);
+	else if (c->health != health)
+		log_info("%s is %s: %s", c->id, names[health], text);
+	free(c->health_text);
+	c->health_text = strdup(text);
+	c->health = health;
+	c->health_ms = clock_ns(CLOCK_REALTIME) / 1000000;
 }
 
 int graph_start(struct graph *g)
