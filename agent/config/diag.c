@@ -81,6 +81,24 @@ char *diag_line(const struct diag *x)
 	return n < 0 ? NULL : text;
 }
 
+char *diag_summary(const struct diag_list *d)
+{
+	size_t more = d->n_errors ? d->n_errors - 1 : 0;
+	_cleanup_free_ char *line = NULL;
+	char *text = NULL;
+
+	for (size_t i = 0; i < d->n && !line; i++) {
+		if (d->items[i].severity == DIAG_ERROR)
+			line = diag_line(&d->items[i]);
+	}
+	if (!more)
+		return line ? TAKE_PTR(line) : strdup("out of memory");
+	if (asprintf(&text, "%s (and %zu more diagnostics)", line ? line : "out of memory", more) <
+	    0)
+		return NULL;
+	return text;
+}
+
 bool diag_colour(FILE *f)
 {
 	const char *no = getenv("NO_COLOR");

@@ -33,6 +33,9 @@ void diag_add(struct diag_list *d, enum diag_severity severity, struct span span
 void diag_help(struct diag_list *d, const char *fmt, ...) _printf_(2, 3);
 /* `path:line:col: message`, as far as there is a position. Allocated; NULL without memory. */
 char *diag_line(const struct diag *x);
+/* The first error in one line, with "(and N more diagnostics)": what a reload answers. Allocated;
+ * NULL without memory. */
+char *diag_summary(const struct diag_list *d);
 /* All entries with their source lines, at most `max` of them, then "and N more". */
 void diag_print(const struct diag_list *d, FILE *f, bool colour, size_t max);
 /* Whether colour suits f: a terminal, and NO_COLOR is not set. */

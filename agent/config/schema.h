@@ -87,6 +87,9 @@ void schema_done(const struct schema *s, void *args);
  */
 int schema_decode(const struct schema *s, const struct ast_stmt *block, struct eval *e, void *args);
 bool schema_equal(const struct schema *s, const void *a, const void *b);
+/* schema_view.c: all options as a new object; secrets are capsules, durations text, a block that is
+ * not there null. NULL without memory. */
+struct value *schema_value(const struct schema *s, const void *args);
 
 /* schema_value.c: one value into the field of an option. x is what the value was written as. */
 int schema_store(const struct option *o, struct eval *e, const struct ast_expr *x, struct value *v,
