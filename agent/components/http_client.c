@@ -5,7 +5,7 @@
 #include <string.h>
 #include <strings.h>
 
-#include "agent/push.h"
+#include "agent/push/push.h"
 
 static int refuse(char *why, size_t size, const char *text)
 {

@@ -4,7 +4,7 @@
 
 #include "agent/config/component.h"
 #include "agent/export/receiver.h"
-#include "agent/push.h"
+#include "agent/push/push.h"
 
 struct write_component {
 	struct component base;

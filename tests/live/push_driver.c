@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Pushes profiles with agent/push.h as the agent does, and prints the counters as JSON lines: the
- * test program of tests/live/push_test.py. Each profile is a valid pprof of --bytes bytes at
+ * Pushes profiles with agent/push/push.h as the agent does, and prints the counters as JSON lines:
+ * the test program of tests/live/push_test.py. Each profile is a valid pprof of --bytes bytes at
  * least (not compressed, so that its size is known).
  */
 #include <errno.h>
@@ -14,7 +14,7 @@
 #include "agent/base/buf.h"
 #include "agent/base/clock.h"
 #include "agent/base/log.h"
-#include "agent/push.h"
+#include "agent/push/push.h"
 
 /* A sanitizer keeps freed memory: its resident size says nothing. */
 #if defined(__SANITIZE_ADDRESS__)

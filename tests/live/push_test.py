@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""agent/push.c against a real HTTP server that is away, slow, hostile, or comes back.
+"""agent/push/push.c against a real HTTP server that is away, slow, hostile, or comes back.
 
   push_test.py path/to/push_driver
 """

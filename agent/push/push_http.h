@@ -4,7 +4,7 @@
 
 #include <curl/curl.h>
 
-#include "agent/push.h"
+#include "agent/push/push.h"
 
 struct push_http {
 	CURL *template;		    /* copied for every connection */

@@ -7,9 +7,9 @@
 
 #include "agent/base/buf.h"
 #include "agent/base/log.h"
-#include "agent/push_http.h"
-#include "agent/push_queue.h"
-#include "agent/push_reply.h"
+#include "agent/push/push_http.h"
+#include "agent/push/push_queue.h"
+#include "agent/push/push_reply.h"
 
 struct push_slot {
 	struct push_endpoint *endpoint; /* borrowed */

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "agent/push_reply.h"
+#include "agent/push/push_reply.h"
 
 #include <string.h>
 #include <strings.h>

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "agent/push_http.h"
+#include "agent/push/push_http.h"
 
 #include <errno.h>
 #include <fcntl.h>

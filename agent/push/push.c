@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "agent/push.h"
+#include "agent/push/push.h"
 
 #include <errno.h>
 #include <string.h>
 
 #include "agent/base/clock.h"
-#include "agent/push_encode.h"
-#include "agent/push_endpoint.h"
+#include "agent/push/push_encode.h"
+#include "agent/push/push_endpoint.h"
 
 #define MAX_REQUEST (64u << 20)
 

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "agent/push_encode.h"
+#include "agent/push/push_encode.h"
 
 #include <errno.h>
 #include <string.h>

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "agent/push_endpoint.h"
+#include "agent/push/push_endpoint.h"
 
 #include <errno.h>
 #include <stdarg.h>

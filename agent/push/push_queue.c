@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "agent/push_queue.h"
+#include "agent/push/push_queue.h"
 
 #include <errno.h>
 

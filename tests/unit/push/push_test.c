@@ -7,10 +7,10 @@
 
 #include <cmocka.h>
 
-#include "agent/push.h"
-#include "agent/push_encode.h"
-#include "agent/push_queue.h"
-#include "agent/push_reply.h"
+#include "agent/push/push.h"
+#include "agent/push/push_encode.h"
+#include "agent/push/push_queue.h"
+#include "agent/push/push_reply.h"
 
 /* The smallest request a Pyroscope server stores, checked with protoc (types.v1, push.v1). */
 static const uint8_t minimal_push[] =
