@@ -2,127 +2,510 @@
 #include "agent/containers.h"
 
 #include <errno.h>
-#include <fts.h>
+#include <fcntl.h>
 #include <limits.h>
-#include <mntent.h>
 #include <string.h>
-#include <sys/stat.h>
+#include <sys/inotify.h>
 
-#include "bpf/types.h"
+#include "agent/base/hash.h"
+#include "agent/cgroupfs.h"
 
-#define DEPTH_MAX 12
+#define MASK (IN_CREATE | IN_DELETE | IN_MOVED_FROM | IN_MOVED_TO | IN_ONLYDIR | IN_EXCL_UNLINK)
+
+/* A control group. */
+struct group {
+	struct group *parent; /* NULL: the root of a hierarchy */
+	uint64_t cgroup, key; /* key: of parent and name */
+	uint64_t generation;  /* of the last whole look that met it */
+	size_t children;
+	int wd; /* -1: not watched */
+	uint32_t depth;
+	char id[CONTAINER_ID_BYTES]; /* "": no container */
+	char name[];
+};
+
+struct tree {
+	struct cgroupfs fs;
+	struct group *root;
+};
+
+struct containers {
+	struct loop_source *source, *batch, *rescan;
+	int fd;
+	containers_fn fn;
+	void *data;
+	struct tree trees[CGROUPFS_MAX];
+	size_t n_trees;
+	struct hash by_wd, by_key; /* struct group * */
+	uint64_t generation;
+	bool lost; /* events are missing: look at everything */
+	struct containers_counts counts;
+};
+
+static struct group *group_of(uint64_t v)
+{
+	return v == HASH_NONE ? NULL : (struct group *)(uintptr_t)v;
+}
+
+static uint64_t key_of(const struct group *parent, const char *name)
+{
+	return hash_mix((uintptr_t)parent) ^ hash_bytes(name, strlen(name));
+}
+
+static const struct tree *tree_of(const struct containers *cs, const struct group *g)
+{
+	while (g->parent)
+		g = g->parent;
+	for (size_t i = 0; i < cs->n_trees; i++) {
+		if (cs->trees[i].root == g)
+			return &cs->trees[i];
+	}
+	return NULL;
+}
+
+/* The path of g, from its end to its beginning. */
+static int path_of(const struct containers *cs, const struct group *g, char to[PATH_MAX])
+{
+	const struct tree *tree = tree_of(cs, g);
+	char room[PATH_MAX];
+	size_t at = sizeof(room) - 1;
+	int n;
+
+	room[at] = '\0';
+	for (; g->parent; g = g->parent) {
+		size_t len = strlen(g->name);
+
+		if (at < len + 1)
+			return -ENAMETOOLONG;
+		at -= len;
+		memcpy(room + at, g->name, len);
+		room[--at] = '/';
+	}
+	n = snprintf(to, PATH_MAX, "%s%s", tree->fs.path, room + at);
+	return n < PATH_MAX ? 0 : -ENAMETOOLONG;
+}
+
+/* ---- Groups that come and go ---- */
+
+static void tell(const struct containers *cs, const struct group *g, bool there)
+{
+	struct container c = {.cgroup = g->cgroup};
+
+	if (!cs->fn)
+		return;
+	memcpy(c.id, g->id, sizeof(c.id));
+	cs->fn(&c, there, cs->data);
+}
+
+static void group_remove(struct containers *cs, struct group *g)
+{
+	if (g->wd >= 0) {
+		(void)inotify_rm_watch(cs->fd, g->wd); /* kernfs does not by itself */
+		(void)hash_del(&cs->by_wd, (uint64_t)g->wd);
+	}
+	(void)hash_del(&cs->by_key, g->key);
+	if (g->parent)
+		g->parent->children--;
+	cs->counts.groups--;
+	cs->counts.removed++;
+	if (*g->id) {
+		cs->counts.containers--;
+		tell(cs, g, false);
+	}
+	free(g);
+}
+
+/* ---- Looking ---- */
+
+static int visit_child(const char *name, void *data);
+
+struct visit {
+	struct containers *cs;
+	struct group *parent;
+};
+
+static int visit_children(struct containers *cs, struct group *g, const char *path)
+{
+	struct visit v = {cs, g};
+
+	return cgroupfs_children(path, visit_child, &v);
+}
+
+static void group_watch(struct containers *cs, struct group *g, const char *path)
+{
+	struct group *other;
+
+	if (cs->fd < 0 || g->wd >= 0)
+		return;
+	g->wd = inotify_add_watch(cs->fd, path, MASK);
+	if (g->wd < 0) {
+		if (errno == ENOSPC || errno == ENOMEM)
+			cs->counts.polled = true;
+		return;
+	}
+	other = group_of(hash_get(&cs->by_wd, (uint64_t)g->wd));
+	if (other) /* the same directory under another name: it was renamed */
+		other->wd = -1;
+	if (hash_put(&cs->by_wd, (uint64_t)g->wd, (uintptr_t)g) < 0)
+		cs->counts.polled = true;
+}
+
+static void group_identify(struct containers *cs, struct group *g, uint64_t cgroup)
+{
+	if (g->cgroup == cgroup)
+		return;
+	if (*g->id) { /* removed and made again, unnoticed */
+		tell(cs, g, false);
+		g->cgroup = cgroup;
+		tell(cs, g, true);
+		return;
+	}
+	g->cgroup = cgroup;
+	if (cgroup_path_id(g->name, strlen(g->name), g->id) == 0) {
+		cs->counts.containers++;
+		tell(cs, g, true);
+	} else {
+		g->id[0] = '\0';
+	}
+}
+
+/* Watches and identifies g, then looks at what is below it. */
+static int group_visit(struct containers *cs, struct group *g)
+{
+	char path[PATH_MAX];
+	uint64_t ino;
+	bool more;
+
+	g->generation = cs->generation;
+	if (path_of(cs, g, path) < 0)
+		return 0;
+	group_watch(cs, g, path);
+	/* After the watch is set, so that no child is missed in between. */
+	if (cgroupfs_stat(path, &ino, &more) < 0) {
+		if (g->parent && !g->children)
+			group_remove(cs, g);
+		return 0;
+	}
+	group_identify(cs, g, ino | tree_of(cs, g)->fs.bit);
+	return more ? visit_children(cs, g, path) : 0;
+}
+
+static struct group *group_new(struct containers *cs, struct group *parent, const char *name)
+{
+	size_t len = strlen(name);
+	struct group *g = calloc(1, sizeof(*g) + len + 1);
+
+	if (!g)
+		return NULL;
+	memcpy(g->name, name, len + 1);
+	g->wd = -1;
+	g->parent = parent;
+	g->key = key_of(parent, name);
+	if (hash_put(&cs->by_key, g->key, (uintptr_t)g) < 0) {
+		free(g);
+		return NULL;
+	}
+	if (parent) {
+		g->depth = parent->depth + 1;
+		parent->children++;
+	}
+	cs->counts.groups++;
+	cs->counts.made++;
+	return g;
+}
+
+/* What a name in a group's directory stands for; NULL: nothing that is known. */
+static struct group *child_find(const struct containers *cs, const struct group *parent,
+				const char *name)
+{
+	struct group *g = group_of(hash_get(&cs->by_key, key_of(parent, name)));
+
+	return g && g->parent == parent && !strcmp(g->name, name) ? g : NULL;
+}
+
+/* Met again, or new. */
+static int visit_child(const char *name, void *data)
+{
+	const struct visit *v = data;
+	struct containers *cs = v->cs;
+	struct group *g = child_find(cs, v->parent, name);
+
+	if (g)
+		return g->generation == cs->generation && g->wd >= 0 ? 0 : group_visit(cs, g);
+	if (cs->counts.groups >= CONTAINERS_MAX || v->parent->depth >= CGROUPFS_DEPTH_MAX ||
+	    hash_get(&cs->by_key, key_of(v->parent, name)) != HASH_NONE) {
+		cs->counts.unseen++;
+		return 0;
+	}
+	g = group_new(cs, v->parent, name);
+	return g ? group_visit(cs, g) : -ENOMEM;
+}
+
+static int deeper_first(const void *a, const void *b)
+{
+	const struct group *const *x = a, *const *y = b;
+
+	return (*x)->depth < (*y)->depth ? 1 : (*x)->depth > (*y)->depth ? -1 : 0;
+}
+
+/* Takes out what the last whole look did not meet; all: everything. */
+static void sweep(struct containers *cs, bool all)
+{
+	_cleanup_free_ struct group **gone =
+		calloc(MAX(cs->by_key.count, 1u), sizeof(struct group *));
+	size_t n = 0;
+
+	if (!gone)
+		return;
+	HASH_FOREACH (s, &cs->by_key) {
+		struct group *g = group_of(s->value);
+
+		if (all || (g->generation != cs->generation && g->parent))
+			gone[n++] = g;
+	}
+	qsort(gone, n, sizeof(*gone), deeper_first);
+	for (size_t i = 0; i < n; i++)
+		group_remove(cs, gone[i]);
+}
+
+static void look_at_everything(struct containers *cs)
+{
+	cs->generation++;
+	cs->lost = false;
+	for (size_t i = 0; i < cs->n_trees; i++)
+		(void)group_visit(cs, cs->trees[i].root);
+	sweep(cs, false);
+}
+
+/* ---- Events ---- */
+
+static void on_event(struct containers *cs, const struct inotify_event *e)
+{
+	struct group *g = group_of(hash_get(&cs->by_wd, (uint64_t)e->wd)), *child;
+
+	if (e->mask & IN_Q_OVERFLOW)
+		cs->lost = true;
+	if (!g || !e->len || !(e->mask & IN_ISDIR))
+		return;
+	if (e->mask & (IN_CREATE | IN_MOVED_TO)) {
+		struct visit v = {cs, g};
+
+		(void)visit_child(e->name, &v);
+		return;
+	}
+	child = child_find(cs, g, e->name);
+	if (child && child->children)
+		cs->lost = true; /* they went before it; or it was renamed */
+	else if (child)
+		group_remove(cs, child);
+}
+
+static void on_batch(void *data)
+{
+	struct containers *cs = data;
+	char room[32768] __attribute__((aligned(__alignof__(struct inotify_event))));
+
+	for (int i = 0; i < 64; i++) {
+		ssize_t n = read(cs->fd, room, sizeof(room));
+
+		if (n <= 0)
+			break;
+		for (ssize_t at = 0; at < n;) {
+			const struct inotify_event *e = (const struct inotify_event *)(room + at);
+
+			on_event(cs, e);
+			at += (ssize_t)(sizeof(*e) + e->len);
+		}
+	}
+	if (cs->lost) {
+		cs->counts.rescans++;
+		look_at_everything(cs);
+	}
+	(void)loop_set_events(cs->source, EPOLLIN);
+}
+
+/* Groups come in crowds: one made by a runtime has siblings in a moment. */
+static void on_readable(int fd, uint32_t events, void *data)
+{
+	struct containers *cs = data;
+
+	if (loop_set_events(cs->source, 0) >= 0)
+		loop_set_timer(cs->batch, CONTAINERS_BATCH_MS, 0);
+}
+
+static void on_rescan(void *data)
+{
+	struct containers *cs = data;
+
+	if (!cs->counts.polled)
+		return;
+	cs->counts.rescans++;
+	look_at_everything(cs);
+}
+
+/* ---- The object ---- */
+
+struct containers *containers_free(struct containers *cs)
+{
+	if (!cs)
+		return NULL;
+	cs->fn = NULL;
+	loop_remove(cs->source);
+	loop_remove(cs->batch);
+	loop_remove(cs->rescan);
+	if (cs->fd >= 0)
+		close(TAKE_FD(cs->fd));
+	sweep(cs, true);
+	for (size_t i = 0; i < cs->n_trees; i++)
+		cgroupfs_close(&cs->trees[i].fs, 1);
+	hash_done(&cs->by_wd);
+	hash_done(&cs->by_key);
+	free(cs);
+	return NULL;
+}
+
+static int add_tree(struct containers *cs, const struct cgroupfs *fs)
+{
+	struct tree *t = &cs->trees[cs->n_trees++];
+
+	t->fs = *fs;
+	t->root = group_new(cs, NULL, fs->path);
+	cs->counts.partial |= fs->partial;
+	return t->root ? 0 : -ENOMEM;
+}
+
+/* Without a loop: one look, nothing is followed. */
+static int containers_open(struct loop *l, const struct cgroupfs *fs, size_t n, containers_fn fn,
+			   void *data, struct containers **ret)
+{
+	_cleanup_(containers_freep) struct containers *cs = calloc(1, sizeof(*cs));
+	int r = cs ? 0 : -ENOMEM;
+
+	if (cs)
+		cs->fd = -1;
+	else
+		cgroupfs_close((struct cgroupfs *)fs, n);
+	for (size_t i = 0; cs && i < n; i++) {
+		int err = add_tree(cs, &fs[i]);
+
+		r = r < 0 ? r : err;
+	}
+	if (r < 0)
+		return r;
+	cs->fn = fn;
+	cs->data = data;
+	cs->fd = l ? inotify_init1(IN_CLOEXEC | IN_NONBLOCK) : -1;
+	cs->counts.polled = l && cs->fd < 0;
+	if (cs->fd >= 0) {
+		cs->source = loop_add_fd(l, cs->fd, EPOLLIN, on_readable, cs);
+		cs->batch = loop_add_timer(l, on_batch, cs);
+		if (!cs->source || !cs->batch)
+			return -ENOMEM;
+	}
+	if (l) {
+		cs->rescan = loop_add_timer(l, on_rescan, cs);
+		if (!cs->rescan)
+			return -ENOMEM;
+		loop_set_timer(cs->rescan, CONTAINERS_RESCAN_MS, CONTAINERS_RESCAN_MS);
+	}
+	look_at_everything(cs);
+	*ret = TAKE_PTR(cs);
+	return 0;
+}
+
+int containers_new(struct loop *l, containers_fn fn, void *data, struct containers **ret)
+{
+	struct cgroupfs fs[CGROUPFS_MAX];
+	int n = cgroupfs_open(fs);
+
+	return containers_open(l, fs, (size_t)n, fn, data, ret);
+}
+
+static int open_below(const char *root, struct cgroupfs *ret)
+{
+	*ret = (struct cgroupfs){.fd = open(root, O_RDONLY | O_DIRECTORY | O_CLOEXEC)};
+	if (ret->fd < 0)
+		return -errno;
+	if ((size_t)snprintf(ret->path, sizeof(ret->path), "%s", root) < sizeof(ret->path))
+		return 0;
+	close(ret->fd);
+	return -ENAMETOOLONG;
+}
+
+int containers_new_below(struct loop *l, const char *root, containers_fn fn, void *data,
+			 struct containers **ret)
+{
+	struct cgroupfs fs;
+	int r = open_below(root, &fs);
+
+	return r < 0 ? r : containers_open(l, &fs, 1, fn, data, ret);
+}
+
+void containers_each(const struct containers *cs, containers_fn fn, void *data)
+{
+	HASH_FOREACH (s, &cs->by_key) {
+		const struct group *g = group_of(s->value);
+		struct container c = {.cgroup = g->cgroup};
+
+		if (!*g->id)
+			continue;
+		memcpy(c.id, g->id, sizeof(c.id));
+		fn(&c, true, data);
+	}
+}
+
+struct containers_counts containers_counts(const struct containers *cs)
+{
+	return cs->counts;
+}
+
+/* ---- One look ---- */
 
 struct found {
 	const char *prefix;
 	struct container *list;
 	size_t n;
+	bool failed;
 };
 
-static bool name_matches(const char *name, const char *prefix, char *ret_id)
+static void on_found(const struct container *c, bool there, void *data)
 {
-	char path[NAME_MAX + 2];
-	int n = snprintf(path, sizeof(path), "/%s", name);
+	struct found *f = data;
+	struct container *list;
 
-	return n > 0 && (size_t)n < sizeof(path) && cgroup_path_id(path, (size_t)n, ret_id) == 0 &&
-	       strncmp(ret_id, prefix, strlen(prefix)) == 0;
-}
-
-static int add_found(struct found *f, const char *id, uint64_t cgroup)
-{
-	struct container *list = realloc(f->list, (f->n + 1) * sizeof(*list));
-
-	if (!list)
-		return -ENOMEM;
-	f->list = list;
-	memcpy(list[f->n].id, id, CONTAINER_ID_BYTES);
-	list[f->n++].cgroup = cgroup;
-	return 0;
-}
-
-static int search_tree(struct found *f, const char *root, uint64_t bit)
-{
-	char *const roots[] = {(char *)root, NULL}; /* it is only read */
-	FTS *fts = fts_open(roots, FTS_PHYSICAL | FTS_NOCHDIR | FTS_XDEV, NULL);
-	FTSENT *e;
-	int r = 0;
-
-	if (!fts)
-		return -errno;
-	while (r >= 0 && (e = fts_read(fts))) {
-		char id[CONTAINER_ID_BYTES] = "";
-
-		if (e->fts_info != FTS_D)
-			continue;
-		if (e->fts_level > DEPTH_MAX) {
-			(void)fts_set(fts, e, FTS_SKIP);
-			continue;
-		}
-		if (name_matches(e->fts_name, f->prefix, id)) {
-			r = add_found(f, id, e->fts_statp->st_ino | bit);
-			(void)fts_set(fts, e, FTS_SKIP);
-		}
+	if (!there || strncmp(c->id, f->prefix, strlen(f->prefix)) != 0)
+		return;
+	list = reallocarray(f->list, f->n + 1, sizeof(*list));
+	if (!list) {
+		f->failed = true;
+		return;
 	}
-	fts_close(fts);
-	return r;
+	f->list = list;
+	list[f->n++] = *c;
 }
 
 static int found_done(struct found *f, int r, struct container **ret)
 {
-	if (r < 0) {
+	if (r < 0 || f->failed) {
 		free(f->list);
-		return r;
+		return r < 0 ? r : -ENOMEM;
 	}
 	*ret = f->list;
 	return (int)f->n;
 }
 
-int containers_find_below(const char *root, const char *prefix, struct container **ret)
-{
-	struct found f = {.prefix = prefix};
-
-	return found_done(&f, search_tree(&f, root, 0), ret);
-}
-
-static bool is_mounted(const char *controller)
-{
-	FILE *mounts = setmntent("/proc/self/mounts", "re");
-	struct mntent *m;
-	bool found = false;
-
-	while (mounts && !found && (m = getmntent(mounts)))
-		found = !strcmp(m->mnt_type, "cgroup") && hasmntopt(m, controller);
-	if (mounts)
-		endmntent(mounts);
-	return found;
-}
-
-const char *containers_controller(void)
-{
-	static const char *const order[] = {"memory", "pids", "cpu", "freezer"};
-
-	for (size_t i = 0; i < ARRAY_SIZE(order); i++) {
-		if (is_mounted(order[i]))
-			return order[i];
-	}
-	return NULL;
-}
-
 int containers_find(const char *prefix, struct container **ret)
 {
 	struct found f = {.prefix = prefix};
-	const char *controller = containers_controller();
-	FILE *mounts = setmntent("/proc/self/mounts", "re");
-	struct mntent *m;
-	int r = 0;
+	_cleanup_(containers_freep) struct containers *cs = NULL;
 
-	if (!mounts)
-		return -errno;
-	while (r >= 0 && (m = getmntent(mounts))) {
-		if (!strcmp(m->mnt_type, "cgroup2"))
-			r = search_tree(&f, m->mnt_dir, 0);
-		else if (!strcmp(m->mnt_type, "cgroup") && controller && hasmntopt(m, controller))
-			r = search_tree(&f, m->mnt_dir, CGROUP_ID_V1);
-	}
-	endmntent(mounts);
-	return found_done(&f, r, ret);
+	return found_done(&f, containers_new(NULL, on_found, &f, &cs), ret);
+}
+
+int containers_find_below(const char *root, const char *prefix, struct container **ret)
+{
+	struct found f = {.prefix = prefix};
+	_cleanup_(containers_freep) struct containers *cs = NULL;
+
+	return found_done(&f, containers_new_below(NULL, root, on_found, &f, &cs), ret);
 }

@@ -13,7 +13,7 @@
 #include <bpf/libbpf.h>
 
 #include "agent/base/log.h"
-#include "agent/containers.h"
+#include "agent/cgroupfs.h"
 #include "agent/perf_events.h"
 #include "agent/rows_pool.h"
 #include "profiler.skel.h"
@@ -90,7 +90,7 @@ static void size_maps(struct profiler *p)
 /* Index in css_set.subsys of the hierarchy that tells containers apart, from BTF; -1: none. */
 static int container_subsys(void)
 {
-	const char *controller = containers_controller();
+	const char *controller = cgroupfs_controller();
 	struct btf *btf = controller ? btf__load_vmlinux_btf() : NULL;
 	const struct btf_type *t;
 	int result = -1, id;

@@ -10,6 +10,7 @@
 #include "agent/base/log.h"
 #include "agent/check.h"
 #include "agent/command.h"
+#include "agent/cgroupfs.h"
 #include "agent/containers.h"
 #include "agent/export/report.h"
 #include "agent/record_options.h"
@@ -169,12 +170,13 @@ static int add_processes(struct record *r)
 static int add_container(struct record *r, const char *prefix)
 {
 	_cleanup_free_ struct container *found = NULL;
-	int n = containers_find(prefix, &found);
+	int joined = cgroupfs_join_host(), n = containers_find(prefix, &found);
 
 	if (n < 0)
 		return log_error_errno(n, "cannot search the cgroups");
 	if (n == 0) {
-		log_error("there is no running container whose id begins with '%s'", prefix);
+		log_error("there is no running container whose id begins with '%s'%s", prefix,
+			  joined < 0 ? " below this container's own control group" : "");
 		return -ENOENT;
 	}
 	for (int i = 0; i < n; i++) {

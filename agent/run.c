@@ -6,6 +6,7 @@
 
 #include "agent/base/log.h"
 #include "agent/base/loop.h"
+#include "agent/cgroupfs.h"
 #include "agent/components/registry.h"
 #include "agent/config/config.h"
 #include "agent/config/graph.h"
@@ -82,6 +83,9 @@ int run_main(int argc, char **argv)
 		run_print_help(stdout);
 		return EXIT_DONE;
 	}
+	/* Before anything reads of a control group. */
+	if (cgroupfs_join_host() < 0)
+		log_info("control groups are seen from inside this container only");
 	r = loop_new(&run.loop);
 	if (r >= 0) {
 		run.profiler.loop = run.loop;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Containers by the beginning of their id, in a tree of directories like a cgroup hierarchy. */
+/* Containers in a tree of directories like a cgroup hierarchy, and in the host's own. */
 #include <errno.h>
 #include <fts.h>
 #include <setjmp.h>
@@ -9,6 +9,8 @@
 
 #include <cmocka.h>
 
+#include "agent/base/clock.h"
+#include "agent/cgroupfs.h"
 #include "agent/containers.h"
 
 #define ID_A "3f2a9c00112233445566778899aabbccddeeff00112233445566778899aabbcc"
@@ -105,12 +107,160 @@ static void what_is_no_container_is_not_found(void **state)
 	}
 }
 
+/* ---- Followed ---- */
+
+struct seen {
+	const char *only; /* NULL: any */
+	int there, gone;
+	char last[CONTAINER_ID_BYTES];
+	uint64_t cgroup;
+};
+
+static void on_container(const struct container *c, bool there, void *data)
+{
+	struct seen *s = data;
+
+	if (s->only && strcmp(s->only, c->id) != 0)
+		return;
+	if (there)
+		s->there++;
+	else
+		s->gone++;
+	memcpy(s->last, c->id, sizeof(s->last));
+	s->cgroup = c->cgroup;
+}
+
+static void make(const char *dir)
+{
+	char path[512];
+
+	(void)snprintf(path, sizeof(path), "%s/%s", root, dir);
+	assert_int_equal(mkdir(path, 0755), 0);
+}
+
+static void take_away(const char *dir)
+{
+	char path[512];
+
+	(void)snprintf(path, sizeof(path), "%s/%s", root, dir);
+	assert_int_equal(rmdir(path), 0);
+}
+
+/* Until as many came and went. */
+static void assert_seen(struct loop *loop, struct seen *s, int there, int gone)
+{
+	uint64_t end = clock_ms() + 5000;
+
+	while ((s->there != there || s->gone != gone) && clock_ms() < end)
+		loop_once(loop, 20);
+	assert_int_equal(s->there, there);
+	assert_int_equal(s->gone, gone);
+}
+
+#define D(c) "dddd9c00112233445566778899aabbccddeeff00112233445566778899aabbc" c
+
+static void containers_that_come_and_go_are_followed(void **state)
+{
+	_cleanup_(loop_freep) struct loop *loop = NULL;
+	_cleanup_(containers_freep) struct containers *cs = NULL;
+	struct seen s = {0}, all = {0};
+
+	assert_int_equal(loop_new(&loop), 0);
+	assert_int_equal(containers_new_below(loop, root, on_container, &s, &cs), 0);
+	assert_int_equal(s.there, 3);
+	make("docker/" D("0"));
+	assert_seen(loop, &s, 4, 0);
+	assert_string_equal(s.last, D("0"));
+	assert_int_equal(s.cgroup, inode_of("docker/" D("0")));
+	/* What was made in the moment before the watch was set, several levels at once. */
+	make("kubepods.slice/kubepods-pod1.slice");
+	make("kubepods.slice/kubepods-pod1.slice/cri-containerd-" D("1") ".scope");
+	make("kubepods.slice/kubepods-pod1.slice/cri-containerd-" D("1") ".scope/x");
+	make("kubepods.slice/kubepods-pod1.slice/cri-containerd-" D("1") ".scope/x/" D("2"));
+	assert_seen(loop, &s, 6, 0);
+	take_away("kubepods.slice/kubepods-pod1.slice/cri-containerd-" D("1") ".scope/x/" D("2"));
+	take_away("kubepods.slice/kubepods-pod1.slice/cri-containerd-" D("1") ".scope/x");
+	take_away("kubepods.slice/kubepods-pod1.slice/cri-containerd-" D("1") ".scope");
+	take_away("kubepods.slice/kubepods-pod1.slice");
+	assert_seen(loop, &s, 6, 2);
+	/* Restarted: the same name, another group. */
+	take_away("docker/" D("0"));
+	make("docker/" D("0"));
+	assert_seen(loop, &s, 7, 3);
+	assert_int_equal(s.cgroup, inode_of("docker/" D("0")));
+	containers_each(cs, on_container, &all);
+	assert_int_equal(all.there, 4);
+	assert_int_equal(containers_counts(cs).containers, 4);
+	take_away("docker/" D("0"));
+	assert_seen(loop, &s, 7, 4);
+	assert_int_equal(containers_counts(cs).rescans, 0);
+}
+
+/* More at once than the kernel queues (fs.inotify.max_queued_events): a look at everything. */
+static void a_storm_that_overflows_the_queue_loses_nothing(void **state)
+{
+	_cleanup_(loop_freep) struct loop *loop = NULL;
+	_cleanup_(containers_freep) struct containers *cs = NULL;
+	struct seen s = {0};
+	uint64_t end = clock_ms() + 10000;
+
+	assert_int_equal(loop_new(&loop), 0);
+	assert_int_equal(containers_new_below(loop, root, on_container, &s, &cs), 0);
+	take_away("docker/" ID_C);
+	for (int i = 0; i < 9000; i++) {
+		char name[64];
+
+		(void)snprintf(name, sizeof(name), "user.slice/s%d", i);
+		make(name);
+		take_away(name);
+	}
+	make("docker/" D("3"));
+	while (!containers_counts(cs).rescans && clock_ms() < end)
+		loop_once(loop, 20);
+	assert_int_equal(containers_counts(cs).rescans, 1);
+	assert_seen(loop, &s, 4, 1);
+	assert_int_equal(containers_counts(cs).groups, ARRAY_SIZE(dirs) + 1);
+	take_away("docker/" D("3"));
+	make("docker/" ID_C);
+	assert_seen(loop, &s, 5, 2);
+}
+
+/* The same on the real thing, whatever hierarchies this host has. */
+static void real_control_groups_are_followed(void **state)
+{
+	_cleanup_(loop_freep) struct loop *loop = NULL;
+	_cleanup_(containers_freep) struct containers *cs = NULL;
+	struct cgroupfs fs[CGROUPFS_MAX];
+	char own[CONTAINER_ID_BYTES], path[CGROUPFS_MAX][512];
+	struct seen s = {.only = own};
+	int n = cgroupfs_open(fs), made = 0;
+
+	(void)snprintf(own, sizeof(own), "%064x", (unsigned int)getpid());
+	assert_int_equal(loop_new(&loop), 0);
+	assert_int_equal(containers_new(loop, on_container, &s, &cs), 0);
+	for (int i = 0; i < n; i++) {
+		(void)snprintf(path[i], sizeof(path[i]), "%s/%s", fs[i].path, own);
+		made += mkdir(path[i], 0755) == 0;
+	}
+	if (made) { /* else: the host lets nobody make one */
+		assert_int_equal(made, n);
+		assert_seen(loop, &s, n, 0);
+		for (int i = 0; i < n; i++)
+			assert_int_equal(rmdir(path[i]), 0);
+		assert_seen(loop, &s, n, n);
+	}
+	cgroupfs_close(fs, n);
+}
+
 int main(void)
 {
 	static const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_beginning_that_is_enough_finds_one),
 		cmocka_unit_test(a_beginning_of_several_finds_them_all),
 		cmocka_unit_test(what_is_no_container_is_not_found),
+		cmocka_unit_test(containers_that_come_and_go_are_followed),
+		cmocka_unit_test(a_storm_that_overflows_the_queue_loses_nothing),
+		cmocka_unit_test(real_control_groups_are_followed),
 	};
 
 	return cmocka_run_group_tests(tests, make_tree, remove_tree);
