@@ -8,7 +8,10 @@
 
 static bool is_text(const struct value *v)
 {
-	return v->kind == VALUE_STRING || (v->kind == VALUE_CAPSULE && v->type == &capsule_secret);
+	size_t len;
+	bool secret;
+
+	return value_text(v, &len, &secret);
 }
 
 static int or_nomem(struct value *v, struct value **ret)
@@ -32,11 +35,10 @@ static int bad_operand(struct eval *e, const struct ast_expr *x, const struct as
 
 static int concat(const struct value *a, const struct value *b, struct value **ret)
 {
-	const char *p = a->kind == VALUE_STRING ? a->s : a->data;
-	const char *q = b->kind == VALUE_STRING ? b->s : b->data;
-	size_t n = a->kind == VALUE_STRING ? a->len : strlen(p);
-	size_t m = b->kind == VALUE_STRING ? b->len : strlen(q);
 	_cleanup_free_ char *text = NULL;
+	bool secret, other;
+	size_t n, m;
+	const char *p = value_text(a, &n, &secret), *q = value_text(b, &m, &other);
 
 	if (n + m > VALUE_MAX_STRING)
 		return -E2BIG;
@@ -46,9 +48,7 @@ static int concat(const struct value *a, const struct value *b, struct value **r
 	memcpy(text, p, n);
 	memcpy(text + n, q, m);
 	text[n + m] = '\0';
-	if (a->kind == VALUE_STRING && b->kind == VALUE_STRING)
-		return or_nomem(value_string(text, n + m), ret);
-	return or_nomem(value_secret(text), ret);
+	return or_nomem(secret || other ? value_secret(text) : value_string(text, n + m), ret);
 }
 
 /* Integers wrap, as they do in the reference implementation. */

@@ -43,26 +43,26 @@ static int to_text(const struct place *p, const struct value *v, bool secret, ch
 {
 	char number[NUMBER_TEXT];
 	const char *text = NULL;
+	bool is_secret;
+	size_t len;
 
 	switch (v->kind) {
 	case VALUE_NULL:
 		text = "";
 		break;
-	case VALUE_STRING:
-		if (strlen(v->s) != v->len)
-			return reject(p, "must not contain a NUL byte");
-		text = v->s;
-		break;
 	case VALUE_NUMBER:
 		number_format(v->n, number, sizeof(number));
 		text = number;
 		break;
+	case VALUE_STRING:
 	case VALUE_CAPSULE:
-		if (v->type != &capsule_secret)
+		text = value_text(v, &len, &is_secret);
+		if (!text)
 			return mismatch(p, "string", v);
-		if (!secret)
+		if (is_secret && !secret)
 			return reject(p, "is a secret: secrets may not be converted into strings");
-		text = v->data;
+		if (strlen(text) != len)
+			return reject(p, "must not contain a NUL byte");
 		break;
 	case VALUE_BOOL:
 	case VALUE_ARRAY:
@@ -182,8 +182,8 @@ static int to_map(struct place *p, const struct value *v, struct schema_map *ret
 static int to_target(struct place *p, struct value *v, struct value_list *out)
 {
 	_cleanup_(value_list_done) struct value_list l = {0};
-	size_t base = strlen(p->path);
-	bool plain = true;
+	size_t base = strlen(p->path), len;
+	bool plain = true, secret;
 
 	if (v->kind != VALUE_OBJECT)
 		return mismatch(p, "object", v);
@@ -195,7 +195,7 @@ static int to_target(struct place *p, struct value *v, struct value_list *out)
 		(void)snprintf(p->path + base, sizeof(p->path) - base, ".%s", v->fields[i].key);
 		if (field->kind == VALUE_NULL)
 			return mismatch(p, "string", field);
-		if (field->kind == VALUE_CAPSULE && field->type == &capsule_secret)
+		if (value_text(field, &len, &secret) && secret)
 			return reject(p, "is a secret: cannot use a secret as a target value");
 		plain = plain && field->kind == VALUE_STRING;
 		if (field->kind == VALUE_BOOL) {

@@ -54,6 +54,9 @@ static int call_concat(struct stdlib_call *c, struct value **ret)
 
 static bool is_zero(const struct value *v)
 {
+	size_t len;
+	bool secret;
+
 	switch (v->kind) {
 	case VALUE_NULL:
 		return true;
@@ -70,7 +73,7 @@ static bool is_zero(const struct value *v)
 	case VALUE_FUNCTION:
 		return false;
 	case VALUE_CAPSULE:
-		return v->type == &capsule_secret && !*(const char *)v->data;
+		return value_text(v, &len, &secret) && !len;
 	}
 	return false;
 }

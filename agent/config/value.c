@@ -10,7 +10,16 @@ static bool secret_equal(const void *a, const void *b)
 	return !strcmp(a, b);
 }
 
+static bool optional_secret_equal(const void *a, const void *b)
+{
+	const struct optional_secret *x = a, *y = b;
+
+	return x->secret == y->secret && x->len == y->len && !memcmp(x->text, y->text, x->len);
+}
+
 const struct capsule_type capsule_secret = {"secret", free, secret_equal};
+const struct capsule_type capsule_optional_secret = {"optional secret", free,
+						     optional_secret_equal};
 const struct capsule_type capsule_receiver = {"receiver", NULL, NULL};
 
 struct value *value_ref(struct value *v)
@@ -144,6 +153,43 @@ struct value *value_secret(const char *s)
 	char *copy = strdup(s);
 
 	return copy ? value_capsule(&capsule_secret, copy) : NULL;
+}
+
+struct value *value_optional_secret(const char *s, size_t len, bool secret)
+{
+	struct optional_secret *o = len <= VALUE_MAX_STRING ? malloc(sizeof(*o) + len + 1) : NULL;
+
+	if (!o)
+		return NULL;
+	o->secret = secret;
+	o->len = len;
+	memcpy(o->text, s, len);
+	o->text[len] = '\0';
+	return value_capsule(&capsule_optional_secret, o);
+}
+
+const char *value_text(const struct value *v, size_t *ret_len, bool *ret_secret)
+{
+	const struct optional_secret *o;
+
+	if (v->kind == VALUE_STRING) {
+		*ret_secret = false;
+		*ret_len = v->len;
+		return v->s;
+	}
+	if (v->kind != VALUE_CAPSULE)
+		return NULL;
+	if (v->type == &capsule_secret) {
+		*ret_secret = true;
+		*ret_len = strlen(v->data);
+		return v->data;
+	}
+	if (v->type != &capsule_optional_secret)
+		return NULL;
+	o = v->data;
+	*ret_secret = o->secret;
+	*ret_len = o->len;
+	return o->text;
 }
 
 void value_list_done(struct value_list *l)
@@ -348,9 +394,13 @@ static void float_format(double f, char *to, size_t size)
 		exponent = exponent * 10 + (*d - '0');
 	if (e[1] == '-')
 		exponent = -exponent;
-	/* %.*f prints the exact value, so beyond the digits above it may show more of them; large
-	 * integers are the only case where that is seen, and there it is right too. */
-	(void)snprintf(to, size, "%.*f", MAX(precision - exponent, 0), f);
+	if (precision >= exponent) {
+		(void)snprintf(to, size, "%.*f", precision - exponent, f);
+		return;
+	}
+	/* %.0f would go on with the exact value where those digits end; the language has zeros. */
+	(void)snprintf(to, size, "%s%c%.*s%0*d", f < 0 ? "-" : "", text[f < 0], precision,
+		       precision ? text + (f < 0) + 2 : "", exponent - precision, 0);
 }
 
 void number_format(struct number n, char *to, size_t size)

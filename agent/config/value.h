@@ -74,6 +74,14 @@ struct value {
 
 /* A string that is not to be shown; its data is an allocated C string. */
 extern const struct capsule_type capsule_secret;
+/* Text from a file or a server, which its owner may have declared a secret. */
+struct optional_secret {
+	bool secret;
+	size_t len;
+	char text[]; /* NUL-terminated, may hold NUL bytes */
+};
+/* A struct optional_secret: as one of the two kinds of text it is converted, compared and added. */
+extern const struct capsule_type capsule_optional_secret;
 /* Where profiles go; its data is a borrowed struct receiver *. */
 extern const struct capsule_type capsule_receiver;
 
@@ -92,6 +100,12 @@ struct value *value_cstr(const char *s);
 struct value *value_function(const struct stdlib_entry *fn);
 struct value *value_capsule(const struct capsule_type *type, void *data);
 struct value *value_secret(const char *s);
+struct value *value_optional_secret(const char *s, size_t len, bool secret);
+/*
+ * The text of a string, a secret or an optional secret, borrowed; NULL when v is none of them.
+ * *ret_secret: it may go nowhere but into another secret.
+ */
+const char *value_text(const struct value *v, size_t *ret_len, bool *ret_secret);
 
 /* Collects what value_array() or value_object() will own; zero-initialised. */
 struct value_list {
