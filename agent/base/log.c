@@ -10,6 +10,8 @@
 
 static enum log_level max_level = LOG_LEVEL_INFO;
 static enum log_format log_format = LOG_FORMAT_PLAIN;
+static bool level_forced, format_forced;
+static uint64_t counts[LOG_LEVEL_DEBUG + 1];
 static void (*log_hook)(void *);
 static void *log_hook_data;
 
@@ -22,7 +24,14 @@ static const char *const level_names[] = {
 
 void log_set_level(enum log_level level)
 {
+	if (!level_forced)
+		max_level = level;
+}
+
+void log_force_level(enum log_level level)
+{
 	max_level = level;
+	level_forced = true;
 }
 
 enum log_level log_get_level(void)
@@ -32,7 +41,32 @@ enum log_level log_get_level(void)
 
 void log_set_format(enum log_format format)
 {
+	if (!format_forced)
+		log_format = format;
+}
+
+void log_force_format(enum log_format format)
+{
 	log_format = format;
+	format_forced = true;
+}
+
+enum log_format log_get_format(void)
+{
+	return log_format;
+}
+
+int log_format_parse(const char *name, enum log_format *ret)
+{
+	if (strcmp(name, "logfmt") != 0 && strcmp(name, "json") != 0)
+		return -EINVAL;
+	*ret = strcmp(name, "json") ? LOG_FORMAT_LOGFMT : LOG_FORMAT_JSON;
+	return 0;
+}
+
+uint64_t log_count(enum log_level level)
+{
+	return counts[level];
 }
 
 void log_set_hook(void (*before)(void *data), void *data)
@@ -80,18 +114,118 @@ void log_quote(FILE *f, const char *s)
 	fputc('"', f);
 }
 
-static void write_logfmt(enum log_level level, const char *text)
+static bool is_word(char c)
+{
+	return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
+	       c == '_' || c == '.';
+}
+
+size_t log_component(const char *text, size_t *ret_id)
+{
+	static const char *const families[] = {"discovery.", "import.", "local.", "pyroscope.",
+					       "remote."};
+	size_t id = 0, len = 0;
+
+	for (; is_word(text[len]) || text[len] == '/'; len++) {
+		if (text[len] == '/')
+			id = len + 1;
+	}
+	if (text[len] != ':' || text[len + 1] != ' ')
+		return 0;
+	for (size_t i = 0; i < ARRAY_SIZE(families); i++) {
+		if (!strncmp(text + id, families[i], strlen(families[i]))) {
+			*ret_id = id;
+			return len + 2;
+		}
+	}
+	return 0;
+}
+
+static void write_time(char *to, size_t size)
 {
 	struct timespec ts;
 	struct tm tm;
-	char when[32];
+	size_t n;
 
 	clock_gettime(CLOCK_REALTIME, &ts);
 	gmtime_r(&ts.tv_sec, &tm);
-	strftime(when, sizeof(when), "%Y-%m-%dT%H:%M:%S", &tm);
-	fprintf(stderr, "ts=%s.%09ldZ level=%s msg=", when, ts.tv_nsec, level_names[level]);
-	log_quote(stderr, text);
-	fputc('\n', stderr);
+	n = strftime(to, size, "%Y-%m-%dT%H:%M:%S", &tm);
+	(void)snprintf(to + n, size - n, ".%09ldZ", ts.tv_nsec);
+}
+
+/* Bytes of the UTF-8 sequence at s; 0: it is none (RFC 3629). */
+static size_t utf8_length(const unsigned char *s)
+{
+	size_t n = s[0] < 0x80 ? 1 : s[0] >= 0xf0 ? 4 : s[0] >= 0xe0 ? 3 : s[0] >= 0xc2 ? 2 : 0;
+
+	if (s[0] > 0xf4 || (s[0] == 0xe0 && s[1] < 0xa0) || (s[0] == 0xed && s[1] > 0x9f) ||
+	    (s[0] == 0xf0 && s[1] < 0x90) || (s[0] == 0xf4 && s[1] > 0x8f))
+		return 0;
+	for (size_t i = 1; i < n; i++) {
+		if ((s[i] & 0xc0) != 0x80)
+			return 0;
+	}
+	return n;
+}
+
+void log_quote_json(FILE *f, const char *text)
+{
+	const unsigned char *s = (const unsigned char *)text;
+
+	fputc('"', f);
+	while (*s) {
+		size_t n = utf8_length(s);
+
+		if (*s == '"' || *s == '\\')
+			fprintf(f, "\\%c", *s);
+		else if (*s == '\n')
+			fputs("\\n", f);
+		else if (*s < ' ' || *s == 0x7f)
+			fprintf(f, "\\u%04x", *s);
+		else if (n)
+			fwrite(s, 1, n, f);
+		else
+			fputs("\\ufffd", f);
+		s += n ? n : 1;
+	}
+	fputc('"', f);
+}
+
+static void write_field(FILE *f, bool first, const char *name, const char *value)
+{
+	if (log_format == LOG_FORMAT_JSON) {
+		fprintf(f, "%s\"%s\":", first ? "{" : ",", name);
+		log_quote_json(f, value);
+	} else {
+		fprintf(f, "%s%s=", first ? "" : " ", name);
+		log_quote(f, value);
+	}
+}
+
+/* In one piece: others may write to the same place. */
+static void write_fields(enum log_level level, const char *text)
+{
+	size_t id = 0, prefix = log_component(text, &id);
+	char when[64], path[256], name[256], *line = NULL;
+	size_t size = 0;
+	FILE *f = open_memstream(&line, &size);
+
+	if (!f)
+		return;
+	write_time(when, sizeof(when));
+	write_field(f, true, "ts", when);
+	write_field(f, false, "level", level_names[level]);
+	write_field(f, false, "msg", text + prefix);
+	if (prefix) {
+		(void)snprintf(path, sizeof(path), "/%.*s", id ? (int)id - 1 : 0, text);
+		(void)snprintf(name, sizeof(name), "%.*s", (int)(prefix - 2 - id), text + id);
+		write_field(f, false, "component_path", path);
+		write_field(f, false, "component_id", name);
+	}
+	fputs(log_format == LOG_FORMAT_JSON ? "}\n" : "\n", f);
+	if (fclose(f) == 0)
+		fwrite(line, 1, size, stderr);
+	free(line);
 }
 
 int log_write(enum log_level level, int r, const char *fmt, ...)
@@ -101,6 +235,7 @@ int log_write(enum log_level level, int r, const char *fmt, ...)
 	va_list ap;
 	int n;
 
+	counts[level]++;
 	if (level > max_level)
 		return r;
 	va_start(ap, fmt);
@@ -110,8 +245,8 @@ int log_write(enum log_level level, int r, const char *fmt, ...)
 		(void)snprintf(text + n, sizeof(text) - n, ": %s", strerror(-r));
 	if (log_hook)
 		log_hook(log_hook_data);
-	if (log_format == LOG_FORMAT_LOGFMT)
-		write_logfmt(level, text);
+	if (log_format != LOG_FORMAT_PLAIN)
+		write_fields(level, text);
 	else if (level == LOG_LEVEL_INFO)
 		fprintf(stderr, "tephra: %s\n", text);
 	else

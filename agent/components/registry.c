@@ -5,6 +5,7 @@
 #include "agent/components/pyroscope_ebpf.h"
 #include "agent/components/pyroscope_write.h"
 #include "agent/components/settings.h"
+#include "agent/components/settings_http.h"
 
 static const struct component_type *const types[] = {
 	&settings_http,		 &settings_livedebugging, &settings_logging,	 &settings_tracing,

@@ -53,8 +53,7 @@ static int logging_apply(const struct component *c)
 
 	if (log_level_parse(a->level, &level) >= 0)
 		log_set_level(level);
-	if (!strcmp(a->format, "json"))
-		log_warn("log format json is not built yet: writing logfmt");
+	log_set_format(strcmp(a->format, "json") ? LOG_FORMAT_LOGFMT : LOG_FORMAT_JSON);
 	return 0;
 }
 
@@ -162,109 +161,6 @@ static const struct schema tracing_schema = {
 const struct component_type settings_tracing = {
 	.name = "tracing",
 	.schema = &tracing_schema,
-	.size = sizeof(struct component),
-	.singleton = true,
-};
-
-struct http_basic {
-	bool set;
-	char *username, *password;
-};
-
-struct http_filter {
-	bool set;
-	struct schema_strings paths;
-	bool authenticate_matching_paths;
-};
-
-struct http_auth {
-	bool set;
-	struct http_basic basic;
-	struct http_filter filter;
-};
-
-struct http_tls {
-	bool set;
-	char *text[8];
-	struct schema_strings lists[2];
-};
-
-struct http {
-	struct http_auth auth;
-	struct http_tls tls;
-};
-
-static const struct option http_basic_options[] = {
-	{"username", OPTION_STRING, NULL, OPTION_REQUIRED, offsetof(struct http_basic, username)},
-	{"password", OPTION_SECRET, NULL, OPTION_REQUIRED, offsetof(struct http_basic, password)},
-};
-
-static const struct schema http_basic_schema = {
-	.size = sizeof(struct http_basic),
-	.options = http_basic_options,
-	.n = ARRAY_SIZE(http_basic_options),
-};
-
-static const struct option http_filter_options[] = {
-	{"paths", OPTION_STRINGS, .offset = offsetof(struct http_filter, paths)},
-	{"authenticate_matching_paths", OPTION_BOOL, "true",
-	 .offset = offsetof(struct http_filter, authenticate_matching_paths)},
-};
-
-static const struct schema http_filter_schema = {
-	.size = sizeof(struct http_filter),
-	.options = http_filter_options,
-	.n = ARRAY_SIZE(http_filter_options),
-};
-
-static const struct option http_auth_options[] = {
-	{"basic", OPTION_BLOCK, .offset = offsetof(struct http_auth, basic),
-	 .block = &http_basic_schema},
-	{"filter", OPTION_BLOCK, .offset = offsetof(struct http_auth, filter),
-	 .block = &http_filter_schema},
-};
-
-static const struct schema http_auth_schema = {
-	.size = sizeof(struct http_auth),
-	.options = http_auth_options,
-	.n = ARRAY_SIZE(http_auth_options),
-};
-
-#define TLS_TEXT(i) offsetof(struct http_tls, text[i])
-static const struct option http_tls_options[] = {
-	{"cert_pem", OPTION_STRING, .offset = TLS_TEXT(0)},
-	{"cert_file", OPTION_STRING, .offset = TLS_TEXT(1)},
-	{"key_pem", OPTION_SECRET, .offset = TLS_TEXT(2)},
-	{"key_file", OPTION_STRING, .offset = TLS_TEXT(3)},
-	{"client_ca_pem", OPTION_STRING, .offset = TLS_TEXT(4)},
-	{"client_ca_file", OPTION_STRING, .offset = TLS_TEXT(5)},
-	{"client_auth_type", OPTION_STRING, "NoClientCert", .offset = TLS_TEXT(6)},
-	{"min_version", OPTION_STRING, .offset = TLS_TEXT(7)},
-	{"cipher_suites", OPTION_STRINGS, .offset = offsetof(struct http_tls, lists[0])},
-	{"curve_preferences", OPTION_STRINGS, .offset = offsetof(struct http_tls, lists[1])},
-};
-
-static const struct schema http_tls_schema = {
-	.size = sizeof(struct http_tls),
-	.options = http_tls_options,
-	.n = ARRAY_SIZE(http_tls_options),
-};
-
-/* There is no server yet that could be left open by this: a warning is enough. */
-static const struct option http_options[] = {
-	{"auth", OPTION_BLOCK, NULL, OPTION_LATER, offsetof(struct http, auth), &http_auth_schema},
-	{"tls", OPTION_BLOCK, NULL, OPTION_LATER, offsetof(struct http, tls), &http_tls_schema},
-};
-
-static const struct schema http_schema = {
-	.size = sizeof(struct http),
-	.options = http_options,
-	.n = ARRAY_SIZE(http_options),
-};
-
-const struct component_type settings_http = {
-	.name = "http",
-	.schema = &http_schema,
 	.size = sizeof(struct component),
 	.singleton = true,
 };

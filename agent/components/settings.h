@@ -4,5 +4,4 @@
 
 #include "agent/config/component.h"
 
-extern const struct component_type settings_http, settings_livedebugging, settings_logging,
-	settings_tracing;
+extern const struct component_type settings_livedebugging, settings_logging, settings_tracing;

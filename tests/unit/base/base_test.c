@@ -139,6 +139,32 @@ static void log_quotes_what_logfmt_needs_quoted(void **state)
 	free(text);
 }
 
+static void log_quotes_json_whatever_the_bytes_are(void **state)
+{
+	_cleanup_free_ char *text = NULL;
+	size_t size;
+	FILE *f = open_memstream(&text, &size);
+
+	log_quote_json(f, "a\"\\\n\x01\xc3\xa4\xff\xc0\x80\xed\xa0\x80\xf4\x90\xe2\x82");
+	fclose(f);
+	assert_string_equal(text, "\"a\\\"\\\\\\n\\u0001\xc3\xa4\\ufffd\\ufffd\\ufffd\\ufffd\\ufffd"
+				  "\\ufffd\\ufffd\\ufffd\\ufffd\\ufffd\"");
+}
+
+static void log_finds_the_component_of_a_message(void **state)
+{
+	size_t id = 99;
+
+	assert_int_equal(log_component("pyroscope.write.w: no answer", &id), 19);
+	assert_int_equal(id, 0);
+	assert_int_equal(log_component("p.one/discovery.http.h: x", &id), 24);
+	assert_int_equal(id, 6);
+	assert_int_equal(log_component("config.alloy: gone", &id), 0);
+	assert_int_equal(log_component("pyroscope.write.w is unhealthy: x", &id), 0);
+	assert_int_equal(log_component("pyroscope.write.w", &id), 0);
+	assert_int_equal(log_component("", &id), 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -149,6 +175,8 @@ int main(void)
 		cmocka_unit_test(intern_gives_one_id_per_string),
 		cmocka_unit_test(loop_runs_timers_and_signals),
 		cmocka_unit_test(log_quotes_what_logfmt_needs_quoted),
+		cmocka_unit_test(log_quotes_json_whatever_the_bytes_are),
+		cmocka_unit_test(log_finds_the_component_of_a_message),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
