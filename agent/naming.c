@@ -182,6 +182,20 @@ static int64_t process_of(struct namer *k, struct task_id id)
 	return r;
 }
 
+static void count_frame(struct namer *k, uint64_t frame, uint32_t location, uint64_t samples)
+{
+	struct naming_stats *s = k->n->stats;
+
+	if (!s)
+		return;
+	if (FRAME_KIND(frame) == FRAME_REASON) {
+		s->reasons[(frame & FRAME_PAYLOAD) % REASON_MAX] += samples;
+		return;
+	}
+	s->frames += samples;
+	s->named += k->p->locations[location].named ? samples : 0;
+}
+
 static int add_sample(struct namer *k, const struct stack_sample *s)
 {
 	static const uint64_t lost = FRAME(FRAME_REASON, REASON_STACK_UNKNOWN);
@@ -198,6 +212,7 @@ static int add_sample(struct namer *k, const struct stack_sample *s)
 		if (r < 0)
 			return (int)r;
 		locations[i] = (uint32_t)r;
+		count_frame(k, frames[i], (uint32_t)r, s->count);
 	}
 	return profile_add_sample(k->p, (uint32_t)process, locations, n, s->count * k->n->period_ns,
 				  s->count, s->stack && s->stack->complete);

@@ -13,12 +13,19 @@
 
 struct kallsyms;
 
+/* What names were found for, each frame as often as it was sampled. */
+struct naming_stats {
+	uint64_t frames, named;	      /* without those that stand for a missing part */
+	uint64_t reasons[REASON_MAX]; /* samples with such a frame */
+};
+
 struct naming {
 	const struct files *files; /* borrowed, as all here */
 	struct tasks *tasks;
 	struct kallsyms *kallsyms; /* NULL: kernel frames keep their addresses */
 	enum demangle_mode demangle;
 	uint64_t period_ns;
+	struct naming_stats *stats; /* added to; NULL: not wanted */
 };
 
 /* Adds every sample of the interval to p. 0 or -ENOMEM. */

@@ -462,6 +462,16 @@ uint64_t profiler_map_bytes(const struct profiler *p)
 	return sum;
 }
 
+void profiler_rows_stats(const struct profiler *p, struct rows_pool_stats *ret)
+{
+	rows_pool_get_stats(p->pool, ret);
+}
+
+size_t profiler_rows_budget(const struct profiler *p)
+{
+	return (size_t)bpf_map__max_entries(p->skel->maps.rows_pool) * ROWS_CHUNK_BYTES;
+}
+
 int profiler_run_time(const struct profiler *p, uint64_t *ret_ns, uint64_t *ret_runs)
 {
 	struct bpf_prog_info info = {0};

@@ -11,6 +11,7 @@
 #include "bpf/types.h"
 
 struct profiler;
+struct rows_pool_stats; /* agent/rows_pool.h */
 
 enum profiler_event { PROFILER_EVENT_AUTO, PROFILER_EVENT_CYCLES, PROFILER_EVENT_CPU_CLOCK };
 
@@ -90,7 +91,11 @@ int profiler_load_page(struct profiler *p, uint32_t file, uint32_t page,
 /* The sampling program, for events of one's own (benchmarks). */
 int profiler_program_fd(const struct profiler *p);
 
-/* Memory of the maps, from the kernel's own accounting. */
+/* Memory of the maps, from the kernel's own accounting: a file of /proc for each. */
 uint64_t profiler_map_bytes(const struct profiler *p);
+/* The pages of unwind rows in the kernel. */
+void profiler_rows_stats(const struct profiler *p, struct rows_pool_stats *ret);
+/* Their budget in bytes. */
+size_t profiler_rows_budget(const struct profiler *p);
 /* Nanoseconds the programs ran and how often, when the kernel counts it (kernel.bpf_stats). */
 int profiler_run_time(const struct profiler *p, uint64_t *ret_ns, uint64_t *ret_runs);

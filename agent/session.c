@@ -23,6 +23,7 @@
 #define LATE_MAX_BYTES	 (4u << 20)
 #define CACHE_DIR	 "/var/cache/tephra"
 #define CACHE_BYTES	 (512u << 20)
+#define MAP_BYTES_MS	 60000
 
 struct session {
 	struct loop *loop; /* borrowed */
@@ -38,13 +39,17 @@ struct session {
 	uint64_t interval_start_ns; /* CLOCK_REALTIME */
 	uint64_t interval_start_mono_ns;
 	uint64_t lost_before;
-	struct hash named; /* frame word -> 1 named, 0 not: for the status line */
+	struct naming_stats naming;
+	uint64_t intervals, collect_ns, collect_max_ns, lost_user, tasks_new;
+	uint64_t map_bytes, map_bytes_ms; /* when it was read; 0: never */
+	struct hash named;		  /* frame word -> 1 named, 0 not: for the status line */
 };
 
 static void on_task(void *data, const struct event_task *e)
 {
 	struct session *s = data;
 
+	s->tasks_new++;
 	tasks_on_event(&s->tasks, e);
 }
 
@@ -269,8 +274,9 @@ int session_collect(struct session *s, bool final, struct profile **ret)
 		.tasks = &s->tasks,
 		.demangle = s->o.demangle,
 		.period_ns = profiler_period_ns(s->profiler),
+		.stats = &s->naming,
 	};
-	uint64_t lost;
+	uint64_t lost, start = clock_ns(CLOCK_MONOTONIC), took;
 	int r;
 
 	r = session_absorb(s);
@@ -288,10 +294,15 @@ int session_collect(struct session *s, bool final, struct profile **ret)
 		return r;
 	describe(s, p);
 	p->lost = lost + s->stacks.lost;
+	s->lost_user += s->stacks.lost;
 	stacks_next_interval(&s->stacks, forget_stack, s);
 	tasks_next_interval(&s->tasks, forget_task, s);
 	/* What the naming touched is not needed before the next interval. */
 	files_next_interval(s->files);
+	took = clock_ns(CLOCK_MONOTONIC) - start;
+	s->intervals++;
+	s->collect_ns += took;
+	s->collect_max_ns = MAX(s->collect_max_ns, took);
 	*ret = TAKE_PTR(p);
 	return 0;
 }
@@ -351,4 +362,42 @@ void session_get_status(struct session *s, struct session_status *ret)
 		.complete = user ? MIN((double)complete / (double)user, 1.0) : 1,
 		.named = named_share(s),
 	};
+}
+
+static uint64_t map_bytes(struct session *s)
+{
+	uint64_t now = clock_ms();
+
+	if (!s->map_bytes_ms || now - s->map_bytes_ms > MAP_BYTES_MS) {
+		s->map_bytes = profiler_map_bytes(s->profiler);
+		s->map_bytes_ms = now;
+	}
+	return s->map_bytes;
+}
+
+void session_get_stats(struct session *s, struct session_stats *ret)
+{
+	*ret = (struct session_stats){
+		.naming = s->naming,
+		.intervals = s->intervals,
+		.collect_ns = s->collect_ns,
+		.collect_max_ns = s->collect_max_ns,
+		.lost_user = s->lost_user,
+		.tasks_new = s->tasks_new,
+		.late_waiting = late_waiting(s->late),
+		.files_loading = files_loading(s->files),
+		.stacks = s->stacks.by_hash.count,
+		.stacks_bytes = s->stacks.bytes,
+		.tasks = s->tasks.by_id.count,
+		.rows_budget = profiler_rows_budget(s->profiler),
+		.stacks_budget = STACKS_MAX_BYTES,
+		.map_bytes = map_bytes(s),
+		.period_ns = profiler_period_ns(s->profiler),
+	};
+	profiler_stats(s->profiler, ret->kernel);
+	late_get_stats(s->late, &ret->late);
+	files_get_stats(s->files, &ret->files);
+	tables_get_stats(s->tables, &ret->tables);
+	parser_get_stats(s->parser, &ret->parser);
+	profiler_rows_stats(s->profiler, &ret->rows);
 }

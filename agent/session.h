@@ -8,7 +8,13 @@
 #pragma once
 
 #include "agent/export/profile.h"
+#include "agent/files.h"
+#include "agent/late.h"
+#include "agent/naming.h"
+#include "agent/parser/parser.h"
 #include "agent/profiler.h"
+#include "agent/rows_pool.h"
+#include "agent/tables.h"
 #include "symbolizer/demangle.h"
 
 struct session;
@@ -45,3 +51,23 @@ struct session_status { /* since the start, for a status line */
 	double complete, named; /* shares of 1; of the user stacks seen so far */
 };
 void session_get_status(struct session *s, struct session_status *ret);
+
+/* Everything that is counted, since the start; and the sizes of now. Cheap: reads no stack. */
+struct session_stats {
+	uint64_t kernel[STAT_MAX];
+	struct naming_stats naming; /* of what was collected */
+	struct late_stats late;
+	struct files_stats files;
+	struct tables_stats tables;
+	struct parser_stats parser;
+	struct rows_pool_stats rows;
+	uint64_t intervals, collect_ns, collect_max_ns; /* session_collect() */
+	uint64_t lost_user; /* samples that user space had no room for */
+	uint64_t tasks_new; /* announced, again after exec */
+	size_t late_waiting, files_loading;
+	size_t stacks, stacks_bytes, tasks;
+	size_t rows_budget, stacks_budget;
+	uint64_t map_bytes; /* of the kernel's tables; at most a minute old */
+	uint64_t period_ns;
+};
+void session_get_stats(struct session *s, struct session_stats *ret);
