@@ -11,6 +11,7 @@
 #include "agent/config/config.h"
 #include "agent/config/graph.h"
 #include "agent/ebpf_profiler.h"
+#include "agent/http/multi.h"
 #include "agent/run_options.h"
 #include "agent/verbs.h"
 
@@ -18,6 +19,7 @@
 
 struct run {
 	struct loop *loop;
+	struct http_multi *http;
 	struct graph *graph;
 	struct ebpf_profiler_options profiler;
 	bool stopping, abort;
@@ -50,7 +52,7 @@ static int run_graph(struct run *run)
 static int run_config(struct run *run, const char *const *paths, size_t n)
 {
 	struct ebpf_hooks hooks = ebpf_profiler_hooks(&run->profiler);
-	struct component_env env = {.loop = run->loop, .ebpf = &hooks};
+	struct component_env env = {.loop = run->loop, .ebpf = &hooks, .http = run->http};
 	int r;
 
 	env.types = component_registry(&env.n_types);
@@ -87,11 +89,14 @@ int run_main(int argc, char **argv)
 	if (cgroupfs_join_host() < 0)
 		log_info("control groups are seen from inside this container only");
 	r = loop_new(&run.loop);
+	if (r >= 0)
+		r = http_multi_new(run.loop, &run.http);
 	if (r >= 0) {
 		run.profiler.loop = run.loop;
 		run.profiler.cache_dir = o.cache_dir;
 		r = run_config(&run, o.paths, o.n_paths);
 	}
+	http_multi_free(run.http);
 	loop_free(run.loop);
 	if (r >= 0)
 		return EXIT_DONE;

@@ -5,7 +5,9 @@
 #include <string.h>
 #include <strings.h>
 
-#include "agent/push/push.h"
+#include "agent/http/access.h"
+
+#define JWT_HELP "use grant_type \"client_credentials\" with client_secret"
 
 static int refuse(char *why, size_t size, const char *text)
 {
@@ -30,7 +32,7 @@ static int authorization_validate(const void *args, char *why, size_t size)
 	if (!strcasecmp(a->type, "basic"))
 		return refuse(why, size,
 			      "authorization type cannot be set to \"basic\", use \"basic_auth\" "
-			      "instead");
+			      "block instead");
 	if (*a->credentials && *a->credentials_file)
 		return refuse(why, size,
 			      "at most one of authorization credentials & credentials_file must be "
@@ -43,13 +45,72 @@ static int tls_validate(const void *args, char *why, size_t size)
 	const struct http_tls_config *a = args;
 	bool cert = *a->cert_pem || *a->cert_file, key = *a->key_pem || *a->key_file;
 
-	if ((*a->ca_pem && *a->ca_file) || (*a->cert_pem && *a->cert_file) ||
-	    (*a->key_pem && *a->key_file))
-		return refuse(why, size, "at most one of *_pem and *_file may be given");
-	if (cert != key)
+	if (*a->ca_pem && *a->ca_file)
+		return refuse(why, size, "at most one of ca_pem and ca_file must be configured");
+	if (*a->cert_pem && *a->cert_file)
 		return refuse(why, size,
-			      "a client certificate and its key must be configured together");
+			      "at most one of cert_pem and cert_file must be configured");
+	if (*a->key_pem && *a->key_file)
+		return refuse(why, size, "at most one of key_pem and key_file must be configured");
+	if (cert && !key)
+		return refuse(why, size,
+			      "exactly one of key_pem or key_file must be configured when a client "
+			      "certificate is configured");
+	if (key && !cert)
+		return refuse(why, size,
+			      "exactly one of cert_pem or cert_file must be configured when a "
+			      "client key is configured");
+	if (*a->min_version && strcmp(a->min_version, "TLS10") != 0 &&
+	    strcmp(a->min_version, "TLS11") != 0 && strcmp(a->min_version, "TLS12") != 0 &&
+	    strcmp(a->min_version, "TLS13") != 0) {
+		(void)snprintf(why, size, "unknown TLS version: %.40s (TLS10 to TLS13)",
+			       a->min_version);
+		return -EINVAL;
+	}
 	return 0;
+}
+
+static int proxy_validate(const struct http_proxy *p, char *why, size_t size)
+{
+	if (p->proxy_connect_header.n && !p->proxy_from_environment && !*p->proxy_url)
+		return refuse(why, size,
+			      "if proxy_connect_header is configured, proxy_url or "
+			      "proxy_from_environment must also be configured");
+	if (p->proxy_from_environment && *p->proxy_url)
+		return refuse(why, size,
+			      "if proxy_from_environment is configured, proxy_url must not be "
+			      "configured");
+	if (p->proxy_from_environment && *p->no_proxy)
+		return refuse(why, size,
+			      "if proxy_from_environment is configured, no_proxy must not be "
+			      "configured");
+	if (*p->no_proxy && !*p->proxy_url)
+		return refuse(why, size,
+			      "if no_proxy is configured, proxy_url must also be configured");
+	return 0;
+}
+
+static int oauth2_validate(const void *args, char *why, size_t size)
+{
+	const struct http_oauth2 *a = args;
+
+	if (!*a->client_id)
+		return refuse(why, size, "oauth2 client_id must be configured");
+	if (!*a->token_url)
+		return refuse(why, size, "oauth2 token_url must be configured");
+	if (strcmp(a->grant_type, "client_credentials") != 0) {
+		(void)snprintf(why, size, "unsupported oauth2 grant_type \"%.60s\"", a->grant_type);
+		return -EINVAL;
+	}
+	if (!*a->client_secret && !*a->client_secret_file)
+		return refuse(why, size,
+			      "either oauth2 client_secret or client_secret_file must be "
+			      "configured");
+	if (*a->client_secret && *a->client_secret_file)
+		return refuse(why, size,
+			      "at most one of oauth2 client_secret & client_secret_file must be "
+			      "configured");
+	return proxy_validate(&a->proxy, why, size);
 }
 
 #define BASIC(member) offsetof(struct http_basic_auth, member)
@@ -80,71 +141,182 @@ const struct schema http_authorization_schema = {
 	.validate = authorization_validate,
 };
 
-/* Refused as a whole, so its arguments need no table. */
-const struct schema http_oauth2_schema = {.size = sizeof(struct http_oauth2)};
-
 #define TLS(member) offsetof(struct http_tls_config, member)
-static const struct option tls_options[] = {
+static const struct option tls_config_options[] = {
 	{"ca_pem", OPTION_STRING, .offset = TLS(ca_pem)},
 	{"ca_file", OPTION_STRING, .offset = TLS(ca_file)},
 	{"cert_pem", OPTION_STRING, .offset = TLS(cert_pem)},
 	{"cert_file", OPTION_STRING, .offset = TLS(cert_file)},
 	{"key_pem", OPTION_SECRET, .offset = TLS(key_pem)},
 	{"key_file", OPTION_STRING, .offset = TLS(key_file)},
-	{"server_name", OPTION_STRING, NULL, OPTION_REFUSED, TLS(server_name), NULL,
-	 "put the name into the URL"},
+	{"server_name", OPTION_STRING, .offset = TLS(server_name),
+	 .help = "expected in the certificate instead of the URL's host"},
 	{"insecure_skip_verify", OPTION_BOOL, "false", .offset = TLS(insecure_skip_verify)},
 	{"min_version", OPTION_STRING, .offset = TLS(min_version), .help = "TLS10 to TLS13"},
 };
 
 const struct schema http_tls_config_schema = {
 	.size = sizeof(struct http_tls_config),
-	.options = tls_options,
-	.n = ARRAY_SIZE(tls_options),
+	.options = tls_config_options,
+	.n = ARRAY_SIZE(tls_config_options),
 	.validate = tls_validate,
 };
+
+#define OAUTH2(member) offsetof(struct http_oauth2, member)
+static const struct option oauth2_options[] = {
+	{"client_id", OPTION_STRING, .offset = OAUTH2(client_id)},
+	{"client_secret", OPTION_SECRET, .offset = OAUTH2(client_secret)},
+	{"client_secret_file", OPTION_STRING, .offset = OAUTH2(client_secret_file)},
+	{"scopes", OPTION_STRINGS, .offset = OAUTH2(scopes)},
+	{"token_url", OPTION_STRING, .offset = OAUTH2(token_url)},
+	{"endpoint_params", OPTION_MAP, .offset = OAUTH2(endpoint_params)},
+	{"grant_type", OPTION_STRING, "client_credentials", .offset = OAUTH2(grant_type)},
+	{"client_certificate_key_id", OPTION_STRING, NULL, OPTION_REFUSED, OAUTH2(jwt[0]), NULL,
+	 JWT_HELP},
+	{"client_certificate_key", OPTION_SECRET, NULL, OPTION_REFUSED, OAUTH2(jwt[1]), NULL,
+	 JWT_HELP},
+	{"client_certificate_key_file", OPTION_STRING, NULL, OPTION_REFUSED, OAUTH2(jwt[2]), NULL,
+	 JWT_HELP},
+	{"signature_algorithm", OPTION_STRING, "RS256", OPTION_REFUSED, OAUTH2(jwt[3]), NULL,
+	 JWT_HELP},
+	{"iss", OPTION_STRING, NULL, OPTION_REFUSED, OAUTH2(jwt[4]), NULL, JWT_HELP},
+	{"audience", OPTION_STRING, NULL, OPTION_REFUSED, OAUTH2(jwt[5]), NULL, JWT_HELP},
+	{"claims", OPTION_ANY, NULL, OPTION_REFUSED, OAUTH2(claims), NULL, JWT_HELP},
+	HTTP_PROXY_OPTIONS(OAUTH2(proxy)),
+	{"tls_config", OPTION_BLOCK, .offset = OAUTH2(tls_config),
+	 .block = &http_tls_config_schema},
+};
+
+const struct schema http_oauth2_schema = {
+	.size = sizeof(struct http_oauth2),
+	.options = oauth2_options,
+	.n = ARRAY_SIZE(oauth2_options),
+	.validate = oauth2_validate,
+};
+
+/* prometheus/common config/headers.go: what makes a request what it is, or is set elsewhere. */
+static int headers_validate(const struct schema_map *m, char *why, size_t size)
+{
+	static const char *const reserved[] = {
+		"Authorization",
+		"Host",
+		"Content-Encoding",
+		"Content-Length",
+		"Content-Type",
+		"User-Agent",
+		"Connection",
+		"Keep-Alive",
+		"Proxy-Authenticate",
+		"Proxy-Authorization",
+		"Www-Authenticate",
+		"Accept-Encoding",
+		"X-Prometheus-Remote-Write-Version",
+		"X-Prometheus-Remote-Read-Version",
+		"X-Prometheus-Scrape-Timeout-Seconds",
+		"X-Amz-Date",
+		"X-Amz-Security-Token",
+		"X-Amz-Content-Sha256",
+	};
+
+	for (size_t i = 0; i < m->n; i++) {
+		for (size_t k = 0; k < ARRAY_SIZE(reserved); k++) {
+			if (strcasecmp(m->v[i].name, reserved[k]) != 0)
+				continue;
+			(void)snprintf(why, size, "setting header \"%s\" is not allowed",
+				       reserved[k]);
+			return -EINVAL;
+		}
+	}
+	return http_headers_check(http_client_labels(m), m->n, why, size);
+}
 
 int http_client_validate(const struct http_client *h, char *why, size_t size)
 {
 	int kinds = h->basic_auth.set + h->authorization.set + h->oauth2.set +
 		    (*h->bearer_token != '\0') + (*h->bearer_token_file != '\0');
+	int r;
 
 	if (kinds > 1)
 		return refuse(why, size,
 			      "at most one of basic_auth, authorization, oauth2, bearer_token & "
 			      "bearer_token_file must be configured");
-	if (*h->no_proxy && !*h->proxy_url)
-		return refuse(why, size, "no_proxy needs proxy_url");
-	if (h->proxy_from_environment && *h->proxy_url)
-		return refuse(why, size, "proxy_from_environment and proxy_url exclude each other");
-	return 0;
+	r = headers_validate(&h->http_headers, why, size);
+	return r < 0 ? r : proxy_validate(&h->proxy, why, size);
 }
 
-void http_client_apply(const struct http_client *h, struct push_options *o)
+const struct label *http_client_labels(const struct schema_map *m)
 {
+	_Static_assert(sizeof(struct label) == sizeof(struct schema_pair) &&
+			       offsetof(struct label, name) == offsetof(struct schema_pair, name) &&
+			       offsetof(struct label, value) == offsetof(struct schema_pair, value),
+		       "a pair of a map is a label");
+	return (const struct label *)m->v;
+}
+
+static void tls_options(const struct http_tls_config *t, struct http_tls_options *ret)
+{
+	*ret = (struct http_tls_options){
+		.ca_pem = t->ca_pem,
+		.ca_file = t->ca_file,
+		.cert_pem = t->cert_pem,
+		.cert_file = t->cert_file,
+		.key_pem = t->key_pem,
+		.key_file = t->key_file,
+		.server_name = t->server_name,
+		.min_version = t->min_version,
+		.insecure_skip_verify = t->insecure_skip_verify,
+	};
+}
+
+static void proxy_options(const struct http_proxy *p, struct http_proxy_options *ret)
+{
+	*ret = (struct http_proxy_options){
+		.url = p->proxy_url,
+		.no_proxy = p->no_proxy,
+		.from_environment = p->proxy_from_environment,
+		.connect_headers = http_client_labels(&p->proxy_connect_header),
+		.n_connect_headers = p->proxy_connect_header.n,
+	};
+}
+
+static void oauth2_options_of(const struct http_oauth2 *a, struct http_oauth2_options *ret)
+{
+	*ret = (struct http_oauth2_options){
+		.token_url = a->token_url,
+		.client_id = a->client_id,
+		.client_secret = a->client_secret,
+		.client_secret_file = a->client_secret_file,
+		.scopes = (const char *const *)a->scopes.v,
+		.n_scopes = a->scopes.n,
+		.params = http_client_labels(&a->endpoint_params),
+		.n_params = a->endpoint_params.n,
+	};
+	proxy_options(&a->proxy, &ret->proxy);
+	tls_options(&a->tls_config, &ret->tls);
+}
+
+void http_client_options(const struct http_client *h, struct http_options *ret)
+{
+	*ret = (struct http_options){
+		.headers = http_client_labels(&h->http_headers),
+		.n_headers = h->http_headers.n,
+		.follow_redirects = h->follow_redirects,
+		.http2 = h->enable_http2,
+	};
 	if (h->basic_auth.set) {
-		o->username = h->basic_auth.username;
-		o->password = h->basic_auth.password;
-		o->password_file = h->basic_auth.password_file;
+		ret->username = h->basic_auth.username;
+		ret->password = h->basic_auth.password;
+		ret->password_file = h->basic_auth.password_file;
 	} else if (h->authorization.set) {
-		o->auth_type = h->authorization.type;
-		o->token = h->authorization.credentials;
-		o->token_file = h->authorization.credentials_file;
+		ret->auth_type = h->authorization.type;
+		ret->token = h->authorization.credentials;
+		ret->token_file = h->authorization.credentials_file;
+	} else if (h->oauth2.set) {
+		oauth2_options_of(&h->oauth2, &ret->oauth2);
 	} else {
-		o->token = h->bearer_token;
-		o->token_file = h->bearer_token_file;
+		ret->token = h->bearer_token;
+		ret->token_file = h->bearer_token_file;
 	}
-	o->proxy_url = h->proxy_url;
-	o->no_proxy = h->no_proxy;
-	o->proxy_from_environment = h->proxy_from_environment;
-	o->follow_redirects = h->follow_redirects;
-	o->http2 = h->enable_http2;
-	o->ca_pem = h->tls_config.ca_pem;
-	o->ca_file = h->tls_config.ca_file;
-	o->cert_pem = h->tls_config.cert_pem;
-	o->cert_file = h->tls_config.cert_file;
-	o->key_pem = h->tls_config.key_pem;
-	o->key_file = h->tls_config.key_file;
-	o->min_tls = h->tls_config.min_version;
-	o->insecure_skip_verify = h->tls_config.insecure_skip_verify;
+	tls_options(&h->tls_config, &ret->tls);
+	proxy_options(&h->proxy, &ret->proxy);
 }

@@ -1,15 +1,14 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The HTTP client arguments that components share (grafana/alloy internal/component/common/config,
- * 66ebea856dff): credentials, TLS, proxy. A component embeds struct http_client and puts
- * HTTP_CLIENT_OPTIONS(struct, member) into its table. What is not built is refused, as ignoring
- * credentials would send requests without them.
+ * 66ebea856dff): credentials, TLS, proxy. A component embeds struct http_client, puts
+ * HTTP_CLIENT_OPTIONS(struct, member) into its table and calls http_client_validate() in its own
+ * check. http_client_options() is then what agent/http is asked with.
  */
 #pragma once
 
 #include "agent/config/schema.h"
-
-struct push_options;
+#include "agent/http/options.h"
 
 struct http_basic_auth {
 	bool set;
@@ -21,10 +20,6 @@ struct http_authorization {
 	char *type, *credentials, *credentials_file;
 };
 
-struct http_oauth2 {
-	bool set;
-};
-
 struct http_tls_config {
 	bool set;
 	char *ca_pem, *ca_file, *cert_pem, *cert_file, *key_pem, *key_file, *server_name,
@@ -32,19 +27,49 @@ struct http_tls_config {
 	bool insecure_skip_verify;
 };
 
+struct http_proxy {
+	char *proxy_url, *no_proxy;
+	bool proxy_from_environment;
+	struct schema_map proxy_connect_header;
+};
+
+struct http_oauth2 {
+	bool set;
+	char *client_id, *client_secret, *client_secret_file, *grant_type, *token_url;
+	struct schema_strings scopes;
+	struct schema_map endpoint_params;
+	struct http_proxy proxy;
+	struct http_tls_config tls_config;
+	/* The grant by a signed token, which is not built. */
+	char *jwt[6];
+	struct value *claims;
+};
+
 struct http_client {
 	struct http_basic_auth basic_auth;
 	struct http_authorization authorization;
 	struct http_oauth2 oauth2;
 	char *bearer_token, *bearer_token_file;
-	char *proxy_url, *no_proxy;
-	bool proxy_from_environment, follow_redirects, enable_http2;
-	struct value *proxy_connect_header, *http_headers;
+	struct http_proxy proxy;
+	bool follow_redirects, enable_http2;
+	struct schema_map http_headers;
 	struct http_tls_config tls_config;
 };
 
 extern const struct schema http_basic_auth_schema, http_authorization_schema, http_oauth2_schema,
 	http_tls_config_schema;
+
+/* The arguments of a proxy, of a struct http_proxy at `base`. */
+#define HTTP_PROXY_OPTIONS(base)                                                                 \
+	{"proxy_url", OPTION_STRING, .offset = (base) + offsetof(struct http_proxy, proxy_url)}, \
+		{"no_proxy", OPTION_STRING,                                                      \
+		 .offset = (base) + offsetof(struct http_proxy, no_proxy)},                      \
+		{"proxy_from_environment", OPTION_BOOL, "false",                                 \
+		 .offset = (base) + offsetof(struct http_proxy, proxy_from_environment)},        \
+	{                                                                                        \
+		"proxy_connect_header", OPTION_MULTIMAP,                                         \
+			.offset = (base) + offsetof(struct http_proxy, proxy_connect_header)     \
+	}
 
 #define HTTP_CLIENT_FIELD(type, member, f) \
 	(offsetof(type, member) + offsetof(struct http_client, f))
@@ -54,36 +79,15 @@ extern const struct schema http_basic_auth_schema, http_authorization_schema, ht
 		{"authorization", OPTION_BLOCK,                                                    \
 		 .offset = HTTP_CLIENT_FIELD(type, member, authorization),                         \
 		 .block = &http_authorization_schema},                                             \
-		{"oauth2",                                                                         \
-		 OPTION_BLOCK,                                                                     \
-		 NULL,                                                                             \
-		 OPTION_REFUSED,                                                                   \
-		 HTTP_CLIENT_FIELD(type, member, oauth2),                                          \
-		 &http_oauth2_schema,                                                              \
-		 "use basic_auth, authorization or bearer_token"},                                 \
+		{"oauth2", OPTION_BLOCK, .offset = HTTP_CLIENT_FIELD(type, member, oauth2),        \
+		 .block = &http_oauth2_schema},                                                    \
 		{"bearer_token", OPTION_SECRET,                                                    \
 		 .offset = HTTP_CLIENT_FIELD(type, member, bearer_token)},                         \
 		{"bearer_token_file", OPTION_STRING,                                               \
 		 .offset = HTTP_CLIENT_FIELD(type, member, bearer_token_file)},                    \
-		{"proxy_url", OPTION_STRING,                                                       \
-		 .offset = HTTP_CLIENT_FIELD(type, member, proxy_url)},                            \
-		{"no_proxy", OPTION_STRING, .offset = HTTP_CLIENT_FIELD(type, member, no_proxy)},  \
-		{"proxy_from_environment", OPTION_BOOL, "false",                                   \
-		 .offset = HTTP_CLIENT_FIELD(type, member, proxy_from_environment)},               \
-		{"proxy_connect_header",                                                           \
-		 OPTION_ANY,                                                                       \
-		 NULL,                                                                             \
-		 OPTION_REFUSED,                                                                   \
-		 HTTP_CLIENT_FIELD(type, member, proxy_connect_header),                            \
-		 NULL,                                                                             \
-		 "remove it"},                                                                     \
-		{"http_headers",                                                                   \
-		 OPTION_ANY,                                                                       \
-		 NULL,                                                                             \
-		 OPTION_REFUSED,                                                                   \
-		 HTTP_CLIENT_FIELD(type, member, http_headers),                                    \
-		 NULL,                                                                             \
-		 "use headers"},                                                                   \
+		HTTP_PROXY_OPTIONS(HTTP_CLIENT_FIELD(type, member, proxy)),                        \
+		{"http_headers", OPTION_MULTIMAP,                                                  \
+		 .offset = HTTP_CLIENT_FIELD(type, member, http_headers)},                         \
 		{"follow_redirects", OPTION_BOOL, "true",                                          \
 		 .offset = HTTP_CLIENT_FIELD(type, member, follow_redirects)},                     \
 		{"enable_http2", OPTION_BOOL, "true",                                              \
@@ -95,5 +99,7 @@ extern const struct schema http_basic_auth_schema, http_authorization_schema, ht
 
 /* 0, or -EINVAL with the message. */
 int http_client_validate(const struct http_client *h, char *why, size_t size);
-/* Credentials, TLS and proxy into o, borrowed. */
-void http_client_apply(const struct http_client *h, struct push_options *o);
+/* *ret borrows everything from h. */
+void http_client_options(const struct http_client *h, struct http_options *ret);
+/* A map's pairs as labels, borrowed. */
+const struct label *http_client_labels(const struct schema_map *m);

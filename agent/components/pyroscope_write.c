@@ -116,19 +116,9 @@ static int write_init(struct component *base)
 	return base->exports ? 0 : -ENOMEM;
 }
 
-/* A map's pairs as labels; the array is the caller's, the texts are borrowed. */
-static struct label *borrow_labels(const struct schema_map *m)
-{
-	struct label *l = calloc(MAX(m->n, 1u), sizeof(*l));
-
-	for (size_t i = 0; l && i < m->n; i++)
-		l[i] = (struct label){m->v[i].name, m->v[i].value};
-	return l;
-}
-
 static int add_endpoint(struct push *p, const struct write_endpoint *e, char *why, size_t size)
 {
-	_cleanup_free_ struct label *headers = borrow_labels(&e->headers);
+	struct http_options http;
 	struct push_options o = {
 		.name = e->name,
 		.url = e->url,
@@ -137,13 +127,12 @@ static int add_endpoint(struct push *p, const struct write_endpoint *e, char *wh
 		.max_backoff_ms = (uint64_t)e->max_backoff_period / 1000000u,
 		.max_retries = (uint32_t)e->max_backoff_retries,
 		.retry_on_429 = e->retry_on_http_429,
-		.headers = headers,
+		.headers = http_client_labels(&e->headers),
 		.n_headers = e->headers.n,
+		.http = &http,
 	};
 
-	if (!headers)
-		return -ENOMEM;
-	http_client_apply(&e->client, &o);
+	http_client_options(&e->client, &http);
 	return push_add_endpoint(p, &o, why, size);
 }
 
@@ -151,15 +140,17 @@ static int make_push(struct component *base, char *why, size_t size, struct push
 {
 	const struct write_args *a = base->args;
 	const struct write_endpoint *endpoints = a->endpoints.v;
-	_cleanup_free_ struct label *external = borrow_labels(&a->external_labels);
 	_cleanup_(push_freep) struct push *p = NULL;
 	int r;
 
-	if (!external)
-		return -ENOMEM;
-	r = push_new(base->env->loop, &p);
+	if (!base->env->http) {
+		(void)snprintf(why, size, "there is no HTTP client");
+		return -EOPNOTSUPP;
+	}
+	r = push_new(base->env->http, &p);
 	if (r >= 0)
-		r = push_set_external(p, external, a->external_labels.n);
+		r = push_set_external(p, http_client_labels(&a->external_labels),
+				      a->external_labels.n);
 	for (size_t i = 0; i < a->endpoints.n && r >= 0; i++)
 		r = add_endpoint(p, &endpoints[i], why, size);
 	if (r < 0)

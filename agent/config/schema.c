@@ -37,6 +37,7 @@ static int init_field(const struct option *o, void *field)
 		return schema_init(o->block, field);
 	case OPTION_STRINGS:
 	case OPTION_MAP:
+	case OPTION_MULTIMAP:
 	case OPTION_TARGETS:
 	case OPTION_RECEIVERS:
 	case OPTION_ANY:
@@ -88,6 +89,7 @@ void schema_clear(const struct option *o, void *field)
 		*strings = (struct schema_strings){0};
 		return;
 	case OPTION_MAP:
+	case OPTION_MULTIMAP:
 		for (size_t i = 0; i < map->n; i++) {
 			free(map->v[i].name);
 			free(map->v[i].value);
@@ -173,6 +175,7 @@ static bool field_equal(const struct option *o, const void *a, const void *b)
 	case OPTION_STRINGS:
 		return strings_equal(a, b);
 	case OPTION_MAP:
+	case OPTION_MULTIMAP:
 		return map_equal(a, b);
 	case OPTION_TARGETS:
 	case OPTION_ANY:

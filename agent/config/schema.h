@@ -19,6 +19,8 @@ enum option_type {		    /* and the C type of the field */
 		   OPTION_DURATION, /* int64_t, nanoseconds */
 		   OPTION_STRINGS,  /* struct schema_strings */
 		   OPTION_MAP,	    /* struct schema_map */
+		   OPTION_MULTIMAP, /* the same from map(list(secret)): a name may come several
+				       times, or not at all */
 		   OPTION_TARGETS,  /* struct value *, owned: array of objects of strings; NULL when
 				       absent */
 		   OPTION_RECEIVERS, /* struct schema_receivers */

@@ -178,6 +178,46 @@ static int to_map(struct place *p, const struct value *v, struct schema_map *ret
 	return 0;
 }
 
+/* The values of one name, each a pair of its own. */
+static int to_pairs(struct place *p, const struct value_field *f, struct schema_map *ret)
+{
+	struct schema_pair *grown;
+
+	if (f->value->kind != VALUE_ARRAY && f->value->kind != VALUE_NULL)
+		return mismatch(p, "array", f->value);
+	for (size_t i = 0; f->value->kind == VALUE_ARRAY && i < f->value->n_items; i++) {
+		int r;
+
+		(void)snprintf(p->path, sizeof(p->path), ".%s[%zu]", f->key, i);
+		grown = realloc(ret->v, (ret->n + 1) * sizeof(*grown));
+		if (!grown)
+			return -ENOMEM;
+		ret->v = grown;
+		ret->v[ret->n] = (struct schema_pair){.name = strdup(f->key)};
+		if (!ret->v[ret->n++].name)
+			return -ENOMEM;
+		r = to_text(p, f->value->items[i], true, &ret->v[ret->n - 1].value);
+		if (r < 0)
+			return r;
+	}
+	return 0;
+}
+
+static int to_multimap(struct place *p, const struct value *v, struct schema_map *ret)
+{
+	if (v->kind != VALUE_NULL && v->kind != VALUE_OBJECT)
+		return mismatch(p, "object", v);
+	for (size_t i = 0; v->kind == VALUE_OBJECT && i < v->n_fields; i++) {
+		int r;
+
+		(void)snprintf(p->path, sizeof(p->path), ".%s", v->fields[i].key);
+		r = to_pairs(p, &v->fields[i], ret);
+		if (r < 0)
+			return r;
+	}
+	return 0;
+}
+
 /* One target: a new reference when all values are strings already, else a converted copy. */
 static int to_target(struct place *p, struct value *v, struct value_list *out)
 {
@@ -287,6 +327,8 @@ int schema_store(const struct option *o, struct eval *e, const struct ast_expr *
 		return to_strings(&p, v, field);
 	case OPTION_MAP:
 		return to_map(&p, v, field);
+	case OPTION_MULTIMAP:
+		return to_multimap(&p, v, field);
 	case OPTION_TARGETS:
 		return to_targets(&p, v, field);
 	case OPTION_RECEIVERS:

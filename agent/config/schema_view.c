@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* C fields back to values, for people who look at what a component was given. */
 #include <inttypes.h>
+#include <string.h>
 
 #include "agent/config/schema.h"
 
@@ -52,6 +53,22 @@ static struct value *map_value(const struct schema_map *m)
 	return value_object(&l);
 }
 
+/* The pairs of one name follow each other. */
+static struct value *multimap_value(const struct schema_map *m)
+{
+	struct value_list l = {0};
+
+	for (size_t i = 0; i < m->n;) {
+		const char *name = m->v[i].name;
+		struct value_list values = {0};
+
+		for (; i < m->n && !strcmp(m->v[i].name, name); i++)
+			value_list_add(&values, NULL, value_secret(m->v[i].value));
+		value_list_add(&l, name, value_array(&values));
+	}
+	return value_object(&l);
+}
+
 static struct value *receivers_value(const struct schema_receivers *r)
 {
 	struct value_list l = {0};
@@ -94,6 +111,8 @@ static struct value *field_value(const struct option *o, const void *field)
 		return strings_value(field);
 	case OPTION_MAP:
 		return map_value(field);
+	case OPTION_MULTIMAP:
+		return multimap_value(field);
 	case OPTION_TARGETS:
 	case OPTION_ANY:
 		return any_value(*(struct value *const *)field);

@@ -11,104 +11,21 @@
 #define MAX_REQUEST (64u << 20)
 
 struct push {
-	struct loop *loop; /* borrowed */
-	CURLM *multi;
-	struct loop_source *timer; /* libcurl's one timer */
+	struct http_multi *http; /* borrowed */
 	struct push_endpoint **endpoints;
 	size_t n_endpoints;
 	struct label_set external;
 	struct log_limit limit;
 };
 
-static void reap(struct push *p)
+int push_new(struct http_multi *m, struct push **ret)
 {
-	CURLMsg *m;
-	int left;
+	struct push *p = calloc(1, sizeof(*p));
 
-	while ((m = curl_multi_info_read(p->multi, &left))) {
-		struct push_slot *s = NULL;
-
-		if (m->msg != CURLMSG_DONE)
-			continue;
-		curl_easy_getinfo(m->easy_handle, CURLINFO_PRIVATE, (char **)&s);
-		push_endpoint_finish(s, m->data.result);
-	}
-}
-
-static void on_fd(int fd, uint32_t events, void *data)
-{
-	struct push *p = data;
-	int what = 0, running;
-
-	what |= events & EPOLLIN ? CURL_CSELECT_IN : 0;
-	what |= events & EPOLLOUT ? CURL_CSELECT_OUT : 0;
-	what |= events & (EPOLLERR | EPOLLHUP) ? CURL_CSELECT_ERR : 0;
-	curl_multi_socket_action(p->multi, fd, what, &running);
-	reap(p);
-}
-
-static void on_timer(void *data)
-{
-	struct push *p = data;
-	int running;
-
-	curl_multi_socket_action(p->multi, CURL_SOCKET_TIMEOUT, 0, &running);
-	reap(p);
-}
-
-static int set_timer(CURLM *multi, long ms, void *data)
-{
-	struct push *p = data;
-
-	if (ms < 0)
-		loop_stop_timer(p->timer);
-	else
-		loop_set_timer(p->timer, (uint64_t)ms, 0);
-	return 0;
-}
-
-static int set_socket(CURL *easy, curl_socket_t fd, int what, void *data, void *source)
-{
-	struct push *p = data;
-	struct loop_source *s = source;
-	uint32_t events =
-		(what & CURL_POLL_IN ? EPOLLIN : 0) | (what & CURL_POLL_OUT ? EPOLLOUT : 0);
-
-	if (what == CURL_POLL_REMOVE) {
-		loop_remove(s);
-		curl_multi_assign(p->multi, fd, NULL);
-	} else if (s) {
-		(void)loop_set_events(s, events);
-	} else {
-		s = loop_add_fd(p->loop, fd, events, on_fd, p);
-		if (!s)
-			return -1;
-		curl_multi_assign(p->multi, fd, s);
-	}
-	return 0;
-}
-
-int push_new(struct loop *loop, struct push **ret)
-{
-	_cleanup_(push_freep) struct push *p = NULL;
-
-	if (curl_global_init(CURL_GLOBAL_DEFAULT) != CURLE_OK)
+	if (!p)
 		return -ENOMEM;
-	p = calloc(1, sizeof(*p));
-	if (!p) {
-		curl_global_cleanup();
-		return -ENOMEM;
-	}
-	p->loop = loop;
-	p->multi = curl_multi_init();
-	p->timer = loop_add_timer(loop, on_timer, p);
-	if (!p->multi || !p->timer)
-		return -ENOMEM;
-	curl_multi_setopt(p->multi, CURLMOPT_SOCKETFUNCTION, set_socket);
-	curl_multi_setopt(p->multi, CURLMOPT_SOCKETDATA, p);
-	curl_multi_setopt(p->multi, CURLMOPT_TIMERFUNCTION, set_timer);
-	curl_multi_setopt(p->multi, CURLMOPT_TIMERDATA, p);
-	*ret = TAKE_PTR(p);
+	p->http = m;
+	*ret = p;
 	return 0;
 }
 
@@ -119,12 +36,8 @@ struct push *push_free(struct push *p)
 	for (size_t i = 0; i < p->n_endpoints; i++)
 		push_endpoint_free(p->endpoints[i]);
 	free(p->endpoints);
-	/* Closes kept connections, which takes their sockets off the loop. */
-	curl_multi_cleanup(p->multi);
-	loop_remove(p->timer);
 	label_set_done(&p->external);
 	free(p);
-	curl_global_cleanup();
 	return NULL;
 }
 
@@ -137,7 +50,7 @@ int push_add_endpoint(struct push *p, const struct push_options *o, char *why, s
 	if (!v)
 		return -ENOMEM;
 	p->endpoints = v;
-	r = push_endpoint_new(p->loop, p->multi, o, why, size, &v[p->n_endpoints]);
+	r = push_endpoint_new(p->http, o, why, size, &v[p->n_endpoints]);
 	if (r >= 0)
 		p->n_endpoints++;
 	return r;
@@ -237,7 +150,7 @@ int push_drain(struct push *p, uint64_t timeout_ms, const bool *abort)
 
 	push_hurry(p);
 	while (push_busy(p) && !(abort && *abort) && (now = clock_ms()) < end) {
-		int r = loop_once(p->loop, (int)MIN(end - now, 1000u));
+		int r = loop_once(http_multi_loop(p->http), (int)MIN(end - now, 1000u));
 
 		if (r < 0)
 			return r;

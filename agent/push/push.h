@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * struct push: sends profiles to Pyroscope-compatible servers over the event loop (libcurl multi).
+ * struct push: sends profiles to Pyroscope-compatible servers over the event loop.
  * Every endpoint has its own queue with a budget, its own backoff and its own counters; one that
  * is away, slow or hostile does not touch the others. Nothing here blocks.
  */
 #pragma once
 
-#include "agent/base/loop.h"
+#include "agent/http/multi.h"
+#include "agent/http/options.h"
 #include "agent/labels.h"
 
 #define PUSH_PARALLEL	    4		    /* requests at a time to one endpoint that works */
@@ -41,22 +42,16 @@ struct push_options {
 	uint64_t timeout_ms, min_backoff_ms, max_backoff_ms, window_ms;
 	uint32_t max_retries; /* 0: no limit */
 	size_t budget_bytes;
-	bool retry_on_429, follow_redirects, http2;
+	bool retry_on_429;
 	const struct label *headers;
 	size_t n_headers;
-	/* At most one kind of credentials. Files are read anew for each request. */
-	const char *username, *password, *password_file;
-	const char *auth_type, *token, *token_file; /* "Authorization: <auth_type> <token>" */
-	const char *proxy_url, *no_proxy;
-	bool proxy_from_environment;
-	const char *ca_pem, *ca_file, *cert_pem, *cert_file, *key_pem, *key_file, *min_tls;
-	bool insecure_skip_verify;
+	const struct http_options *http; /* NULL: a plain client */
 };
 
 struct push;
 
-/* 0 or a negative errno. */
-int push_new(struct loop *loop, struct push **ret);
+/* 0 or a negative errno. m is borrowed and must outlive it. */
+int push_new(struct http_multi *m, struct push **ret);
 /* What is still queued is counted as dropped and logged. Accepts NULL; returns NULL. */
 struct push *push_free(struct push *p);
 DEFINE_CLEANUP(struct push *, push_free)

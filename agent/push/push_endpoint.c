@@ -92,37 +92,6 @@ void push_endpoint_add(struct push_endpoint *e, struct push_item *i)
 	}
 }
 
-/* libcurl's allocation-free callback: keeps the start of the body, then ends the transfer. */
-static size_t on_body(char *data, size_t size, size_t n, void *userdata)
-{
-	struct push_slot *s = userdata;
-
-	if (s->reply.len + n > PUSH_MAX_REPLY) {
-		s->too_long = true;
-		return 0;
-	}
-	buf_add(&s->reply, data, n);
-	return s->reply.failed ? 0 : n;
-}
-
-static int slot_open(struct push_slot *s)
-{
-	if (!s->easy) {
-		s->easy = curl_easy_duphandle(s->endpoint->http.template);
-		if (!s->easy)
-			return -ENOMEM;
-		curl_easy_setopt(s->easy, CURLOPT_PRIVATE, s);
-		curl_easy_setopt(s->easy, CURLOPT_WRITEFUNCTION, on_body);
-		curl_easy_setopt(s->easy, CURLOPT_WRITEDATA, s);
-		curl_easy_setopt(s->easy, CURLOPT_ERRORBUFFER, s->error);
-	}
-	buf_done(&s->reply);
-	s->reply = BUF_INIT(PUSH_MAX_REPLY + 1);
-	s->too_long = false;
-	s->error[0] = '\0';
-	return 0;
-}
-
 static uint64_t next_random(struct push_endpoint *e)
 {
 	e->random ^= e->random << 13;
@@ -160,10 +129,8 @@ static uint64_t wait_after_failure(struct push_endpoint *e, uint64_t retry_after
 
 static void slot_clear(struct push_slot *s)
 {
-	curl_slist_free_all(s->headers);
-	s->headers = NULL;
+	s->fetch = fetch_cancel(s->fetch);
 	s->entry = NULL;
-	buf_done(&s->reply);
 }
 
 static void retry(struct push_slot *s, const char *why, uint64_t retry_after_ms)
@@ -191,19 +158,28 @@ static void retry(struct push_slot *s, const char *why, uint64_t retry_after_ms)
 	    waiting(e) == 1 ? "" : "s");
 }
 
+static void on_done(void *data, const struct fetch_reply *reply);
+
 static void start(struct push_endpoint *e, struct push_slot *s, struct push_entry *entry)
 {
-	char why[200] = "out of memory";
+	const struct fetch_request q = {
+		.method = "POST",
+		.url = e->http.push_url,
+		.access = e->http.access,
+		.headers = e->http.headers,
+		.n_headers = e->http.n_headers,
+		.body = entry->item->data,
+		.body_bytes = entry->item->len,
+		.borrow_body = true,
+		.timeout_ms = e->timeout_ms,
+		.max_bytes = PUSH_MAX_REPLY,
+		.on_done = on_done,
+		.data = s,
+	};
 
 	s->entry = entry;
-	if (slot_open(s) < 0 ||
-	    push_http_prepare(&e->http, s->easy, entry->item->data, entry->item->len, &s->headers,
-			      why, sizeof(why)) < 0) {
-		retry(s, why, 0);
-		return;
-	}
-	if (curl_multi_add_handle(e->multi, s->easy) != CURLM_OK)
-		retry(s, "libcurl cannot start a transfer", 0);
+	if (fetch_start(e->multi, &q, &s->fetch) < 0)
+		retry(s, "out of memory", 0);
 }
 
 static struct push_entry *take_fresh(struct push_endpoint *e)
@@ -267,34 +243,30 @@ static void refused(struct push_slot *s, const char *why)
 	e->stats.failures = e->backoff = 0;
 }
 
-void push_endpoint_finish(struct push_slot *s, CURLcode result)
+static void on_done(void *data, const struct fetch_reply *got)
 {
+	struct push_slot *s = data;
 	struct push_endpoint *e = s->endpoint;
-	struct push_reply reply = {.body = (const char *)s->reply.data, .len = s->reply.len};
-	curl_off_t retry_after_s = 0;
-	char *type = NULL, why[320];
+	const struct push_reply reply = {.status = got->status,
+					 .content_type = got->content_type,
+					 .body = got->body,
+					 .len = got->len,
+					 .too_long = got->r == -E2BIG};
 	enum push_verdict verdict = PUSH_RETRY;
+	char why[320];
 
-	curl_multi_remove_handle(e->multi, s->easy);
-	/* A body that goes on and on is our end of the transfer; its status still counts. */
-	if (result == CURLE_OK || s->too_long) {
-		curl_easy_getinfo(s->easy, CURLINFO_RESPONSE_CODE, &reply.status);
-		curl_easy_getinfo(s->easy, CURLINFO_CONTENT_TYPE, &type);
-		curl_easy_getinfo(s->easy, CURLINFO_RETRY_AFTER, &retry_after_s);
-		reply.content_type = type;
-		reply.too_long = s->too_long;
+	s->fetch = NULL;
+	/* A body that goes on and on was our end of the transfer; its status still counts. */
+	if (!got->r || reply.too_long)
 		verdict = push_reply_judge(&reply, e->retry_on_429, why, sizeof(why));
-	} else {
-		(void)snprintf(why, sizeof(why), "%s",
-			       *s->error ? s->error : curl_easy_strerror(result));
-	}
-	retry_after_s = MAX(retry_after_s, 0);
+	else
+		(void)snprintf(why, sizeof(why), "%s", got->why);
 	switch (verdict) {
 	case PUSH_TAKEN:
 		succeeded(s);
 		break;
 	case PUSH_RETRY:
-		retry(s, why, MIN((uint64_t)retry_after_s, MAX_RETRY_AFTER_MS / 1000) * 1000);
+		retry(s, why, MIN(got->retry_after_s, MAX_RETRY_AFTER_MS / 1000) * 1000ull);
 		break;
 	case PUSH_REFUSED:
 		refused(s, why);
@@ -330,7 +302,6 @@ static void abort_all(struct push_endpoint *e)
 
 		if (!entry)
 			continue;
-		curl_multi_remove_handle(e->multi, s->easy);
 		slot_clear(s);
 		push_queue_retry(&e->queue, entry);
 	}
@@ -348,16 +319,16 @@ void push_endpoint_adopt(struct push_endpoint *e, struct push_endpoint *old)
 	push_endpoint_pump(e);
 }
 
-int push_endpoint_new(struct loop *loop, CURLM *multi, const struct push_options *o, char *why,
-		      size_t size, struct push_endpoint **ret)
+int push_endpoint_new(struct http_multi *m, const struct push_options *o, char *why, size_t size,
+		      struct push_endpoint **ret)
 {
 	_cleanup_(push_endpoint_freep) struct push_endpoint *e = calloc(1, sizeof(*e));
 	int r;
 
 	if (!e)
 		return -ENOMEM;
-	e->loop = loop;
-	e->multi = multi;
+	e->multi = m;
+	e->timeout_ms = o->timeout_ms;
 	e->queue.max_bytes = o->budget_bytes ? o->budget_bytes : PUSH_BUDGET_DEFAULT;
 	e->min_backoff_ms = MAX(o->min_backoff_ms, 1u);
 	e->max_backoff_ms = MAX(o->max_backoff_ms, e->min_backoff_ms);
@@ -373,7 +344,7 @@ int push_endpoint_new(struct loop *loop, CURLM *multi, const struct push_options
 	if (r < 0)
 		return r;
 	e->name = strdup(o->name && *o->name ? o->name : e->http.url);
-	e->timer = loop_add_timer(loop, on_backoff_over, e);
+	e->timer = loop_add_timer(http_multi_loop(m), on_backoff_over, e);
 	if (!e->name || !e->timer)
 		return -ENOMEM;
 	*ret = TAKE_PTR(e);
@@ -392,10 +363,6 @@ struct push_endpoint *push_endpoint_free(struct push_endpoint *e)
 	while ((entry = push_queue_take(&e->queue))) {
 		push_endpoint_drop(e, entry->item, PUSH_DROP_SHUTDOWN);
 		push_queue_release(&e->queue, entry);
-	}
-	for (size_t i = 0; i < PUSH_PARALLEL; i++) {
-		curl_easy_cleanup(e->slots[i].easy);
-		buf_done(&e->slots[i].reply);
 	}
 	loop_remove(e->timer);
 	push_http_done(&e->http);

@@ -5,31 +5,26 @@
  */
 #pragma once
 
-#include "agent/base/buf.h"
 #include "agent/base/log.h"
+#include "agent/http/fetch.h"
 #include "agent/push/push_http.h"
 #include "agent/push/push_queue.h"
 #include "agent/push/push_reply.h"
 
 struct push_slot {
 	struct push_endpoint *endpoint; /* borrowed */
-	CURL *easy;			/* made when it is first needed */
 	struct push_entry *entry;	/* under way; NULL: free */
-	struct curl_slist *headers;	/* of this request */
-	struct buf reply;
-	bool too_long;
-	char error[CURL_ERROR_SIZE];
+	struct fetch *fetch;		/* NULL: free */
 };
 
 struct push_endpoint {
-	struct loop *loop; /* borrowed */
-	CURLM *multi;	   /* borrowed */
-	char *name;	   /* for messages */
+	struct http_multi *multi; /* borrowed */
+	char *name;		  /* for messages */
 	struct push_http http;
 	struct push_queue queue;
 	struct push_slot slots[PUSH_PARALLEL];
 	struct loop_source *timer; /* the end of a backoff */
-	uint64_t min_backoff_ms, max_backoff_ms, window_ms, not_before_ms, random;
+	uint64_t timeout_ms, min_backoff_ms, max_backoff_ms, window_ms, not_before_ms, random;
 	uint32_t max_retries, backoff; /* backoff: how often it was doubled */
 	bool retry_on_429, hurry;
 	struct push_stats stats;
@@ -37,16 +32,14 @@ struct push_endpoint {
 };
 
 /* -EINVAL with the reason in why. */
-int push_endpoint_new(struct loop *loop, CURLM *multi, const struct push_options *o, char *why,
-		      size_t size, struct push_endpoint **ret);
+int push_endpoint_new(struct http_multi *m, const struct push_options *o, char *why, size_t size,
+		      struct push_endpoint **ret);
 struct push_endpoint *push_endpoint_free(struct push_endpoint *e);
 DEFINE_CLEANUP(struct push_endpoint *, push_endpoint_free)
 
 void push_endpoint_add(struct push_endpoint *e, struct push_item *i);
 /* Starts what may be started now. */
 void push_endpoint_pump(struct push_endpoint *e);
-/* The transfer of s has ended. */
-void push_endpoint_finish(struct push_slot *s, CURLcode result);
 void push_endpoint_drop(struct push_endpoint *e, const struct push_item *i, enum push_drop why);
 void push_endpoint_hurry(struct push_endpoint *e);
 /* Takes over the queue of `old`; its requests under way are aborted and queued again. */

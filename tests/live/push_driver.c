@@ -26,6 +26,7 @@
 struct driver {
 	struct push *push;
 	struct loop *loop;
+	struct http_multi *http;
 	struct loop_source *timer;
 	uint64_t count, sent, bytes, interval_ms, age_s, run_ms, drain_ms;
 };
@@ -155,7 +156,8 @@ static int add_endpoints(struct driver *d, const struct push_options *o, char *c
 	return 0;
 }
 
-static int parse_options(int argc, char **argv, struct driver *d, struct push_options *o)
+static int parse_options(int argc, char **argv, struct driver *d, struct push_options *o,
+			 struct http_options *h)
 {
 	static const struct option options[] = {
 		{"count", 1, 0, 'c'},	       {"bytes", 1, 0, 'b'},
@@ -213,11 +215,11 @@ static int parse_options(int argc, char **argv, struct driver *d, struct push_op
 			o->window_ms = v;
 			break;
 		case 'u':
-			o->username = optarg;
-			o->password = "secret";
+			h->username = optarg;
+			h->password = "secret";
 			break;
 		case 'T':
-			o->token_file = optarg;
+			h->token_file = optarg;
 			break;
 		default:
 			return -EINVAL;
@@ -231,18 +233,20 @@ int main(int argc, char **argv)
 	const struct label headers[] = {{"X-Scope-OrgID", "t1"}, {"X-Empty", ""}};
 	const struct label external[] = {{"env", "external"}, {"__private__", "x"}};
 	struct driver d = {.count = 1, .run_ms = 20000};
+	struct http_options http = {.follow_redirects = true};
 	struct push_options o = {.timeout_ms = 1000,
 				 .min_backoff_ms = 50,
 				 .max_backoff_ms = 500,
 				 .max_retries = 10,
 				 .retry_on_429 = true,
-				 .follow_redirects = true,
+				 .http = &http,
 				 .headers = headers,
 				 .n_headers = ARRAY_SIZE(headers)};
 
-	if (parse_options(argc, argv, &d, &o) < 0)
+	if (parse_options(argc, argv, &d, &o, &http) < 0)
 		return 2;
-	if (loop_new(&d.loop) < 0 || push_new(d.loop, &d.push) < 0 ||
+	if (loop_new(&d.loop) < 0 || http_multi_new(d.loop, &d.http) < 0 ||
+	    push_new(d.http, &d.push) < 0 ||
 	    push_set_external(d.push, external, ARRAY_SIZE(external)) < 0 ||
 	    add_endpoints(&d, &o, argv + optind, argc - optind) < 0)
 		return 1;
@@ -250,6 +254,7 @@ int main(int argc, char **argv)
 	run(&d);
 	print_stats(&d);
 	push_free(d.push);
+	http_multi_free(d.http);
 	loop_free(d.loop);
 	return 0;
 }

@@ -16,6 +16,7 @@
 #include "agent/components/pyroscope_ebpf.h"
 #include "agent/components/pyroscope_write.h"
 #include "agent/components/registry.h"
+#include "agent/http/multi.h"
 #include "agent/config/config.h"
 
 #define W	  "pyroscope.write \"w\" { endpoint { url = \"http://127.0.0.1:4040\" } }\n"
@@ -24,10 +25,11 @@
 #define END(args) "pyroscope.write \"w\" { endpoint {\nurl = \"http://h:1/\"\n" args "\n} }\n"
 
 static struct loop *loop;
+static struct http_multi *http;
 
 static struct component_env env_new(void)
 {
-	struct component_env env = {.loop = loop};
+	struct component_env env = {.loop = loop, .http = http};
 
 	env.types = component_registry(&env.n_types);
 	return env;
@@ -163,13 +165,13 @@ static const struct {
 	{"\npyroscope.ebpf \"e\" {\n}", "2:1", "missing required attribute \"forward_to\""},
 	{END("bearer_token = \"x\"\nbasic_auth {\nusername = \"u\"\n}"), "1:23",
 	 "at most one of basic_auth, authorization, oauth2, bearer_token & bearer_token_file"},
-	{END("oauth2 {\nclient_id = \"x\"\n}"), "3:1",
-	 "\"oauth2\" is not supported by this version"},
-	{END("http_headers = {\"a\" = [\"b\"]}"), "3:1", "\"http_headers\" is not supported"},
+	{END("oauth2 {\nclient_id = \"x\"\n}"), "3:1", "oauth2 token_url must be configured"},
+	{END("http_headers = {\"a\" = \"b\"}"), "3:16", ".a should be array, got string"},
 	{END("headers = {\"a\" = [\"b\"]}"), "3:11", ".a should be string, got array"},
 	{END("headers = {\"a\" = \"b\\nc\"}"), "1:1", "has a line break"},
 	{END("headers = {\"Content-Type\" = \"b\"}"), "1:1", "is set by tephra itself"},
-	{END("tls_config { cert_file = \"x\" }"), "3:1", "must be configured together"},
+	{END("tls_config { cert_file = \"x\" }"), "3:1",
+	 "exactly one of key_pem or key_file must be configured"},
 	{END("remote_timeout = \"0s\""), "1:23", "remote_timeout must be greater than 0"},
 	{"pyroscope.write \"w\" { endpoint { url = \"localhost:4040\" } }", "1:1",
 	 "write it like http://host:4040"},
@@ -455,12 +457,13 @@ static void what_is_collected_at_the_end_waits_for_the_drain(void **state)
 static int setup(void **state)
 {
 	log_set_level(LOG_LEVEL_ERROR);
-	return loop_new(&loop);
+	return loop_new(&loop) < 0 ? -1 : http_multi_new(loop, &http);
 }
 
 static int teardown(void **state)
 {
-	loop_free(loop);
+	http = http_multi_free(http);
+	loop = loop_free(loop);
 	return 0;
 }
 

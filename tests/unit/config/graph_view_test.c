@@ -7,6 +7,7 @@
 
 #include "agent/base/log.h"
 #include "agent/components/registry.h"
+#include "agent/http/multi.h"
 #include "agent/config/graph_view.h"
 
 static const char text[] =
@@ -95,11 +96,12 @@ static int setup(void **state)
 {
 	log_set_level(LOG_LEVEL_ERROR);
 	env.types = component_registry(&env.n_types);
-	return loop_new(&env.loop);
+	return loop_new(&env.loop) < 0 ? -1 : http_multi_new(env.loop, &env.http);
 }
 
 static int teardown(void **state)
 {
+	env.http = http_multi_free(env.http);
 	env.loop = loop_free(env.loop);
 	return 0;
 }
