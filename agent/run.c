@@ -34,6 +34,15 @@ static void on_end(int signo, void *data)
 	loop_quit(run->loop, 0);
 }
 
+static void on_reload(int signo, void *data)
+{
+	struct run *run = data;
+	_cleanup_free_ char *why = NULL;
+
+	if (run->graph && !run->stopping)
+		(void)config_reload(run->graph, &why);
+}
+
 static int run_graph(struct run *run)
 {
 	int r = graph_start(run->graph);
@@ -57,7 +66,8 @@ static int run_config(struct run *run, const char *const *paths, size_t n)
 
 	env.types = component_registry(&env.n_types);
 	if (!loop_add_signal(run->loop, SIGINT, on_end, run) ||
-	    !loop_add_signal(run->loop, SIGTERM, on_end, run))
+	    !loop_add_signal(run->loop, SIGTERM, on_end, run) ||
+	    !loop_add_signal(run->loop, SIGHUP, on_reload, run))
 		return -ENOMEM;
 	(void)signal(SIGPIPE, SIG_IGN);
 	r = config_load(paths, n, &env, stderr, &run->graph);

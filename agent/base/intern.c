@@ -83,18 +83,32 @@ static uint32_t intern_add(struct intern *t, const char *s, size_t n, uint64_t h
 	return id;
 }
 
+static uint32_t find(const struct intern *t, const char *s, size_t n, uint64_t head)
+{
+	for (uint64_t id = head; id < t->n_strings; id = t->next[id]) {
+		if (strlen(t->strings[id]) == n && !memcmp(t->strings[id], s, n))
+			return (uint32_t)id;
+	}
+	return INTERN_INVALID;
+}
+
+uint32_t intern_find(const struct intern *t, const char *s, size_t n)
+{
+	return find(t, s, n, hash_get(&t->by_hash, hash_bytes(s, n)));
+}
+
 uint32_t intern_bytes(struct intern *t, const char *s, size_t n)
 {
 	uint64_t hash, head;
+	uint32_t id;
 
 	if (!t->n_strings && intern_add(t, "", 0, hash_bytes("", 0), INTERN_INVALID) != 0)
 		return INTERN_INVALID;
 	hash = hash_bytes(s, n);
 	head = hash_get(&t->by_hash, hash);
-	for (uint64_t id = head; id < t->n_strings; id = t->next[id]) {
-		if (strlen(t->strings[id]) == n && !memcmp(t->strings[id], s, n))
-			return (uint32_t)id;
-	}
+	id = find(t, s, n, head);
+	if (id != INTERN_INVALID)
+		return id;
 	return intern_add(t, s, n, hash, head == HASH_NONE ? INTERN_INVALID : (uint32_t)head);
 }
 

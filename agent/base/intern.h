@@ -22,5 +22,7 @@ void intern_done(struct intern *t);
 /* The id of the n bytes at s (no NUL inside is assumed; copied), INTERN_INVALID without memory. */
 uint32_t intern_bytes(struct intern *t, const char *s, size_t n);
 uint32_t intern_str(struct intern *t, const char *s);
+/* The same without adding: INTERN_INVALID when it is not there. */
+uint32_t intern_find(const struct intern *t, const char *s, size_t n);
 /* Borrowed; "" for an id that was never given out. */
 const char *intern_get(const struct intern *t, uint32_t id);

@@ -30,7 +30,6 @@ struct ast_expr {
 	uint32_t height; /* of the tree below, bounded by the parser */
 	const char *name;
 	struct ast_expr *left, *right, *first, *next;
-	const void *ref; /* set by the graph: the node whose exports this traversal names */
 };
 
 struct ast_body {

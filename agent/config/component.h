@@ -15,18 +15,32 @@ struct metrics;
 /* From worst to best, as /-/healthy and the API name them. */
 enum health { HEALTH_EXITED, HEALTH_UNHEALTHY, HEALTH_UNKNOWN, HEALTH_HEALTHY };
 
+/* How settled a feature is; --stability.level says what may be used. */
+enum stability { STABILITY_GA, STABILITY_PREVIEW, STABILITY_EXPERIMENTAL };
+
 struct component_type {
 	const char *name; /* "pyroscope.write" */
 	const struct schema *schema;
 	size_t size;	/* of the instance; it is zeroed before init() */
 	bool singleton; /* a top-level setting: no label, at most one */
 	/*
+	 * import.*: exports {files = [{name, text}], dir}, whose declare blocks the graph makes
+	 * available. Its update() is also called with unchanged arguments, when the
+	 * configuration is read anew: it reads its text again.
+	 */
+	bool import;
+	enum stability stability;
+	/*
 	 * All may be NULL. Failing ones return a negative errno and say why (one line).
 	 * init: before anything is evaluated; makes the exports others may refer to.
 	 * build: args are decoded; must not start anything.
-	 * update: args are new, old_args what they were; on failure the old ones stay in force.
-	 * start: dependencies have been started. stop: undoes start, dependants first; called once,
-	 * also when start failed. What others have handed over until then stays queued (busy).
+	 * From then on a receiver takes profiles, started or not.
+	 * update: args are new, old_args what they were; on failure the old ones stay in force, and
+	 * it is tried again. -EOPNOTSUPP: a new instance takes over from this one. NULL: nothing is
+	 * to be done. Also called before start and while start fails.
+	 * start: dependencies have been started. When it fails, stop is called and it is tried
+	 * again later. stop: undoes start, dependants first. What others have handed over until
+	 * then stays queued (busy).
 	 * done: frees what the instance owns besides args and exports.
 	 */
 	int (*init)(struct component *c);
@@ -54,19 +68,22 @@ struct component_env {
 	size_t n_types;
 	const struct ebpf_hooks *ebpf; /* who profiles for pyroscope.ebpf; NULL: nobody */
 	struct http_multi *http;       /* for requests to servers; NULL: there can be none */
-	bool check_only;	       /* decode and validate, build nothing */
+	bool check_only;	       /* decode and validate, build nothing but imports */
+	bool no_files;		       /* the text is all there is: import nothing */
+	enum stability stability;      /* the least settled that may be used */
 };
 
 struct component {
 	const struct component_type *type;
 	const struct component_env *env; /* borrowed */
-	const char *id;			 /* borrowed: "pyroscope.write.w" */
-	struct node *node;		 /* borrowed: the graph's side */
-	void *args;			 /* decoded by type->schema */
-	struct value *exports;		 /* an object; NULL: nothing */
-	enum health health;		 /* as the component itself sees it */
-	char *health_text;		 /* why; owned, NULL: nothing to say */
-	uint64_t health_ms;		 /* when it changed, CLOCK_REALTIME */
+	char *id;	       /* "pyroscope.write.w"; within a module "p.one/pyroscope..." */
+	struct node *node;     /* borrowed: the graph's side; NULL when it is on its way out */
+	void *args;	       /* decoded by type->schema */
+	struct value *exports; /* an object; NULL: nothing */
+	enum health health;    /* as the component itself sees it */
+	char *health_text;     /* why; owned, NULL: nothing to say */
+	uint64_t health_ms;    /* when it changed, CLOCK_REALTIME; 0: it never said */
+	uint32_t holders;      /* the graph's: whose arguments came from its exports */
 };
 
 /*
@@ -74,6 +91,9 @@ struct component {
  * refer to them are evaluated again: while loading in their turn, later from the event loop.
  */
 void component_export(struct component *c, struct value *v);
+
+/* "generally-available", "public-preview", "experimental". -EINVAL. */
+int stability_parse(const char *name, enum stability *ret);
 
 /* What the component thinks of itself: a server does not answer, a file is gone. Logged when it
  * changes. The text is cut at 1 KiB. */

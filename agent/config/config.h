@@ -14,3 +14,9 @@
  */
 int config_load(const char *const *paths, size_t n, const struct component_env *env, FILE *err,
 		struct graph **ret);
+
+/*
+ * graph_reload() for SIGHUP and the HTTP server: logs what is wrong and what came of it. 0, or a
+ * negative errno with *ret_error, one line: the first error, "(and N more diagnostics)". Allocated.
+ */
+int config_reload(struct graph *g, char **ret_error);

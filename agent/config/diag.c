@@ -54,6 +54,23 @@ void diag_add(struct diag_list *d, enum diag_severity severity, struct span span
 	va_end(ap);
 }
 
+void diag_move(struct diag_list *to, struct diag_list *from)
+{
+	size_t room = DIAG_KEEP - MIN(to->n, DIAG_KEEP), n = MIN(from->n, room);
+	struct diag *x = n ? realloc(to->items, (to->n + n) * sizeof(*x)) : NULL;
+
+	to->n_errors += from->n_errors;
+	to->n_warnings += from->n_warnings;
+	if (x) {
+		memcpy(x + to->n, from->items, n * sizeof(*x));
+		memset(from->items, 0, n * sizeof(*x));
+		to->items = x;
+		to->n += n;
+		to->cap = to->n;
+	}
+	diag_done(from);
+}
+
 void diag_help(struct diag_list *d, const char *fmt, ...)
 {
 	struct diag *x = d->n ? &d->items[d->n - 1] : NULL;

@@ -29,6 +29,8 @@ void diag_done(struct diag_list *d);
 /* Also without memory the counters are right, so that an error never passes for success. */
 void diag_add(struct diag_list *d, enum diag_severity severity, struct span span, const char *fmt,
 	      ...) _printf_(4, 5);
+/* Appends what is in `from`, which is empty then. */
+void diag_move(struct diag_list *to, struct diag_list *from);
 /* Attaches a cure to the entry that was added last. */
 void diag_help(struct diag_list *d, const char *fmt, ...) _printf_(2, 3);
 /* `path:line:col: message`, as far as there is a position. Allocated; NULL without memory. */

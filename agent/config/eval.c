@@ -7,6 +7,8 @@
 
 #include "agent/config/stdlib.h"
 
+const struct capsule_type capsule_ignored = {"something of an ignored component", NULL, NULL};
+
 int eval_fail(struct eval *e, const struct ast_expr *x, const char *fmt, ...)
 {
 	char text[1024];
@@ -142,6 +144,11 @@ static int eval_collection(struct eval *e, const struct ast_expr *x, struct valu
 	return or_nomem(x->kind == AST_ARRAY ? value_array(&l) : value_object(&l), ret);
 }
 
+static bool is_ignored(const struct value *v)
+{
+	return v->kind == VALUE_CAPSULE && v->type == &capsule_ignored;
+}
+
 static int eval_access(struct eval *e, const struct ast_expr *x, struct value **ret)
 {
 	_cleanup_value_ struct value *left = NULL;
@@ -150,6 +157,10 @@ static int eval_access(struct eval *e, const struct ast_expr *x, struct value **
 
 	if (r < 0)
 		return r;
+	if (is_ignored(left)) {
+		*ret = TAKE_PTR(left);
+		return 0;
+	}
 	if (left->kind != VALUE_OBJECT)
 		return eval_fail(e, x, "cannot access field \"%s\" on value of type %s", x->name,
 				 value_kind_name(left));
@@ -190,6 +201,10 @@ static int eval_index(struct eval *e, const struct ast_expr *x, struct value **r
 		r = eval_expr(e, x->right, &index);
 	if (r < 0)
 		return r;
+	if (is_ignored(left)) {
+		*ret = TAKE_PTR(left);
+		return 0;
+	}
 	if (left->kind == VALUE_ARRAY)
 		return index_array(e, x, left, index, ret);
 	if (left->kind != VALUE_OBJECT)
@@ -244,14 +259,11 @@ static int eval_operator(struct eval *e, const struct ast_expr *x, struct value 
 
 int eval_expr(struct eval *e, const struct ast_expr *x, struct value **ret)
 {
-	struct value *exports;
+	if (e->lookup && (x->kind == AST_IDENT || x->kind == AST_ACCESS)) {
+		int r = e->lookup(x, e, ret);
 
-	if (x->ref && e->exports) {
-		exports = e->exports(x->ref, e->data);
-		if (!exports)
-			return eval_fail(e, x, "the component has no exports to refer to");
-		*ret = value_ref(exports);
-		return 0;
+		if (r != -ENOENT)
+			return r;
 	}
 	switch (x->kind) {
 	case AST_LITERAL:

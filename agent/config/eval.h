@@ -11,10 +11,17 @@
 struct eval {
 	const struct source *source; /* borrowed: of the expressions */
 	struct diag_list *diags;     /* borrowed */
-	/* The exports (an object, borrowed) of what ast_expr.ref points at; NULL: no references. */
-	struct value *(*exports)(const void *ref, void *data);
-	void *data;
+	/*
+	 * What a name or a traversal of names (AST_IDENT, AST_ACCESS) stands for: 0 with a new
+	 * reference, -ENOENT when it is none of the graph's, -EINVAL (reported). Asked for the
+	 * longest traversal first. NULL: there are no such names.
+	 */
+	int (*lookup)(const struct ast_expr *x, struct eval *e, struct value **ret);
+	void *data; /* for lookup */
 };
+
+/* What a component of other telemetry exports: whatever is inside it is such a thing, too. */
+extern const struct capsule_type capsule_ignored;
 
 /* A new reference. -EINVAL: reported to diags; -ENOMEM: not. */
 int eval_expr(struct eval *e, const struct ast_expr *x, struct value **ret);

@@ -2,7 +2,8 @@
 /*
  * struct graph: the components of a configuration, in the order of their references. Loading
  * parses, resolves, checks for cycles, and evaluates and builds each component after those it
- * refers to; everything wrong is reported in one go. Reloading is not here yet.
+ * refers to; everything wrong is reported in one go. While it runs, changed exports go through the
+ * graph, what fails is tried again, and the whole text can be exchanged.
  */
 #pragma once
 
@@ -28,7 +29,24 @@ DEFINE_CLEANUP(struct graph *, graph_free)
 /* Whether everything was evaluated without an error. */
 bool graph_ok(const struct graph *g);
 
-/* Starts all components, dependencies first. A negative errno when one fails (logged). */
+/*
+ * Reads the same paths again (standard input: what was read then; text: the same text) and makes
+ * the graph agree with them. 0; or a negative errno with errors in d, see diag_summary():
+ *  - does not parse, an unknown component or reference, a cycle, a name twice: nothing changes;
+ *  - a component that cannot be evaluated: the rest is applied, it keeps its last arguments and is
+ *    unhealthy, and a new one is tried again.
+ * Components with unchanged arguments are not touched; those that are gone are stopped, dependants
+ * first, and finish what they hold. d points into the graph until its next (re)load.
+ */
+int graph_reload(struct graph *g, struct diag_list *d);
+int graph_reload_text(struct graph *g, const char *name, const char *text, size_t len,
+		      struct diag_list *d);
+
+/*
+ * Starts all components, dependencies first. One that cannot be started is tried again with a
+ * growing pause; but when none of those that make profiles could, that is the end: the first
+ * negative errno (all are logged).
+ */
 int graph_start(struct graph *g);
 /* In reverse order: who makes profiles hands over the last ones to who sends them. */
 void graph_stop(struct graph *g);

@@ -1,237 +1,196 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Evaluating nodes: all of them when loading, those that something changed for later. */
+/* A graph at work: passes over what is dirty, starting, trying again, ending. */
 #include <errno.h>
-#include <stdarg.h>
 #include <string.h>
 
 #include "agent/base/clock.h"
 #include "agent/base/log.h"
 #include "agent/config/graph_internal.h"
 
-#define WHY_BYTES 256
+/* Evaluation rests for so many times as long as it took: it never takes more than a small part of
+ * the CPU, however often exports change. But no longer than this. */
+#define REST_FACTOR 20
+#define REST_MAX_MS 5000
+#define LATER_MS    1000
 
-static struct value *node_exports(const void *ref, void *data)
+void graph_wake(struct graph *g)
 {
-	const struct node *n = ref;
+	uint64_t now = clock_ms();
 
-	if (n->ignored)
-		return n->graph->ignored;
-	return n->component ? n->component->exports : NULL;
+	if (g->started && !g->in_pass)
+		loop_set_timer(g->timer, g->rest_until_ms > now ? g->rest_until_ms - now : 0, 0);
 }
 
-/* New arguments of n; owned by the caller. -EINVAL: reported. */
-static int decode(struct node *n, struct diag_list *d, void **ret)
+int graph_pass(struct graph *g, struct diag_list *d)
 {
-	const struct schema *s = n->component->type->schema;
-	struct eval e = {.source = n->source, .diags = d, .exports = node_exports};
-	void *args = calloc(1, MAX(s->size, 1u));
-	int r;
+	uint64_t start = clock_ms(), took;
+	bool again = false;
+	int r = 0;
 
-	if (!args)
-		return -ENOMEM;
-	r = schema_init(s, args);
-	if (r >= 0)
-		r = schema_decode(s, n->block, &e, args);
-	if (r < 0) {
-		schema_done(s, args);
-		free(args);
-		return r;
-	}
-	*ret = args;
-	return 0;
-}
-
-static void args_free(const struct schema *s, void *args)
-{
-	schema_done(s, args);
-	free(args);
-}
-
-static int first_build(struct graph *g, struct node *n, struct diag_list *d)
-{
-	struct component *c = n->component;
-	char why[WHY_BYTES] = "";
-	void *args;
-	int r = decode(n, d, &args);
-
-	if (r < 0)
-		return r == -ENOMEM ? r : 0;
-	args_free(c->type->schema, c->args);
-	c->args = args;
-	if (d->n_errors || g->env->check_only)
-		return 0;
-	r = c->type->build ? c->type->build(c, why, sizeof(why)) : 0;
-	if (r == -ENOMEM)
-		return r;
-	if (r < 0) {
-		diag_add(d, DIAG_ERROR,
-			 (struct span){n->source, n->block->start, n->block->header_end},
-			 "Failed to build component: %s", *why ? why : strerror(-r));
-		return 0;
-	}
-	n->built = true;
-	return 0;
-}
-
-static const struct capsule_type capsule_ignored = {"something of an ignored component", NULL,
-						    NULL};
-
-int graph_evaluate(struct graph *g, struct diag_list *d)
-{
-	g->ignored = value_capsule(&capsule_ignored, NULL);
-	if (!g->ignored)
-		return -ENOMEM;
-	for (size_t i = 0; i < g->n_order; i++) {
-		struct node *n = g->order[i];
-		int r = n->bad ? 0 : first_build(g, n, d);
-
-		if (r < 0)
-			return r;
-		n->dirty = false;
-	}
-	return 0;
-}
-
-static void log_diags(const struct diag_list *d, const char *id)
-{
-	for (size_t i = 0; i < d->n; i++) {
-		_cleanup_free_ char *line = diag_line(&d->items[i]);
-
-		if (d->items[i].severity == DIAG_ERROR)
-			log_error("%s keeps its last arguments: %s", id, line ? line : "no memory");
-	}
-}
-
-static void reevaluate(struct node *n)
-{
-	_cleanup_diag_ struct diag_list d = {0};
-	struct component *c = n->component;
-	char why[WHY_BYTES] = "";
-	void *args, *old;
-	int r = decode(n, &d, &args);
-
-	if (r < 0) {
-		log_diags(&d, n->id);
-		return;
-	}
-	if (schema_equal(c->type->schema, args, c->args)) {
-		args_free(c->type->schema, args);
-		return;
-	}
-	old = c->args;
-	c->args = args;
-	r = c->type->update ? c->type->update(c, old, why, sizeof(why)) : 0;
-	if (r < 0) {
-		log_error("%s keeps its last arguments: %s", n->id, *why ? why : strerror(-r));
-		c->args = old;
-		old = args;
-	}
-	args_free(c->type->schema, old);
-}
-
-static void on_dirty(void *data)
-{
-	struct graph *g = data;
-
+	g->in_pass = true;
 	/* In order: what an update exports reaches its dependants in the same pass. */
-	for (size_t i = 0; i < g->n_order; i++) {
-		struct node *n = g->order[i];
+	for (size_t i = 0; i < g->plan->n_order && r >= 0; i++) {
+		struct node *n = g->plan->order[i];
 
 		if (!n->dirty)
 			continue;
 		n->dirty = false;
-		if (n->built)
-			reevaluate(n);
+		r = node_evaluate(n, d);
+		if (r < 0)
+			n->dirty = true;
 	}
+	g->in_pass = false;
+	took = clock_ms() - start;
+	g->rest_until_ms = clock_ms() + MIN(took * REST_FACTOR, REST_MAX_MS);
+	/* Who was evaluated before may have got something new since. */
+	for (size_t i = 0; i < g->plan->n_order && !again; i++)
+		again = g->plan->order[i]->dirty;
+	if (again)
+		graph_wake(g);
+	return r;
 }
 
-void component_export(struct component *c, struct value *v)
+int graph_start_due(struct graph *g)
 {
-	struct graph *g = c->node->graph;
+	int first = 0;
 
-	if (!v)
-		return;
-	if (c->exports && value_equal(c->exports, v)) {
-		value_unref(v);
-		return;
-	}
-	value_unref(c->exports);
-	c->exports = v;
-	for (size_t i = 0; i < g->n_order; i++) {
-		struct node *n = g->order[i];
+	graph_sweep(g);
+	if (!g->started)
+		return 0;
+	for (size_t i = 0; i < g->plan->n_order; i++) {
+		struct node *n = g->plan->order[i];
+		int r = n->component ? node_start(n) : 0;
 
-		for (size_t k = 0; k < n->n_deps; k++)
-			n->dirty = n->dirty || n->deps[k] == c->node;
+		first = first < 0 ? first : r;
 	}
-	if (g->started && g->timer)
-		loop_set_timer(g->timer, 0, 0);
+	graph_arm_later(g);
+	return first;
 }
 
-void component_set_health(struct component *c, enum health health, const char *fmt, ...)
+void graph_arm_later(struct graph *g)
 {
-	static const char *const names[] = {"exited", "unhealthy", "unknown", "healthy"};
-	char text[1024];
-	va_list ap;
+	uint64_t due = g->n_leaving ? clock_ms() + 100 : UINT64_MAX, now = clock_ms();
 
-	va_start(ap, fmt);
-	(void)vsnprintf(text, sizeof(text), fmt, ap);
-	va_end(ap);
-	if (c->health == health && c->health_text && !strcmp(c->health_text, text))
+	if (!g->started)
 		return;
-	if (c->health != health && health <= HEALTH_UNHEALTHY)
-		log_warn("%s is %s: %s", c->id, names[health], text);
-	else if (c->health != health)
-		log_info("%s is %s: %s", c->id, names[health], text);
-	free(c->health_text);
-	c->health_text = strdup(text);
-	c->health = health;
-	c->health_ms = clock_ns(CLOCK_REALTIME) / 1000000;
+	for (size_t i = 0; i < g->plan->n_order; i++) {
+		const struct node *n = g->plan->order[i];
+
+		if (n->retry_ms)
+			due = MIN(due, n->retry_ms);
+	}
+	if (due != UINT64_MAX)
+		loop_set_timer(g->later, due > now ? due - now : 0, 0);
+}
+
+static void on_later(void *data)
+{
+	struct graph *g = data;
+	uint64_t now = clock_ms();
+	bool dirty = false;
+
+	for (size_t i = 0; i < g->plan->n_order; i++) {
+		struct node *n = g->plan->order[i];
+
+		if (!n->retry_ms || n->retry_ms > now || !n->failure)
+			continue;
+		n->retry_ms = 0;
+		n->dirty = dirty = true;
+	}
+	if (dirty)
+		graph_wake(g);
+	(void)graph_start_due(g);
+}
+
+static void on_dirty(void *data)
+{
+	_cleanup_diag_ struct diag_list d = {0};
+	struct graph *g = data;
+	int r;
+
+	graph_unbury(g);
+	r = graph_pass(g, &d);
+	if (r >= 0)
+		r = graph_settle(g, &d);
+	if (r < 0) {
+		(void)log_error_errno(r, "cannot evaluate the configuration, trying again");
+		loop_set_timer(g->timer, LATER_MS, 0);
+	}
+	(void)graph_start_due(g);
+}
+
+/* Whether profiles come from it: it forwards some, and takes none. */
+static bool is_source(const struct node *n)
+{
+	if (!n->component ||
+	    (n->component->exports && value_get(n->component->exports, "receiver")))
+		return false;
+	for (size_t i = 0; i < n->type->schema->n; i++) {
+		if (n->type->schema->options[i].type == OPTION_RECEIVERS)
+			return true;
+	}
+	return false;
 }
 
 int graph_start(struct graph *g)
 {
+	size_t sources = 0, alive = 0;
+	int r;
+
 	g->timer = loop_add_timer(g->env->loop, on_dirty, g);
-	if (!g->timer)
+	g->later = loop_add_timer(g->env->loop, on_later, g);
+	if (!g->timer || !g->later)
 		return -ENOMEM;
 	g->started = true;
-	for (size_t i = 0; i < g->n_order; i++) {
-		struct component *c = g->order[i]->component;
-		char why[WHY_BYTES] = "";
-		int r;
+	r = graph_start_due(g);
+	for (size_t i = 0; i < g->plan->n_order; i++) {
+		const struct node *n = g->plan->order[i];
 
-		if (!g->order[i]->built)
-			continue;
-		g->order[i]->started = true;
-		r = c->type->start ? c->type->start(c, why, sizeof(why)) : 0;
-		if (r < 0) {
-			log_error("cannot start %s: %s", c->id, *why ? why : strerror(-r));
-			return r;
-		}
+		sources += is_source(n);
+		alive += is_source(n) && n->started;
 	}
-	return 0;
+	graph_wake(g);
+	return sources && !alive ? r : 0;
+}
+
+static bool busy(const struct component *c)
+{
+	return c->type->busy && c->type->busy(c);
 }
 
 static bool graph_busy(const struct graph *g)
 {
-	for (size_t i = 0; i < g->n_order; i++) {
-		const struct component *c = g->order[i]->component;
+	for (size_t i = 0; g->plan && i < g->plan->n_order; i++) {
+		const struct node *n = g->plan->order[i];
 
-		if (g->order[i]->built && c->type->busy && c->type->busy(c))
+		if (n->component && n->built && busy(n->component))
+			return true;
+	}
+	for (size_t i = 0; i < g->n_leaving; i++) {
+		if (busy(g->leaving[i].component))
 			return true;
 	}
 	return false;
+}
+
+static void hurry(const struct component *c)
+{
+	if (c->type->drain)
+		c->type->drain((struct component *)c);
 }
 
 int graph_drain(struct graph *g, uint64_t timeout_ms, const bool *abort)
 {
 	uint64_t end = clock_ms() + timeout_ms, now;
 
-	for (size_t i = 0; i < g->n_order; i++) {
-		struct component *c = g->order[i]->component;
+	for (size_t i = 0; g->plan && i < g->plan->n_order; i++) {
+		struct node *n = g->plan->order[i];
 
-		if (g->order[i]->built && c->type->drain)
-			c->type->drain(c);
+		if (n->component && n->built)
+			hurry(n->component);
 	}
+	for (size_t i = 0; i < g->n_leaving; i++)
+		hurry(g->leaving[i].component);
 	while (graph_busy(g) && !(abort && *abort)) {
 		int r;
 
@@ -248,15 +207,24 @@ int graph_drain(struct graph *g, uint64_t timeout_ms, const bool *abort)
 void graph_stop(struct graph *g)
 {
 	g->started = false;
-	for (size_t i = g->n_order; i > 0; i--) {
-		struct node *n = g->order[i - 1];
+	for (size_t i = g->plan ? g->plan->n_order : 0; i > 0; i--) {
+		struct node *n = g->plan->order[i - 1];
 
-		if (n->started && n->component->type->stop)
-			n->component->type->stop(n->component);
+		if (n->started && n->type->stop)
+			n->type->stop(n->component);
 		n->started = false;
+	}
+	for (size_t i = 0; i < g->n_leaving; i++) {
+		struct leaving *l = &g->leaving[i];
+
+		if (!l->stopped && l->component->type->stop)
+			l->component->type->stop(l->component);
+		l->stopped = true;
 	}
 	if (g->timer)
 		loop_stop_timer(g->timer);
+	if (g->later)
+		loop_stop_timer(g->later);
 }
 
 struct component *graph_next(const struct graph *g, const struct component_type *type,
@@ -264,12 +232,12 @@ struct component *graph_next(const struct graph *g, const struct component_type 
 {
 	bool past = !prev;
 
-	for (size_t i = 0; i < g->n_order; i++) {
-		struct component *c = g->order[i]->component;
+	for (size_t i = 0; i < g->plan->n_order; i++) {
+		struct component *c = g->plan->order[i]->component;
 
 		if (past && c && c->type == type)
 			return c;
-		past = past || c == prev;
+		past = past || (c && c == prev);
 	}
 	return NULL;
 }
