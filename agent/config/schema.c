@@ -201,11 +201,18 @@ bool schema_equal(const struct schema *s, const void *a, const void *b)
 	return true;
 }
 
+struct no_effect {
+	const struct ast_stmt *first;
+	size_t n;
+	char names[512];
+};
+
 struct decoder {
 	const struct schema *schema;
 	struct eval *eval;
 	void *args;
 	bool seen[SCHEMA_MAX_OPTIONS];
+	struct no_effect later, deprecated;
 };
 
 static struct span header_span(const struct decoder *d, const struct ast_stmt *s)
@@ -227,9 +234,24 @@ static _printf_(3, 4) int fail(const struct decoder *d, const struct ast_stmt *s
 	return -EINVAL;
 }
 
-static void warn(const struct decoder *d, const struct ast_stmt *s, const char *why)
+/* One warning for all arguments of a kind, where the first one stands. */
+static void without_effect(struct no_effect *list, const struct ast_stmt *s)
 {
-	diag_add(d->eval->diags, DIAG_WARNING, header_span(d, s), "\"%s\" %s", s->name, why);
+	size_t n = strlen(list->names);
+
+	if (!list->first)
+		list->first = s;
+	list->n++;
+	(void)snprintf(list->names + n, sizeof(list->names) - n, "%s\"%s\"", n ? ", " : "",
+		       s->name);
+}
+
+static void warn(const struct decoder *d, const struct no_effect *list, const char *one,
+		 const char *many)
+{
+	if (list->first)
+		diag_add(d->eval->diags, DIAG_WARNING, header_span(d, list->first), "%s %s",
+			 list->names, list->n > 1 ? many : one);
 }
 
 /* Edit distance, as far as it is at most 2; 3 stands for more. */
@@ -362,11 +384,11 @@ static int decode_statement(struct decoder *d, const struct ast_stmt *s)
 	if (r < 0)
 		return r;
 	if (o->flags & OPTION_DEPRECATED)
-		warn(d, s, "is deprecated and has no effect");
+		without_effect(&d->deprecated, s);
 	if ((o->flags & (OPTION_LATER | OPTION_REFUSED)) && is_default(o, field_of(o, d->args)))
 		return 0;
 	if (o->flags & OPTION_LATER)
-		warn(d, s, "is accepted, but has no effect in this version");
+		without_effect(&d->later, s);
 	return o->flags & OPTION_REFUSED ? refuse(d, o, s) : 0;
 }
 
@@ -385,6 +407,10 @@ int schema_decode(const struct schema *schema, const struct ast_stmt *block, str
 			return k;
 		r = k < 0 ? k : r;
 	}
+	warn(&d, &d.later, "is accepted, but has no effect in this version",
+	     "are accepted, but have no effect in this version");
+	warn(&d, &d.deprecated, "is deprecated and has no effect",
+	     "are deprecated and have no effect");
 	for (size_t i = 0; i < schema->n; i++) {
 		const struct option *o = &schema->options[i];
 		bool is_block = o->type == OPTION_BLOCK || o->type == OPTION_BLOCKS;
