@@ -4,213 +4,61 @@
 #include <errno.h>
 #include <string.h>
 
+#include "agent/base/clock.h"
 #include "agent/base/log.h"
-#include "agent/containers.h"
-#include "agent/export/pprof.h"
+#include "agent/ebpf_metrics.h"
+#include "agent/series.h"
 #include "agent/session.h"
+#include "agent/target_filter.h"
 
-/* What a Pyroscope server takes by default (pkg/validation/limits.go of v2.2.1). */
-#define SAMPLES_MAX   16000
-#define RAW_BYTES_MAX (2u << 20)
-#define PPROF_MAX     (16u << 20)
+#define TICK_MS		250 /* processes that live longer than this have their executable known */
+#define TRIES_LOGGED	3
+#define RETRY_MAX_MS	300000
+#define ABSORB_S	16 /* at least so often the kernel's tables of counts are emptied */
+#define UNMATCHED_SHOWN 10
+#define HINT_INTERVALS	2 /* without any sample, before it is worth a word */
 
 struct ebpf_profiler {
-	struct ebpf_component *component; /* borrowed */
-	struct session *session;
-	struct loop_source *timer;
-	struct hash pids, cgroups; /* what the kernel filters by now; values are generations */
-	uint64_t generation;
+	struct ebpf_component *component;	/* borrowed */
+	const struct ebpf_profiler_options *po; /* borrowed */
+	struct session *session;		/* NULL: not profiling (yet) */
+	struct target_filter filter;
+	struct loop_source *interval, *tick, *retry;
+	uint64_t absorbed_ms;
+	unsigned int tries, idle_intervals;
+	bool hint_given;
 };
 
-/* ---- The kernel's filter ---- */
-
-static void want(struct hash *set, uint64_t key, uint64_t generation, struct profiler *p,
-		 int (*add)(struct profiler *p, uint64_t key))
+static bool is_idle_wish(const struct ebpf_args *args, const struct targets *t)
 {
-	if (hash_get(set, key) == HASH_NONE && add(p, key) < 0)
-		return;
-	(void)hash_put(set, key, generation);
+	return args->lazy_mode && args->targets_only && !t->n;
 }
 
-static int add_pid(struct profiler *p, uint64_t key)
+static uint32_t split_of(const struct ebpf_args *args)
 {
-	return profiler_add_target(p, (uint32_t)key);
+	bool names = args->comm[0] && strcmp(args->comm, "none") != 0;
+
+	return (args->tid_label ? SPLIT_TID : 0u) | (names ? SPLIT_NAME : 0u);
 }
 
-static int add_cgroup(struct profiler *p, uint64_t key)
+static uint64_t interval_ms(const struct ebpf_args *args)
 {
-	return profiler_add_cgroup(p, key);
+	return (uint64_t)args->collect_interval / 1000000;
 }
 
-static void remove_pid(struct profiler *p, uint64_t key)
-{
-	profiler_remove_target(p, (uint32_t)key);
-}
-
-static void remove_cgroup(struct profiler *p, uint64_t key)
-{
-	profiler_remove_cgroup(p, key);
-}
-
-/* Takes out what this generation does not want any more. */
-static void sweep(struct hash *set, uint64_t generation, struct profiler *p,
-		  void (*remove)(struct profiler *p, uint64_t key))
-{
-	struct hash kept = {0};
-
-	HASH_FOREACH (s, set) {
-		if (s->value != generation)
-			remove(p, s->key);
-		else
-			(void)hash_put(&kept, s->key, s->value);
-	}
-	hash_done(set);
-	*set = kept;
-}
-
-static void update_filter(struct ebpf_profiler *e)
-{
-	struct profiler *p = session_profiler(e->session);
-	const struct targets *targets = &e->component->targets;
-	_cleanup_free_ struct container *containers = NULL;
-	int n;
-
-	if (!ebpf_args(e->component)->targets_only)
-		return;
-	e->generation++;
-	for (size_t i = 0; i < targets->n; i++) {
-		if (targets->v[i].pid)
-			want(&e->pids, targets->v[i].pid, e->generation, p, add_pid);
-	}
-	n = targets->by_container.count ? containers_find("", &containers) : 0;
-	for (int i = 0; i < n; i++) {
-		if (targets_find(targets, 0, containers[i].id))
-			want(&e->cgroups, containers[i].cgroup, e->generation, p, add_cgroup);
-	}
-	sweep(&e->pids, e->generation, p, remove_pid);
-	sweep(&e->cgroups, e->generation, p, remove_cgroup);
-}
-
-/* ---- Profiles ---- */
-
-struct selection {
-	const struct target *target;
-	const struct target **of_process; /* by index of the process */
-};
-
-static bool is_selected(const struct profile *p, uint32_t process, void *data)
-{
-	const struct selection *s = data;
-
-	return s->of_process[process] == s->target;
-}
-
-/* A profile that is over the server's limits goes in several pieces. */
-static int send_target(struct ebpf_profiler *e, const struct profile *p, struct selection *s)
+static struct session_options options_of(const struct ebpf_profiler *e)
 {
 	const struct ebpf_args *args = ebpf_args(e->component);
-	struct pprof_options o = {
-		.want = is_selected,
-		.data = s,
-		.limit = SAMPLES_MAX,
-		.max_raw_bytes = RAW_BYTES_MAX,
-		.label_pid = args->pid_label,
-		.label_comm = !strcmp(args->comm, "label") || !strcmp(args->comm, "both"),
-		.comm_frame = !strcmp(args->comm, "stackframe") || !strcmp(args->comm, "both"),
-	};
-	_cleanup_labels_ struct label_set labels = {0};
-	int r = ebpf_labels(s->target, &labels);
-	bool more = r >= 0;
-
-	while (more) {
-		_cleanup_buf_ struct buf out = BUF_INIT(PPROF_MAX);
-		int64_t n = pprof_encode(p, &o, &out);
-
-		if (n == -E2BIG && o.limit > 1) {
-			o.limit /= 2;
-			continue;
-		}
-		if (n < 0)
-			return (int)n;
-		if (n > 0)
-			ebpf_append(e->component, &labels, out.data, out.len, p->time_ns);
-		o.skip += (size_t)n;
-		more = (size_t)n == o.limit;
-	}
-	return r;
-}
-
-static void send_profile(struct ebpf_profiler *e, const struct profile *p)
-{
-	_cleanup_free_ const struct target **of = calloc(p->n_processes + 1, sizeof(*of));
-	struct selection s = {.of_process = of};
-	struct hash sent = {0};
-
-	for (size_t i = 0; of && i < p->n_processes; i++) {
-		const struct profile_process *proc = &p->processes[i];
-
-		of[i] = ebpf_target(e->component, proc->pid,
-				    intern_get(&p->strings, proc->container));
-	}
-	for (size_t i = 0; of && i < p->n_processes; i++) {
-		int r;
-
-		if (!of[i] || hash_get(&sent, (uintptr_t)of[i]) != HASH_NONE)
-			continue;
-		(void)hash_put(&sent, (uintptr_t)of[i], 1);
-		s.target = of[i];
-		r = send_target(e, p, &s);
-		if (r < 0)
-			log_error_errno(r, "cannot encode a profile, it is lost");
-	}
-	hash_done(&sent);
-}
-
-static void collect(struct ebpf_profiler *e, bool final)
-{
-	_cleanup_(profile_freep) struct profile *p = NULL;
-	int r = session_collect(e->session, final, &p);
-
-	if (r < 0)
-		log_error_errno(r, "cannot collect the samples of this interval");
-	else
-		send_profile(e, p);
-}
-
-static void on_interval(void *data)
-{
-	struct ebpf_profiler *e = data;
-
-	/* Containers start and stop between two updates of the targets. */
-	update_filter(e);
-	collect(e, false);
-}
-
-/* ---- Hooks ---- */
-
-static struct ebpf_profiler *profiler_done(struct ebpf_profiler *e)
-{
-	loop_remove(e->timer);
-	session_free(e->session);
-	hash_done(&e->pids);
-	hash_done(&e->cgroups);
-	free(e);
-	return NULL;
-}
-
-static struct session_options session_options_of(const struct ebpf_args *args,
-						 const char *cache_dir)
-{
 	struct session_options o = {
 		.profiler =
 			{
 				.frequency_hz = (uint32_t)args->sample_rate,
-				.interval_s = (uint32_t)(args->collect_interval / 1000000000) + 1,
+				.interval_s = (uint32_t)MIN(interval_ms(args) / 1000, ABSORB_S) + 1,
 				.kernel_stacks = args->kernel_frames,
-				.filter = args->targets_only ? FILTER_TGID | FILTER_CGROUP
-							     : FILTER_NONE,
+				.split = split_of(args),
+				.filter = FILTER_TGID, /* nothing, before the first sync */
 			},
-		.cache_dir = cache_dir,
+		.cache_dir = e->po->cache_dir ? e->po->cache_dir : ebpf_cache_dir(args),
 	};
 
 	if (demangle_mode_parse(args->demangle, &o.demangle) < 0)
@@ -218,39 +66,236 @@ static struct session_options session_options_of(const struct ebpf_args *args,
 	return o;
 }
 
-static int hook_start(struct ebpf_component *c, void *data, char *why, size_t size)
-{
-	const struct ebpf_profiler_options *po = data;
-	const struct ebpf_args *args = ebpf_args(c);
-	struct session_options o = session_options_of(args, po->cache_dir);
-	struct ebpf_profiler *e = calloc(1, sizeof(*e));
-	uint64_t interval_ms = (uint64_t)args->collect_interval / 1000000;
-	int r = -ENOMEM;
+/* ---- An interval ---- */
 
-	if (!e)
-		return r;
-	e->component = c;
-	r = session_new(po->loop, &o, &e->session);
+/* Why nothing arrives, once: most often the targets are none of this host's processes. */
+static void hint(struct ebpf_profiler *e)
+{
+	const struct ebpf_component *c = e->component;
+	const struct targets *t = &c->targets;
+	size_t unmatched;
+	char more[96] = "";
+
+	if (e->hint_given || !ebpf_args(c)->targets_only)
+		return;
+	e->hint_given = true;
+	unmatched = target_filter_count(&e->filter, NULL, NULL).unmatched;
+	if (unmatched)
+		(void)snprintf(more, sizeof(more), "; %zu containers run that no target names",
+			       unmatched);
+	if (!t->n)
+		log_warn("%s: there are no targets, so nothing is profiled: set targets, or "
+			 "targets_only = false for the whole host%s",
+			 c->base.id, more);
+	else
+		log_warn("%s: no process that used the CPU belongs to one of its %zu targets%s "
+			 "(targets need __process_pid__ or a container id; see /debug/targets)",
+			 c->base.id, t->n, more);
+}
+
+static void send(struct ebpf_profiler *e, const struct profile *p, const struct ebpf_args *args)
+{
+	struct profile_totals sum;
+
+	series_send(e->component, p, args);
+	ebpf_next_interval(e->component);
+	profile_sum(p, &sum);
+	e->idle_intervals = sum.count ? 0 : e->idle_intervals + 1;
+	if (sum.count)
+		e->hint_given = false;
+	else if (e->idle_intervals >= HINT_INTERVALS)
+		hint(e);
+	(void)log_write(
+		args->verbose_mode ? LOG_LEVEL_INFO : LOG_LEVEL_DEBUG, 0,
+		"%s: %llu samples in %.1f s, %llu complete, %llu lost, %zu stacks, %zu processes",
+		e->component->base.id, (unsigned long long)sum.count, (double)p->duration_ns / 1e9,
+		(unsigned long long)sum.complete, (unsigned long long)p->lost, p->n_samples,
+		p->n_processes);
+}
+
+static void collect(struct ebpf_profiler *e, bool final)
+{
+	_cleanup_(profile_freep) struct profile *p = NULL;
+	int r = session_collect(e->session, final, &p);
+
+	e->absorbed_ms = clock_ms();
+	if (r < 0)
+		log_error_errno(r, "cannot collect the samples of this interval");
+	else
+		send(e, p, ebpf_args(e->component));
+}
+
+static void sync_filter(struct ebpf_profiler *e)
+{
+	target_filter_sync(&e->filter, !ebpf_args(e->component)->targets_only);
+}
+
+/* What was sampled under other arguments than these goes first. */
+static void change(struct ebpf_profiler *e, const struct ebpf_args *old)
+{
+	const struct ebpf_args *args = ebpf_args(e->component);
+	struct session_options o = options_of(e);
+	_cleanup_(profile_freep) struct profile *p = NULL;
+	int r = session_change(e->session, &o, &p);
+
+	e->absorbed_ms = clock_ms();
+	if (r < 0)
+		log_error_errno(r, "cannot collect the samples of this interval");
+	else
+		send(e, p, old);
+	loop_set_timer(e->interval, interval_ms(args), interval_ms(args));
+}
+
+static void on_interval(void *data)
+{
+	struct ebpf_profiler *e = data;
+
+	collect(e, false);
+	/* Processes that were listed before they were there. */
+	targets_bind(&e->component->targets, false);
+	sync_filter(e);
+}
+
+static void on_tick(void *data)
+{
+	struct ebpf_profiler *e = data;
+	struct profiler *p = session_profiler(e->session);
+
+	profiler_poll(p);
+	if (clock_ms() - e->absorbed_ms + TICK_MS < profiler_patience_ms(p))
+		return;
+	e->absorbed_ms = clock_ms();
+	if (session_absorb(e->session) < 0)
+		log_debug("cannot read the counts, trying again later");
+}
+
+/* ---- Start and end ---- */
+
+static void close_session(struct ebpf_profiler *e)
+{
+	loop_stop_timer(e->interval);
+	loop_stop_timer(e->tick);
+	target_filter_done(&e->filter);
+	e->session = session_free(e->session);
+}
+
+static int open_session(struct ebpf_profiler *e)
+{
+	struct session_options o = options_of(e);
+	uint64_t ms = interval_ms(ebpf_args(e->component));
+	int r = session_new(e->po->loop, &o, &e->session);
+
+	if (r >= 0)
+		r = target_filter_init(&e->filter, e->po->loop, session_profiler(e->session),
+				       &e->component->targets);
 	if (r >= 0) {
-		update_filter(e);
-		e->timer = loop_add_timer(po->loop, on_interval, e);
-		r = e->timer ? session_start(e->session) : -ENOMEM;
+		targets_bind(&e->component->targets, false);
+		sync_filter(e);
+		r = session_start(e->session);
 	}
 	if (r < 0) {
-		(void)snprintf(why, size, "cannot profile on this host: %s (see 'tephra check')",
-			       strerror(-r));
-		profiler_done(e);
+		close_session(e);
 		return r;
 	}
-	loop_set_timer(e->timer, interval_ms, interval_ms);
-	c->hook_data = e;
+	e->absorbed_ms = clock_ms();
+	loop_set_timer(e->interval, ms, ms);
+	loop_set_timer(e->tick, TICK_MS, TICK_MS);
 	return 0;
 }
 
-static void hook_update(struct ebpf_component *c, void *data)
+/* collect_interval between the first tries, as Alloy, which then ends; here they go on for ever. */
+static uint64_t retry_ms(const struct ebpf_profiler *e)
 {
-	if (c->hook_data)
-		update_filter(c->hook_data);
+	uint64_t ms = interval_ms(ebpf_args(e->component));
+
+	for (unsigned int i = TRIES_LOGGED; i < e->tries && ms < RETRY_MAX_MS; i++)
+		ms *= 2;
+	return MAX(MIN(ms, (uint64_t)RETRY_MAX_MS), 1000u);
+}
+
+static void try_start(struct ebpf_profiler *e)
+{
+	struct ebpf_component *c = e->component;
+	int r;
+
+	if (e->session)
+		return;
+	if (is_idle_wish(ebpf_args(c), &c->targets)) {
+		component_set_health(&c->base, HEALTH_HEALTHY,
+				     "lazy_mode: nothing is loaded until there are targets");
+		return;
+	}
+	c->stats.sessions++;
+	r = open_session(e);
+	if (r >= 0) {
+		e->tries = 0;
+		loop_stop_timer(e->retry);
+		component_set_health(&c->base, HEALTH_HEALTHY, "profiling");
+		return;
+	}
+	c->stats.sessions_failed++;
+	e->tries++;
+	loop_set_timer(e->retry, retry_ms(e), 0);
+	if (e->tries <= TRIES_LOGGED)
+		log_error("%s: cannot profile on this host: %s (see 'tephra check'); trying again "
+			  "in %.0f s",
+			  c->base.id, strerror(-r), (double)retry_ms(e) / 1000);
+	component_set_health(&c->base, HEALTH_UNHEALTHY,
+			     "cannot profile on this host: %s (see 'tephra check')", strerror(-r));
+}
+
+static void on_retry(void *data)
+{
+	try_start(data);
+}
+
+static struct ebpf_profiler *profiler_done(struct ebpf_profiler *e)
+{
+	loop_remove(e->interval);
+	loop_remove(e->tick);
+	loop_remove(e->retry);
+	target_filter_done(&e->filter);
+	session_free(e->session);
+	free(e);
+	return NULL;
+}
+
+/* ---- Hooks ---- */
+
+static int hook_start(struct ebpf_component *c, void *data, char *why, size_t size)
+{
+	const struct ebpf_profiler_options *po = data;
+	struct ebpf_profiler *e = calloc(1, sizeof(*e));
+
+	if (!e)
+		return -ENOMEM;
+	e->component = c;
+	e->po = po;
+	e->interval = loop_add_timer(po->loop, on_interval, e);
+	e->tick = loop_add_timer(po->loop, on_tick, e);
+	e->retry = loop_add_timer(po->loop, on_retry, e);
+	if (!e->interval || !e->tick || !e->retry) {
+		profiler_done(e);
+		return -ENOMEM;
+	}
+	c->hook_data = e;
+	try_start(e);
+	return 0;
+}
+
+static void hook_update(struct ebpf_component *c, const struct ebpf_args *old, void *data)
+{
+	struct ebpf_profiler *e = c->hook_data;
+
+	if (!e)
+		return; /* not started */
+	if (!e->session) {
+		try_start(e);
+		return;
+	}
+	if (!ebpf_args_equal(ebpf_args(c), old))
+		change(e, old);
+	sync_filter(e);
 }
 
 static void hook_stop(struct ebpf_component *c, void *data)
@@ -259,9 +304,43 @@ static void hook_stop(struct ebpf_component *c, void *data)
 
 	if (!e)
 		return;
-	session_stop(e->session);
-	collect(e, true);
+	if (e->session) {
+		session_stop(e->session);
+		collect(e, true);
+	}
 	c->hook_data = profiler_done(e);
+}
+
+static void hook_metrics(const struct ebpf_component *c, struct metrics *m, void *data)
+{
+	const struct ebpf_profiler *e = c->hook_data;
+
+	if (e && e->session)
+		ebpf_session_metrics(e->session, m);
+}
+
+static void add_unmatched(const char *id, void *data)
+{
+	struct value_list *l = data;
+
+	if (l->n < UNMATCHED_SHOWN)
+		value_list_add(l, NULL, value_cstr(id));
+}
+
+static void hook_debug_info(const struct ebpf_component *c, struct value_list *l, void *data)
+{
+	const struct ebpf_profiler *e = c->hook_data;
+	struct value_list unmatched = {0};
+	struct target_filter_counts n;
+
+	value_list_add(l, "profiling", value_bool(e && e->session));
+	if (!e || !e->session)
+		return;
+	n = target_filter_count(&e->filter, add_unmatched, &unmatched);
+	value_list_add(l, "event", value_cstr(profiler_event_name(session_profiler(e->session))));
+	value_list_add(l, "containers_matched", value_int((int64_t)n.matched));
+	value_list_add(l, "containers_unmatched", value_int((int64_t)n.unmatched));
+	value_list_add(l, "containers_unmatched_ids", value_array(&unmatched));
 }
 
 struct ebpf_hooks ebpf_profiler_hooks(struct ebpf_profiler_options *o)
@@ -270,6 +349,8 @@ struct ebpf_hooks ebpf_profiler_hooks(struct ebpf_profiler_options *o)
 		.start = hook_start,
 		.update = hook_update,
 		.stop = hook_stop,
+		.metrics = hook_metrics,
+		.debug_info = hook_debug_info,
 		.data = o,
 	};
 }

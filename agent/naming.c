@@ -164,10 +164,9 @@ static int64_t locate(struct namer *k, uint64_t frame, struct task_id id)
 
 static int64_t process_of(struct namer *k, struct task_id id)
 {
-	uint64_t key = (uint64_t)id.tgid << 32 | id.mm;
-	uint64_t known = hash_get(&k->processes, key);
+	uint64_t key = task_key(id), known = hash_get(&k->processes, key);
 	const struct task *t;
-	struct profile_process proc = {.pid = id.tgid};
+	struct profile_process proc = {.pid = id.tgid & ~TASK_HIDDEN, .tid = id.tid & ~TASK_HIDDEN};
 	int64_t r;
 
 	if (known != HASH_NONE)
@@ -176,6 +175,8 @@ static int64_t process_of(struct namer *k, struct task_id id)
 	proc.comm = intern_str(&k->p->strings, t ? t->comm : "[unknown]");
 	proc.exe = intern_str(&k->p->strings, t ? t->exe : "");
 	proc.container = intern_str(&k->p->strings, t ? t->container : "");
+	proc.service = intern_str(&k->p->strings, t ? t->service : "");
+	proc.start_ns = t ? t->start_ns : 0;
 	r = profile_add_process(k->p, &proc);
 	if (r >= 0)
 		(void)hash_put(&k->processes, key, (uint64_t)r);

@@ -253,6 +253,21 @@ struct perf_events *perf_events_free(struct perf_events *p)
 	return NULL;
 }
 
+void perf_events_set_frequency(struct perf_events *p, uint32_t frequency_hz)
+{
+	p->o.frequency_hz = frequency_hz;
+	/* CPUs that come later start with it; the two fields are one. */
+	p->attr.sample_period = rate_value(p, p->attr.freq ? frequency_hz : base_rate(p));
+	for (size_t i = 0; i < p->n_cpus; i++) {
+		struct cpu_event *c = &p->cpus[i];
+		uint64_t value = rate_value(p, base_rate(p));
+
+		c->pending = 0;
+		if (c->link)
+			(void)ioctl(c->fd, PERF_EVENT_IOC_PERIOD, &value);
+	}
+}
+
 const char *perf_events_name(const struct perf_events *p)
 {
 	return p->attr.type == PERF_TYPE_HARDWARE ? "cycles" : "cpu-clock";

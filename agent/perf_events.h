@@ -21,6 +21,8 @@ struct perf_events_options {
 int perf_events_new(struct loop *loop, const struct perf_events_options *o,
 		    struct perf_events **ret);
 struct perf_events *perf_events_free(struct perf_events *p);
+/* From now on. The CPUs' periods begin anew. */
+void perf_events_set_frequency(struct perf_events *p, uint32_t frequency_hz);
 /* "cycles" or "cpu-clock". */
 const char *perf_events_name(const struct perf_events *p);
 /* Online CPUs that have an event now. */

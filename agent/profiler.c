@@ -5,6 +5,7 @@
 #include <linux/membarrier.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <time.h>
 
@@ -117,6 +118,23 @@ static int libbpf_log(enum libbpf_print_level level, const char *fmt, va_list ap
 	return vfprintf(stderr, fmt, ap);
 }
 
+/* Inode number of our pid namespace, 0 for the host's (PROC_PID_INIT_INO, linux/proc_ns.h). */
+static uint32_t own_pid_ns(void)
+{
+	struct stat st;
+
+	if (stat("/proc/self/ns/pid", &st) < 0 || st.st_ino == 0xeffffffc)
+		return 0;
+	return (uint32_t)st.st_ino;
+}
+
+static void set_live(struct profiler *p)
+{
+	p->skel->bss->filter_mode = p->o.filter;
+	p->skel->bss->kernel_stacks = p->o.kernel_stacks;
+	p->skel->bss->task_split = p->o.split;
+}
+
 /* What the programs can not know of the machine when they are compiled. */
 static void set_machine(struct profiler_bpf *s)
 {
@@ -140,11 +158,11 @@ static int load(struct profiler *p)
 	s = p->skel = profiler_bpf__open_opts(&opts);
 	if (!s)
 		return -errno;
-	s->rodata->filter_mode = p->o.filter;
-	s->rodata->kernel_stacks = p->o.kernel_stacks;
+	s->rodata->pid_ns = own_pid_ns();
 	s->rodata->max_user_frames = p->o.max_user_frames ? p->o.max_user_frames : STACK_MAX_USER;
 	s->rodata->cgroup_subsys = container_subsys();
 	set_machine(s);
+	set_live(p);
 	bpf_program__set_autoload(s->progs.follow_fork, p->o.follow_children);
 	size_maps(p);
 	r = profiler_bpf__load(s);
@@ -338,16 +356,38 @@ uint64_t profiler_period_ns(const struct profiler *p)
 	return 1000000000u / p->o.frequency_hz;
 }
 
-static int put_one(struct bpf_map *map, const void *key)
+void profiler_set_filter(struct profiler *p, uint32_t filter)
 {
-	uint32_t one = 1;
-
-	return bpf_map_update_elem(bpf_map__fd(map), key, &one, BPF_ANY) < 0 ? -errno : 0;
+	p->o.filter = filter;
+	set_live(p);
 }
 
-int profiler_add_target(struct profiler *p, uint32_t tgid)
+void profiler_change(struct profiler *p, const struct profiler_options *o)
 {
-	return put_one(p->skel->maps.target_tgids, &tgid);
+	p->o.split = o->split;
+	p->o.kernel_stacks = o->kernel_stacks;
+	set_live(p);
+	if (p->o.frequency_hz == o->frequency_hz)
+		return;
+	p->o.frequency_hz = o->frequency_hz;
+	if (p->events)
+		perf_events_set_frequency(p->events, o->frequency_hz);
+}
+
+uint64_t profiler_patience_ms(const struct profiler *p)
+{
+	/* Half full: probing stays short. */
+	return MAX((uint64_t)p->count_slots * 500 / p->o.frequency_hz, 50u);
+}
+
+static int put(struct bpf_map *map, const void *key, const void *value)
+{
+	return bpf_map_update_elem(bpf_map__fd(map), key, value, BPF_ANY) < 0 ? -errno : 0;
+}
+
+int profiler_add_target(struct profiler *p, uint32_t tgid, uint64_t start_ticks)
+{
+	return put(p->skel->maps.target_tgids, &tgid, &start_ticks);
 }
 
 void profiler_remove_target(struct profiler *p, uint32_t tgid)
@@ -357,7 +397,9 @@ void profiler_remove_target(struct profiler *p, uint32_t tgid)
 
 int profiler_add_cgroup(struct profiler *p, uint64_t cgroup_id)
 {
-	return put_one(p->skel->maps.target_cgroups, &cgroup_id);
+	const uint32_t one = 1;
+
+	return put(p->skel->maps.target_cgroups, &cgroup_id, &one);
 }
 
 void profiler_remove_cgroup(struct profiler *p, uint64_t cgroup_id)

@@ -20,6 +20,7 @@ struct profiler_options {
 	uint32_t interval_s;	  /* how often counts are collected: sizes the maps */
 	uint32_t max_user_frames; /* 0: STACK_MAX_USER */
 	uint32_t filter;	  /* enum filter_mode */
+	uint32_t split;		  /* enum task_split */
 	bool follow_children;	  /* of FILTER_TGID targets */
 	bool kernel_stacks;
 	enum profiler_event event;
@@ -44,6 +45,16 @@ int profiler_new(struct loop *loop, const struct profiler_options *options,
 struct profiler *profiler_free(struct profiler *p);
 DEFINE_CLEANUP(struct profiler *, profiler_free)
 
+/*
+ * Takes over what can change while samples are taken: frequency_hz, split, kernel_stacks. Samples
+ * from now on are like that; a new frequency costs each CPU half a period, once.
+ */
+void profiler_change(struct profiler *p, const struct profiler_options *o);
+/* The same for enum filter_mode. */
+void profiler_set_filter(struct profiler *p, uint32_t filter);
+/* The time in which no CPU can fill its table of counts; drain at least so often. */
+uint64_t profiler_patience_ms(const struct profiler *p);
+
 int profiler_start(struct profiler *p);
 /* Ends sampling; counts can still be drained. */
 void profiler_stop(struct profiler *p);
@@ -65,7 +76,8 @@ const char *profiler_event_name(const struct profiler *p); /* "cycles" or "cpu-c
 uint64_t profiler_period_ns(const struct profiler *p);
 
 /* ---- The kernel's tables ---- */
-int profiler_add_target(struct profiler *p, uint32_t tgid);
+/* start_ticks: field 22 of /proc/PID/stat, so that a later process with the id is none; 0: any. */
+int profiler_add_target(struct profiler *p, uint32_t tgid, uint64_t start_ticks);
 void profiler_remove_target(struct profiler *p, uint32_t tgid);
 int profiler_add_cgroup(struct profiler *p, uint64_t cgroup_id);
 void profiler_remove_cgroup(struct profiler *p, uint64_t cgroup_id);

@@ -159,7 +159,7 @@ static int add_processes(struct record *r)
 			log_error("%u is a thread of process %u: give the process", pid, tgid);
 			return -ESRCH;
 		}
-		err = profiler_add_target(session_profiler(r->session), pid);
+		err = profiler_add_target(session_profiler(r->session), pid, 0);
 		if (err < 0)
 			return err;
 	}
@@ -201,7 +201,8 @@ static int add_targets(struct record *r)
 	for (size_t i = 0; i < r->o.n_containers && err >= 0; i++)
 		err = add_container(r, r->o.containers[i]);
 	if (err >= 0 && r->o.command)
-		err = profiler_add_target(session_profiler(r->session), (uint32_t)r->command.pid);
+		err = profiler_add_target(session_profiler(r->session), (uint32_t)r->command.pid,
+					  0);
 	return err;
 }
 

@@ -150,6 +150,7 @@ int session_new(struct loop *loop, const struct session_options *o, struct sessi
 	r = files_add_vdso(s->files);
 	if (r < 0)
 		log_debug_errno(r, "cannot read the vdso: its frames will have no names");
+	s->o.cache_dir = NULL; /* borrowed until now */
 	*ret = TAKE_PTR(s);
 	return 0;
 }
@@ -254,37 +255,32 @@ static int load_kallsyms(struct session *s)
 	return r;
 }
 
-static void describe(struct session *s, struct profile *p)
+static void describe(struct session *s, uint64_t period_ns, struct profile *p)
 {
 	uint64_t now = clock_ns(CLOCK_MONOTONIC);
 
 	p->time_ns = s->interval_start_ns;
 	p->duration_ns = now - s->interval_start_mono_ns;
-	p->period_ns = profiler_period_ns(s->profiler);
+	p->period_ns = period_ns;
 	p->event = intern_str(&p->strings, profiler_event_name(s->profiler));
 	s->interval_start_ns = clock_ns(CLOCK_REALTIME);
 	s->interval_start_mono_ns = now;
 }
 
-int session_collect(struct session *s, bool final, struct profile **ret)
+/* What was absorbed, as a profile; the next interval begins. */
+static int conclude(struct session *s, uint64_t period_ns, struct profile **ret)
 {
 	_cleanup_(profile_freep) struct profile *p = NULL;
 	struct naming naming = {
 		.files = s->files,
 		.tasks = &s->tasks,
 		.demangle = s->o.demangle,
-		.period_ns = profiler_period_ns(s->profiler),
+		.period_ns = period_ns,
 		.stats = &s->naming,
 	};
-	uint64_t lost, start = clock_ns(CLOCK_MONOTONIC), took;
+	uint64_t lost = count_lost(s), start = clock_ns(CLOCK_MONOTONIC), took;
 	int r;
 
-	r = session_absorb(s);
-	if (r < 0)
-		return r;
-	if (final)
-		late_give_up(s->late, REASON_LATE_DROPPED);
-	lost = count_lost(s);
 	(void)load_kallsyms(s);
 	naming.kallsyms = s->kallsyms;
 	r = profile_new(&p);
@@ -292,7 +288,7 @@ int session_collect(struct session *s, bool final, struct profile **ret)
 		r = naming_fill(&naming, &s->stacks, p);
 	if (r < 0)
 		return r;
-	describe(s, p);
+	describe(s, period_ns, p);
 	p->lost = lost + s->stacks.lost;
 	s->lost_user += s->stacks.lost;
 	stacks_next_interval(&s->stacks, forget_stack, s);
@@ -305,6 +301,31 @@ int session_collect(struct session *s, bool final, struct profile **ret)
 	s->collect_max_ns = MAX(s->collect_max_ns, took);
 	*ret = TAKE_PTR(p);
 	return 0;
+}
+
+int session_collect(struct session *s, bool final, struct profile **ret)
+{
+	int r = session_absorb(s);
+
+	if (r < 0)
+		return r;
+	if (final)
+		late_give_up(s->late, REASON_LATE_DROPPED);
+	return conclude(s, profiler_period_ns(s->profiler), ret);
+}
+
+int session_change(struct session *s, const struct session_options *o, struct profile **ret)
+{
+	uint64_t period_ns = profiler_period_ns(s->profiler);
+	int r;
+
+	/* The kernel's tables are changed over at once: hardly a sample gets the wrong period. */
+	profiler_change(s->profiler, &o->profiler);
+	r = session_absorb(s);
+	if (r >= 0)
+		r = conclude(s, period_ns, ret);
+	s->o.demangle = o->demangle;
+	return r;
 }
 
 static bool frame_is_named(struct session *s, uint64_t frame)

@@ -38,6 +38,11 @@ void session_stop(struct session *s);
  * whose announcement was lost are announced again. The interval goes on.
  */
 int session_absorb(struct session *s);
+/*
+ * Goes on with other options: those of profiler_change(), and demangle. Nothing is lost: what was
+ * sampled until now is *ret, named in the old way.
+ */
+int session_change(struct session *s, const struct session_options *o, struct profile **ret);
 /* Late samples that still wait for their files. The loop must run for them to get done. */
 size_t session_pending(const struct session *s);
 /*

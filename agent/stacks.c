@@ -4,6 +4,8 @@
 #include <errno.h>
 #include <string.h>
 
+#include "agent/tasks.h"
+
 #define KEEP_INTERVALS 3
 /* Within an interval nobody knows yet which stacks count: they are let grow to so many budgets. */
 #define OVER_BUDGET 4
@@ -92,7 +94,7 @@ static struct stack_sample *add_sample(struct stacks *s, uint64_t key)
 
 static uint64_t sample_key(uint64_t hash, struct task_id id)
 {
-	return hash_mix(hash ^ ((uint64_t)id.tgid << 32 | id.mm));
+	return hash_mix(hash ^ task_key(id));
 }
 
 int stacks_count(struct stacks *s, uint64_t hash, struct task_id id, uint64_t count)

@@ -10,11 +10,6 @@
 #define CGROUP_BYTES   8192
 #define TASKS_MAX      32768 /* some 12 MB */
 
-static uint64_t key_of(struct task_id id)
-{
-	return (uint64_t)id.tgid << 32 | id.mm;
-}
-
 void tasks_done(struct tasks *t)
 {
 	HASH_FOREACH (s, &t->by_id)
@@ -35,30 +30,68 @@ static ssize_t read_proc(uint32_t tgid, const char *what, char *to, size_t n)
 	return got;
 }
 
-/* What only /proc knows; a process that is gone keeps its name and cgroup from the kernel. */
-static void task_describe(struct task *task)
+/* The kernel's components, leaf first, as a path from the root. */
+static void cgroup_path(const struct event_task *e, char path[CGROUP_PATH_BYTES + 1])
 {
-	char path[64], cgroups[CGROUP_BYTES];
+	size_t end = MIN(e->path_bytes, (uint32_t)CGROUP_PATH_BYTES), at = 0;
+
+	while (end > 0) {
+		size_t start = end - 1, n;
+
+		while (start > 0 && e->path[start - 1])
+			start--;
+		n = strnlen(e->path + start, end - start);
+		path[at++] = '/';
+		memcpy(path + at, e->path + start, n);
+		at += n;
+		end = start;
+	}
+	path[at] = '\0';
+}
+
+/*
+ * What the kernel said of the cgroup needs nobody to be alive, nor a mounted hierarchy. /proc is
+ * asked for the executable, and for the cgroups of version 1 hierarchies other than the one that
+ * the kernel's path is from.
+ */
+static void task_describe(struct task *task, const struct event_task *e)
+{
+	char path[CGROUP_PATH_BYTES + 1], text[CGROUP_BYTES];
 	ssize_t n;
 
-	(void)snprintf(path, sizeof(path), "/proc/%u/exe", task->id.tgid);
-	n = readlink(path, task->exe, sizeof(task->exe) - 1);
-	task->exe[MAX(n, 0)] = '\0';
-	n = read_proc(task->id.tgid, "cgroup", cgroups, sizeof(cgroups));
-	if (n > 0)
-		(void)cgroup_container_id(cgroups, (size_t)n, task->container);
+	cgroup_path(e, path);
+	task->container[0] = '\0';
+	if (e->id.mm) {
+		(void)snprintf(text, sizeof(text), "/proc/%u/exe", task->id.tgid);
+		n = readlink(text, task->exe, sizeof(task->exe) - 1);
+		task->exe[MAX(n, 0)] = '\0';
+		if (cgroup_path_id(path, strlen(path), task->container) < 0 && !path[0]) {
+			n = read_proc(task->id.tgid, "cgroup", text, sizeof(text));
+			if (n > 0)
+				(void)cgroup_container_id(text, (size_t)n, task->container);
+		}
+	}
+	service_name(
+		&(struct service_of){
+			.container = task->container,
+			.cgroup_path = path,
+			.exe = task->exe,
+			.comm = task->comm,
+			.is_kernel = !e->id.mm,
+		},
+		task->service);
 }
 
 void tasks_on_event(struct tasks *t, const struct event_task *e)
 {
-	uint64_t v = hash_get(&t->by_id, key_of(e->id));
+	uint64_t v = hash_get(&t->by_id, task_key(e->id));
 	struct task *task = v == HASH_NONE ? NULL : (struct task *)(uintptr_t)v;
 
 	if (!task) {
 		if (t->by_id.count >= TASKS_MAX)
 			return;
 		task = calloc(1, sizeof(*task));
-		if (!task || hash_put(&t->by_id, key_of(e->id), (uintptr_t)task) < 0) {
+		if (!task || hash_put(&t->by_id, task_key(e->id), (uintptr_t)task) < 0) {
 			free(task);
 			return;
 		}
@@ -70,13 +103,12 @@ void tasks_on_event(struct tasks *t, const struct event_task *e)
 	task->last_interval = t->interval;
 	memcpy(task->comm, e->comm, TASK_COMM_BYTES);
 	task->comm[TASK_COMM_BYTES] = '\0';
-	if (e->id.mm)
-		task_describe(task);
+	task_describe(task, e);
 }
 
 const struct task *tasks_get(struct tasks *t, struct task_id id)
 {
-	uint64_t v = hash_get(&t->by_id, key_of(id));
+	uint64_t v = hash_get(&t->by_id, task_key(id));
 	struct task *task;
 
 	if (v == HASH_NONE)

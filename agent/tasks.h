@@ -9,6 +9,7 @@
 #include "agent/base/hash.h"
 #include "bpf/types.h"
 #include "discovery/cgroup.h"
+#include "discovery/service.h"
 
 struct task {
 	struct task_id id;
@@ -18,13 +19,22 @@ struct task {
 	uint32_t last_interval;
 	char comm[TASK_COMM_BYTES + 1];
 	char exe[256]; /* path, "" when the process was gone before it could be read */
-	char container[CGROUP_ID_MAX + 1]; /* id, "" outside of containers */
+	char container[CGROUP_ID_MAX + 1];  /* id, "" outside of containers */
+	char service[SERVICE_NAME_MAX + 1]; /* as discovery/service.h names it */
 };
 
 struct tasks {
 	struct hash by_id; /* -> pointer to struct task */
 	uint32_t interval;
 };
+
+/* Different ids have the same key once in many years. */
+static inline uint64_t task_key(struct task_id id)
+{
+	uint64_t key = hash_mix((uint64_t)id.tgid << 32 | id.mm);
+
+	return id.tid || id.name ? hash_mix(key ^ ((uint64_t)id.tid << 32 | id.name)) : key;
+}
 
 void tasks_done(struct tasks *t);
 void tasks_on_event(struct tasks *t, const struct event_task *e);

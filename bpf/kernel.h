@@ -152,6 +152,25 @@ struct vm_area_struct___rb {
 
 struct kernfs_node {
 	u64 id;
+	const char *name;
+};
+
+struct ns_common {
+	u32 inum;
+};
+
+struct pid_namespace {
+	struct ns_common ns;
+};
+
+struct upid {
+	int nr;
+	struct pid_namespace *ns;
+};
+
+struct pid {
+	u32 level;
+	struct upid numbers[1]; /* level + 1 of them, [] in newer kernels */
 };
 
 struct cgroup;
@@ -179,6 +198,7 @@ struct task_struct {
 	struct mm_struct *mm;
 	struct task_struct *group_leader;
 	struct task_struct *real_parent;
+	struct pid *thread_pid;
 	u64 start_boottime;
 	char comm[TASK_COMM_BYTES];
 	struct css_set *cgroups;

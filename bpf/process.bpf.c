@@ -9,9 +9,14 @@
 SEC("tp_btf/sched_process_fork")
 int BPF_PROG(follow_fork, struct task_struct *parent, struct task_struct *child)
 {
-	u32 from = BPF_CORE_READ(parent, tgid), to = BPF_CORE_READ(child, tgid), one = 1;
+	u32 from = BPF_CORE_READ(parent, tgid), to = BPF_CORE_READ(child, tgid);
+	u64 whenever = 0;
 
-	if (from != to && bpf_map_lookup_elem(&target_tgids, &from))
-		bpf_map_update_elem(&target_tgids, &to, &one, BPF_ANY);
+	if (from == to)
+		return 0; /* a thread */
+	from = visible_id(BPF_CORE_READ(parent, group_leader), from);
+	to = visible_id(child, to);
+	if (bpf_map_lookup_elem(&target_tgids, &from))
+		bpf_map_update_elem(&target_tgids, &to, &whenever, BPF_ANY);
 	return 0;
 }

@@ -8,8 +8,7 @@
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";
 
-const volatile __u32 filter_mode = FILTER_NONE;
-const volatile __u32 kernel_stacks = 1;
+const volatile __u32 pid_ns = 0;
 const volatile __u32 max_user_frames = STACK_MAX_USER;
 const volatile __u32 rule_cache_mask = 0;
 const volatile __u32 n_cpus = 1;
@@ -60,7 +59,12 @@ struct counts_map {
 } counts SEC(".maps");
 
 const volatile __u32 count_slots = 1; /* a power of two */
+
+/* What user space changes while samples are taken; one cache line. */
 __u32 active_counts = 0;
+__u32 filter_mode = FILTER_NONE;
+__u32 kernel_stacks = 0; /* take them */
+__u32 task_split = 0;	 /* enum task_split */
 
 /* ---- Who ---- */
 
@@ -83,14 +87,6 @@ static __always_inline struct cgroup *task_cgroup(struct task_struct *task, u64 
 	return cgrp;
 }
 
-static __always_inline u64 task_cgroup_id(struct task_struct *task)
-{
-	u64 bit;
-	struct cgroup *cgrp = task_cgroup(task, &bit);
-
-	return BPF_CORE_READ(cgrp, kn, id) | bit;
-}
-
 static __always_inline int cgroup_is_target(struct task_struct *task)
 {
 	u64 bit;
@@ -108,13 +104,62 @@ static __always_inline int cgroup_is_target(struct task_struct *task)
 	return 0;
 }
 
+static __always_inline int tgid_is_target(struct task_struct *task, u32 tgid)
+{
+	u64 *start = bpf_map_lookup_elem(&target_tgids, &tgid);
+
+	return start &&
+	       (!*start ||
+		BPF_CORE_READ(task, group_leader, start_boottime) / START_TICK_NS == *start);
+}
+
 static __always_inline int is_target(struct task_struct *task, u32 tgid)
 {
-	if (filter_mode == FILTER_NONE)
+	u32 mode = filter_mode;
+
+	if (mode == FILTER_NONE)
 		return 1;
-	if ((filter_mode & FILTER_TGID) && bpf_map_lookup_elem(&target_tgids, &tgid))
+	if ((mode & FILTER_TGID) && tgid_is_target(task, tgid))
 		return 1;
-	return (filter_mode & FILTER_CGROUP) && cgroup_is_target(task);
+	return (mode & FILTER_CGROUP) && cgroup_is_target(task);
+}
+
+static __always_inline void task_identify(struct cpu_state *c, struct task_struct *task, u32 tgid,
+					  u32 tid)
+{
+	u32 split = task_split;
+	u64 name[TASK_COMM_BYTES / 8];
+
+	c->mm = (u64)BPF_CORE_READ(task, mm);
+	c->id.tgid = tgid;
+	c->id.mm = c->mm >> 6;
+	c->id.tid = split & SPLIT_TID ? visible_id(task, tid) : 0;
+	c->id.name = 0;
+	if (split & SPLIT_NAME) {
+		bpf_get_current_comm(name, sizeof(name));
+		c->id.name = stack_hash(stack_hash(STACK_HASH_SEED, name[0]), name[1]) | 1;
+	}
+}
+
+/* Names of the cgroup and of those above it, without the root's, which has none. */
+static __always_inline u32 cgroup_path(struct cpu_state *c, struct cgroup *cgrp)
+{
+	u32 used = 0;
+
+	for (int depth = 0; depth < 16 && cgrp; depth++) {
+		struct cgroup_subsys_state *parent = BPF_CORE_READ(cgrp, self.parent);
+		const char *name = BPF_CORE_READ(cgrp, kn, name);
+		long n;
+
+		if (!parent || used > CGROUP_PATH_BYTES - 256)
+			break;
+		n = bpf_probe_read_kernel_str(c->task.path + used, 256, name);
+		if (n <= 0)
+			break;
+		used += n & 511;
+		cgrp = BPF_CORE_READ(parent, cgroup);
+	}
+	return used;
 }
 
 /* ---- Registers ---- */
@@ -201,19 +246,26 @@ static __always_inline void take_kernel_stack(struct bpf_perf_event_data *ctx, s
 static __noinline void announce_task(struct cpu_state *c)
 {
 	struct task_struct *task = (void *)bpf_get_current_task();
-	u32 one = 1;
+	struct cgroup *cgrp;
+	u32 one = 1, bytes;
+	u64 bit;
 
 	if (bpf_map_lookup_elem(&tasks, &c->id))
 		return;
+	cgrp = task_cgroup(task, &bit);
 	c->task.h.kind = EVENT_TASK;
-	c->task.h.bytes = sizeof(c->task);
 	c->task.id = c->id;
 	c->task.start_ns = BPF_CORE_READ(task, group_leader, start_boottime);
-	c->task.cgroup = task_cgroup_id(task);
+	c->task.cgroup = BPF_CORE_READ(cgrp, kn, id) | bit;
 	c->task.parent = BPF_CORE_READ(task, real_parent, tgid);
-	c->task.exe_file = c->n_ranges ? c->ranges[0].file : 0;
-	BPF_CORE_READ_STR_INTO(&c->task.comm, task, group_leader, comm);
-	if (event_send(c, &c->task, sizeof(c->task), BPF_RB_NO_WAKEUP))
+	if (c->id.name)
+		BPF_CORE_READ_STR_INTO(&c->task.comm, task, comm);
+	else
+		BPF_CORE_READ_STR_INTO(&c->task.comm, task, group_leader, comm);
+	c->task.path_bytes = cgroup_path(c, cgrp) & (CGROUP_PATH_BYTES - 1);
+	bytes = sizeof(struct event_task) - CGROUP_PATH_BYTES + c->task.path_bytes;
+	c->task.h.bytes = bytes;
+	if (event_send(c, &c->task, bytes, BPF_RB_NO_WAKEUP))
 		bpf_map_update_elem(&tasks, &c->id, &one, BPF_ANY);
 }
 
@@ -239,7 +291,6 @@ static __noinline int announce_stack(struct cpu_state *c)
 	c->stack.h.kind = EVENT_STACK;
 	c->stack.h.bytes = bytes;
 	c->stack.hash = c->hash;
-	c->stack.id = c->id;
 	c->stack.n_kernel = c->n_kernel;
 	c->stack.n_user = c->n_user;
 	c->stack.flags = c->result == OUTCOME_COMPLETE ? STACK_COMPLETE : 0;
@@ -255,7 +306,7 @@ static __noinline int announce_stack(struct cpu_state *c)
 static __noinline void count(struct cpu_state *c)
 {
 	u32 base = ((active_counts & 1) * n_cpus + c->cpu) * count_slots;
-	u32 slot = c->hash ^ c->id.tgid;
+	u32 slot = c->hash ^ c->id.tgid ^ c->id.tid << 7 ^ c->id.name;
 
 	for (u32 i = 0; i < COUNT_PROBES; i++) {
 		u32 at = base + ((slot + i) & (count_slots - 1));
@@ -273,7 +324,8 @@ static __noinline void count(struct cpu_state *c)
 				e->stack = 0;
 			return;
 		}
-		if (e->stack == c->hash && e->id.tgid == c->id.tgid && e->id.mm == c->id.mm) {
+		if (e->stack == c->hash && e->id.tgid == c->id.tgid && e->id.mm == c->id.mm &&
+		    e->id.tid == c->id.tid && e->id.name == c->id.name) {
 			e->count++;
 			return;
 		}
@@ -323,14 +375,14 @@ int sample(struct bpf_perf_event_data *ctx)
 	c = cpu_state_of(cpu);
 	if (!c)
 		return 0;
+	if (pid_ns)
+		tgid = visible_id(BPF_CORE_READ(task, group_leader), tgid);
 	if (!is_target(task, tgid)) {
 		c->stats[STAT_IGNORED]++;
 		return 0;
 	}
 	c->stats[STAT_SAMPLES]++;
-	c->mm = (u64)BPF_CORE_READ(task, mm);
-	c->id.tgid = tgid;
-	c->id.mm = c->mm >> 6;
+	task_identify(c, task, tgid, (u32)pid_tgid);
 	c->cpu = cpu;
 	c->hash = STACK_HASH_SEED;
 	c->n_user = 0;

@@ -267,12 +267,29 @@ struct event_header {
 	__u32 bytes; /* of the whole record */
 };
 
-/* Who a sample belongs to. `mm` tells a process from itself after exec, and from a later process
- * with the same id. */
+/*
+ * Who a sample belongs to. `mm` tells a process from itself after exec, and from a later process
+ * with the same id. Process and thread ids are those of the agent's pid namespace; what is not
+ * visible there has TASK_HIDDEN set in its id of the host. Threads of a process are one unless
+ * they are asked for (enum task_split): each would make stacks of its own.
+ */
 struct task_id {
 	__u32 tgid;
-	__u32 mm; /* bits of the address of the mm_struct; 0: a kernel thread */
+	__u32 mm;   /* bits of the address of the mm_struct; 0: a kernel thread */
+	__u32 tid;  /* SPLIT_TID: the thread; else 0 */
+	__u32 name; /* SPLIT_NAME: hash of the thread's name, not 0; else 0 */
 };
+_Static_assert(sizeof(struct task_id) == 16, "task_id");
+
+enum task_split {
+	SPLIT_TID = 1 << 0,
+	SPLIT_NAME = 1 << 1,
+};
+
+#define TASK_HIDDEN (1U << 31) /* ids are below 2^22: PID_MAX_LIMIT, include/linux/threads.h */
+
+/* Of cgroup names, from the leaf to the root, each followed by NUL. */
+#define CGROUP_PATH_BYTES 1024
 
 struct event_task {
 	struct event_header h;
@@ -280,8 +297,9 @@ struct event_task {
 	__u64 start_ns; /* boot time when the process started */
 	__u64 cgroup;	/* cgroup id: inode number in the hierarchy */
 	__u32 parent;	/* tgid of the parent */
-	__u32 exe_file; /* file id of the mapping of the sampled pc, 0: unknown */
-	char comm[TASK_COMM_BYTES];
+	__u32 path_bytes;
+	char comm[TASK_COMM_BYTES]; /* of the thread with SPLIT_NAME, else of the process */
+	char path[CGROUP_PATH_BYTES];
 };
 
 struct file_key {
@@ -316,13 +334,12 @@ enum stack_flags {
 struct event_stack {
 	struct event_header h;
 	__u64 hash;
-	struct task_id id;
 	__u32 n_kernel, n_user;
 	__u32 flags; /* enum stack_flags */
 	__u32 pad;
 	/* Behind it: n_kernel + n_user frame words. */
 };
-_Static_assert(sizeof(struct event_stack) == 40, "event_stack");
+_Static_assert(sizeof(struct event_stack) == 32, "event_stack");
 
 /* The stack's copy: small where the stack is known to end soon, large else. */
 #define LATE_SMALL_BYTES (16u << 10)
@@ -363,7 +380,6 @@ struct count_entry {
 	__u64 stack; /* hash of the frame words */
 	struct task_id id;
 	__u64 count; /* 0: free */
-	__u64 pad;
 };
 _Static_assert(sizeof(struct count_entry) == 32, "count_entry");
 #define COUNT_PROBES 16
@@ -410,6 +426,10 @@ enum filter_mode {
 	FILTER_TGID = 1 << 0,	/* processes in `target_tgids` */
 	FILTER_CGROUP = 1 << 1, /* processes in a cgroup of `target_cgroups`, or below one */
 };
+
+/* The values of `target_tgids` are when the process started, as /proc/PID/stat counts (USER_HZ is
+ * 100 on every machine we know); 0: whenever. So a reused id is not taken for its predecessor. */
+#define START_TICK_NS 10000000
 
 /* How stacks are hashed, in the kernel and for stacks finished in user space. */
 #define STACK_HASH_SEED 0x9e3779b97f4a7c15ULL

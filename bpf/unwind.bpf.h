@@ -11,17 +11,17 @@
 #include <stddef.h>
 
 /* ---- Knobs, set before the programs are loaded ---- */
-extern const volatile __u32 filter_mode;     /* enum filter_mode */
-extern const volatile __u32 kernel_stacks;   /* collect kernel frames */
 extern const volatile __u32 max_user_frames; /* at most STACK_MAX_USER */
 extern const volatile __u32 rule_cache_mask; /* entries - 1 */
 extern const volatile __u32 n_cpus;
+extern const volatile __u32 pid_ns; /* inode number of the agent's pid namespace; 0: the host's */
 
 /* ---- State of one CPU ----
  * One element of `cpus` a CPU: the sample's walk, the record it may become and the counters. A
  * perf_event program is not interrupted by itself, so nothing here needs a lock.
  */
 #define WINDOW_BYTES 1024
+#define PID_NS_DEPTH 8 /* namespaces in namespaces; the kernel allows 32 */
 
 /*
  * A mapping found before, valid while the address space has not changed since: mm_lock_seq counts
@@ -106,9 +106,29 @@ struct targets_map {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(max_entries, 16384);
 	__type(key, u32);
-	__type(value, u32);
+	__type(value, u64); /* start in ticks, see START_TICK_NS */
 };
 extern struct targets_map target_tgids SEC(".maps");
+
+/* The id that the agent's /proc has for a thread (or, of a group leader, for the process). */
+static __always_inline u32 visible_id(struct task_struct *task, u32 host_id)
+{
+	struct pid *pid;
+	u32 level;
+
+	if (!pid_ns)
+		return host_id;
+	pid = BPF_CORE_READ(task, thread_pid);
+	level = BPF_CORE_READ(pid, level);
+	for (u32 i = 0; i < PID_NS_DEPTH && i <= level; i++) {
+		struct upid *at = (void *)pid + bpf_core_field_offset(struct pid, numbers) +
+				  i * bpf_core_type_size(struct upid);
+
+		if (BPF_CORE_READ(at, ns, ns.inum) == pid_ns)
+			return BPF_CORE_READ(at, nr);
+	}
+	return host_id | TASK_HIDDEN;
+}
 
 static __always_inline struct cpu_state *cpu_state_of(u32 cpu)
 {

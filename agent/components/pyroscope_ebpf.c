@@ -4,9 +4,17 @@
 #include <errno.h>
 #include <string.h>
 
+#include "agent/base/clock.h"
 #include "agent/base/log.h"
+#include "agent/components/ebpf_stats.h"
 
 #define MAX_SAMPLE_RATE 10000
+#define SYMB_CACHE_PATH "/tmp/symb-cache"
+/* What Alloy's series carry, so that they go on; its version label is left out, as in builds of
+ * Alloy without a version: it would not be true. */
+#define SCOPE_LABEL "otel.scope.name"
+#define SCOPE_NAME  "com.grafana.alloy/pyroscope.ebpf"
+#define UNKNOWN	    "ebpf/unspecified"
 
 #define DEBUG_INFO(member) offsetof(struct ebpf_debug_info, member)
 static const struct option debug_info_options[] = {
@@ -26,10 +34,11 @@ static const struct schema debug_info_schema = {
 };
 
 #define ARG(member) offsetof(struct ebpf_args, member)
-#define RUNTIME(member)                                                 \
-	{                                                               \
-#member, OPTION_BOOL, "true", OPTION_LATER, ARG(member) \
+#define RUNTIME(member)                                                                    \
+	{                                                                                  \
+#member, OPTION_BOOL, "true", .offset = ARG(member), .help = RUNTIME_HELP, \
 	}
+#define RUNTIME_HELP "not built yet: its frames show as code without names"
 #define NO_OP_INT(name)                                                     \
 	{                                                                   \
 		name, OPTION_INT, NULL, OPTION_DEPRECATED, ARG(ignored_int) \
@@ -50,7 +59,8 @@ static const struct option ebpf_options[] = {
 	{"sample_rate", OPTION_INT, "19", .offset = ARG(sample_rate),
 	 .help = "samples per second and CPU"},
 	{"targets_only", OPTION_BOOL, "true", .offset = ARG(targets_only),
-	 .help = "false: profile every process, also those no target matches"},
+	 .help = "false: profile every process; one that no target matches is named by its "
+		 "container, its systemd unit or its executable (Alloy: ebpf/unspecified)"},
 	{"kernel_frames", OPTION_BOOL, "true", .offset = ARG(kernel_frames),
 	 .help = "false: leave kernel frames out"},
 	{"demangle", OPTION_STRING, "none", .offset = ARG(demangle),
@@ -59,10 +69,14 @@ static const struct option ebpf_options[] = {
 	 .help = "thread names: none, label, stackframe or both"},
 	{"pid_label", OPTION_BOOL, "false", .offset = ARG(pid_label),
 	 .help = "true: samples carry their process id"},
-	{"verbose_mode", OPTION_BOOL, "false", .offset = ARG(verbose_mode)},
+	{"tid_label", OPTION_BOOL, "false", .offset = ARG(tid_label),
+	 .help = "true: samples carry their thread id; Alloy has no such argument"},
+	{"verbose_mode", OPTION_BOOL, "false", .offset = ARG(verbose_mode),
+	 .help = "true: log what each interval brought"},
 	{"lazy_mode", OPTION_BOOL, "false", .offset = ARG(lazy_mode),
 	 .help = "true: load nothing into the kernel until there are targets"},
-	{"no_kernel_version_check", OPTION_BOOL, "false", .offset = ARG(no_kernel_version_check)},
+	{"no_kernel_version_check", OPTION_BOOL, "false", .offset = ARG(no_kernel_version_check),
+	 .help = "no version is ever compared: what a kernel can do is tried"},
 	RUNTIME(python_enabled),
 	RUNTIME(perl_enabled),
 	RUNTIME(php_enabled),
@@ -73,15 +87,18 @@ static const struct option ebpf_options[] = {
 	RUNTIME(go_enabled),
 	{"off_cpu_threshold", OPTION_FLOAT, "0", OPTION_LATER, ARG(off_cpu_threshold)},
 	{"bpf_fs_root", OPTION_STRING, "/sys/fs/bpf/", OPTION_LATER, ARG(bpf_fs_root)},
-	{"obi_process_context_enabled", OPTION_BOOL, "true", OPTION_LATER,
-	 ARG(obi_process_context_enabled)},
+	{"obi_process_context_enabled", OPTION_BOOL, "true",
+	 .offset = ARG(obi_process_context_enabled), .help = "not built yet"},
 	{"load_probe", OPTION_BOOL, "false", OPTION_LATER, ARG(load_probe)},
 	{"probe_links", OPTION_STRINGS, NULL, OPTION_LATER, ARG(probe_links)},
 	{"u_probe_links", OPTION_STRINGS, NULL, OPTION_LATER, ARG(u_probe_links)},
-	{"symb_cache_path", OPTION_STRING, "/tmp/symb-cache", OPTION_LATER, ARG(symb_cache_path)},
-	{"symb_cache_size", OPTION_INT, "2048", OPTION_LATER, ARG(symb_cache_size)},
-	{"reporter_unsymbolized_stubs", OPTION_BOOL, "false", OPTION_LATER,
-	 ARG(reporter_unsymbolized_stubs)},
+	{"symb_cache_path", OPTION_STRING, SYMB_CACHE_PATH, .offset = ARG(symb_cache_path),
+	 .help = "where tables of files are kept; the default means /var/cache/tephra"},
+	{"symb_cache_size", OPTION_INT, "2048", .offset = ARG(symb_cache_size),
+	 .help = "no effect: the cache is bounded in bytes (512 MiB), not in entries"},
+	{"reporter_unsymbolized_stubs", OPTION_BOOL, "false",
+	 .offset = ARG(reporter_unsymbolized_stubs),
+	 .help = "no effect: a frame without a symbol is always named file+0xoffset"},
 	{"debug_info", OPTION_BLOCK, .offset = ARG(debug_info), .block = &debug_info_schema},
 	NO_OP_INT("pid_cache_size"),
 	NO_OP_INT("build_id_cache_size"),
@@ -128,87 +145,104 @@ const struct ebpf_args *ebpf_args(const struct ebpf_component *c)
 	return c->base.args;
 }
 
-/* The target of whatever matches none: service_name ebpf/unspecified. */
-static int set_everything(struct ebpf_component *c)
-{
-	const struct ebpf_args *a = ebpf_args(c);
-	_cleanup_value_ struct value *list = NULL;
-	struct value_list one = {0}, all = {0};
-
-	if (a->targets_only) {
-		targets_done(&c->everything);
-		return 0;
-	}
-	value_list_add(&one, "service_name", value_cstr("ebpf/unspecified"));
-	/* A pid that no process has makes it a target that can be kept. */
-	value_list_add(&one, "__process_pid__", value_cstr("4294967295"));
-	value_list_add(&all, NULL, value_object(&one));
-	list = value_array(&all);
-	return list ? targets_set(&c->everything, list) : -ENOMEM;
-}
-
-const struct target *ebpf_target(const struct ebpf_component *c, uint32_t pid,
-				 const char *container_id)
-{
-	const struct target *t = targets_find(&c->targets, pid, container_id);
-
-	return !t && c->everything.n ? &c->everything.v[0] : t;
-}
-
-int ebpf_labels(const struct target *t, struct label_set *ret)
-{
-	return targets_series(t, "ebpf", ret);
-}
-
-void ebpf_append(const struct ebpf_component *c, const struct label_set *labels,
-		 const uint8_t *pprof, size_t bytes, uint64_t time_ns)
-{
-	const struct ebpf_args *a = ebpf_args(c);
-
-	for (size_t i = 0; i < a->forward_to.n; i++)
-		a->forward_to.v[i]->append(a->forward_to.v[i], labels->v, labels->n, pprof, bytes,
-					   time_ns);
-}
-
-static int ebpf_build(struct component *base, char *why, size_t size)
-{
-	struct ebpf_component *c = (struct ebpf_component *)base;
-	int r = targets_set(&c->targets, ebpf_args(c)->targets);
-
-	if (r >= 0)
-		r = set_everything(c);
-	if (c->targets.unusable)
-		log_warn("%s: ignoring %zu targets without a process or container id", base->id,
-			 c->targets.unusable);
-	return r;
-}
-
-/* Targets and receivers apply at once; the rest needs a new profiler. */
-static bool needs_restart(const struct ebpf_args *a, const struct ebpf_args *b)
+bool ebpf_args_equal(const struct ebpf_args *a, const struct ebpf_args *b)
 {
 	struct ebpf_args x = *a;
 
 	x.targets = b->targets;
 	x.forward_to = b->forward_to;
-	return !schema_equal(&ebpf_schema, &x, b);
+	return schema_equal(&ebpf_schema, &x, b);
+}
+
+const char *ebpf_cache_dir(const struct ebpf_args *a)
+{
+	return strcmp(a->symb_cache_path, SYMB_CACHE_PATH) != 0 ? a->symb_cache_path : NULL;
+}
+
+struct target *ebpf_target(const struct ebpf_component *c, uint32_t pid, uint64_t start_ns,
+			   const char *container_id)
+{
+	struct target *t = targets_find(&c->targets, pid, start_ns, container_id);
+
+	for (size_t i = 0; i < EBPF_RETIRED && !t; i++)
+		t = targets_find(&c->retired[i], pid, start_ns, container_id);
+	return t;
+}
+
+void ebpf_next_interval(struct ebpf_component *c)
+{
+	targets_done(&c->retired[EBPF_RETIRED - 1]);
+	memmove(c->retired + 1, c->retired, (EBPF_RETIRED - 1) * sizeof(*c->retired));
+	c->retired[0] = (struct targets){0};
+}
+
+int ebpf_labels(const struct target *t, const char *service, const char *container_id,
+		struct label_set *ret)
+{
+	_cleanup_labels_ struct label_set set = {0};
+	int r = t ? targets_series(t, "ebpf", &set) : 0;
+
+	if (r < 0)
+		return r;
+	if (!t) {
+		label_set_put(&set, "__name__", "process_cpu");
+		label_set_put(&set, "service_name", *service ? service : UNKNOWN);
+		if (*container_id)
+			label_set_put(&set, "__container_id__", container_id);
+	}
+	if (!label_set_get(&set, SCOPE_LABEL))
+		label_set_put(&set, SCOPE_LABEL, SCOPE_NAME);
+	if (set.failed)
+		return -ENOMEM;
+	*ret = set;
+	set = (struct label_set){0};
+	return 0;
+}
+
+void ebpf_append(struct ebpf_component *c, struct target *t, const struct label_set *labels,
+		 const uint8_t *pprof, size_t bytes, uint64_t samples, uint64_t time_ns)
+{
+	const struct ebpf_args *a = ebpf_args(c);
+	uint64_t start = clock_ns(CLOCK_MONOTONIC);
+	const char *service = label_set_get(labels, "service_name");
+
+	for (size_t i = 0; i < a->forward_to.n; i++)
+		a->forward_to.v[i]->append(a->forward_to.v[i], labels->v, labels->n, pprof, bytes,
+					   time_ns);
+	ebpf_stats_count(&c->stats, service ? service : "", samples, bytes, a->forward_to.n,
+			 clock_ns(CLOCK_MONOTONIC) - start);
+	if (!t)
+		return;
+	t->stats.samples += samples;
+	t->stats.profiles++;
+	t->stats.last_ms = clock_ns(CLOCK_REALTIME) / 1000000;
+}
+
+static int ebpf_build(struct component *base, char *why, size_t size)
+{
+	struct ebpf_component *c = (struct ebpf_component *)base;
+	int r = targets_set(&c->targets, ebpf_args(c)->targets, NULL);
+
+	if (r < 0)
+		return r;
+	targets_bind(&c->targets, true);
+	if (c->targets.unusable)
+		log_warn("%s: ignoring %zu targets without a process or container id", base->id,
+			 c->targets.unusable);
+	return 0;
 }
 
 static int ebpf_update(struct component *base, const void *old, char *why, size_t size)
 {
 	struct ebpf_component *c = (struct ebpf_component *)base;
 	const struct ebpf_hooks *h = base->env->ebpf;
-	int r = targets_set(&c->targets, ebpf_args(c)->targets);
+	int r = targets_set(&c->targets, ebpf_args(c)->targets, &c->retired[0]);
 
-	if (r >= 0)
-		r = set_everything(c);
 	if (r < 0)
 		return r;
-	if (needs_restart(ebpf_args(c), old))
-		log_warn("%s: only targets and forward_to change while it runs, restart for the "
-			 "rest",
-			 base->id);
+	targets_bind(&c->targets, true);
 	if (h && h->update)
-		h->update(c, h->data);
+		h->update(c, old, h->data);
 	return 0;
 }
 
@@ -234,7 +268,9 @@ static void ebpf_done(struct component *base)
 	struct ebpf_component *c = (struct ebpf_component *)base;
 
 	targets_done(&c->targets);
-	targets_done(&c->everything);
+	for (size_t i = 0; i < EBPF_RETIRED; i++)
+		targets_done(&c->retired[i]);
+	ebpf_stats_done(&c->stats);
 }
 
 const struct component_type pyroscope_ebpf_type = {
@@ -246,4 +282,6 @@ const struct component_type pyroscope_ebpf_type = {
 	.start = ebpf_start,
 	.stop = ebpf_stop,
 	.done = ebpf_done,
+	.metrics = ebpf_metrics,
+	.debug_info = ebpf_debug_info,
 };

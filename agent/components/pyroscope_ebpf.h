@@ -25,7 +25,7 @@ struct ebpf_args {
 	char *demangle, *bpf_fs_root, *comm, *symb_cache_path;
 	double off_cpu_threshold;
 	bool obi_process_context_enabled, load_probe, verbose_mode, lazy_mode,
-		no_kernel_version_check, pid_label, kernel_frames, targets_only,
+		no_kernel_version_check, pid_label, tid_label, kernel_frames, targets_only,
 		reporter_unsymbolized_stubs;
 	struct schema_strings probe_links, u_probe_links;
 	int64_t symb_cache_size;
@@ -34,37 +34,74 @@ struct ebpf_args {
 	bool ignored_bool;
 };
 
+#define EBPF_LATENCY_BUCKETS 11
+#define EBPF_SERVICES_MAX    2048 /* whose profiles are counted one by one */
+#define EBPF_RETIRED	     2
+
+struct ebpf_service {
+	char *name;
+	uint64_t profiles, bytes, samples;
+};
+
+struct ebpf_stats {
+	uint64_t sessions, sessions_failed;	   /* tries to start, and those that failed */
+	uint64_t profiles_dropped, samples_unused; /* unused: of processes without a target */
+	uint64_t forwarded;			   /* profiles times receivers */
+	uint64_t latency[EBPF_LATENCY_BUCKETS + 1];
+	double latency_sum_s;
+	struct ebpf_service *services;
+	size_t n_services;
+	struct hash by_service; /* hash of the name -> index */
+};
+
 struct ebpf_component {
 	struct component base;
 	struct targets targets;
-	struct targets everything; /* one target for who matches none; empty with targets_only */
-	void *hook_data;	   /* the profiler's */
+	/* Those that are gone, of this interval and the one before: what was sampled of them is
+	 * still to come. ebpf_next_interval() forgets the older ones. */
+	struct targets retired[EBPF_RETIRED];
+	struct ebpf_stats stats;
+	void *hook_data; /* the profiler's */
 };
 
 /*
- * start: begin to profile; a negative errno with the reason in why fails the start.
- * update: targets or forward_to are new; pointers to old targets are invalid.
- * stop: hand over what is collected (ebpf_append) and end.
+ * start: begin to profile; what fails is tried again later, a negative errno is for what no time
+ * heals. update: arguments or targets are new, `old` are the arguments before; pointers to targets
+ * are invalid. stop: hand over what is collected (ebpf_append) and end. metrics and debug_info add
+ * what only the profiler knows; any but start may be NULL.
  */
 struct ebpf_hooks {
 	int (*start)(struct ebpf_component *c, void *data, char *why, size_t size);
-	void (*update)(struct ebpf_component *c, void *data);
+	void (*update)(struct ebpf_component *c, const struct ebpf_args *old, void *data);
 	void (*stop)(struct ebpf_component *c, void *data);
+	void (*metrics)(const struct ebpf_component *c, struct metrics *m, void *data);
+	void (*debug_info)(const struct ebpf_component *c, struct value_list *l, void *data);
 	void *data;
 };
 
 extern const struct component_type pyroscope_ebpf_type;
 
 const struct ebpf_args *ebpf_args(const struct ebpf_component *c);
+/* Are these arguments (not targets, not forward_to) the same? */
+bool ebpf_args_equal(const struct ebpf_args *a, const struct ebpf_args *b);
+/* symb_cache_path when it is not Alloy's default, else NULL. */
+const char *ebpf_cache_dir(const struct ebpf_args *a);
 /*
- * The target that profiles of this process belong to: by pid, by container (NULL or "": none), or
- * with targets_only = false the one for everything else. NULL: do not profile it. Valid until the
- * next update.
+ * The target that samples of this process belong to: by pid, by container (NULL or "": none), then
+ * the same among the retired ones. start_ns as in targets_find(). NULL: none. Valid until the next
+ * update and ebpf_next_interval().
  */
-const struct target *ebpf_target(const struct ebpf_component *c, uint32_t pid,
-				 const char *container_id);
-/* The series labels of a target (__name__, service_name, its own labels). 0 or -ENOMEM. */
-int ebpf_labels(const struct target *t, struct label_set *ret);
-/* One gzip pprof to all receivers of forward_to. */
-void ebpf_append(const struct ebpf_component *c, const struct label_set *labels,
-		 const uint8_t *pprof, size_t bytes, uint64_t time_ns);
+struct target *ebpf_target(const struct ebpf_component *c, uint32_t pid, uint64_t start_ns,
+			   const char *container_id);
+/*
+ * The series labels of a target (__name__, service_name, its own labels), or with t NULL those of
+ * a service of this host that no target names. 0 or -ENOMEM.
+ */
+int ebpf_labels(const struct target *t, const char *service, const char *container_id,
+		struct label_set *ret);
+/* One gzip pprof with so many samples to all receivers of forward_to. t (may be NULL) gets it
+ * counted. */
+void ebpf_append(struct ebpf_component *c, struct target *t, const struct label_set *labels,
+		 const uint8_t *pprof, size_t bytes, uint64_t samples, uint64_t time_ns);
+/* The samples of an interval have been sent. */
+void ebpf_next_interval(struct ebpf_component *c);

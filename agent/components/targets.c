@@ -4,6 +4,14 @@
 #include <errno.h>
 #include <string.h>
 
+#include "agent/base/clock.h"
+#include "discovery/process_start.h"
+#include "bpf/types.h"
+
+#define RETIRED_MAX 65536
+/* discovery.process looks every 60 s by default. */
+#define REBIND_MS 90000
+
 static void target_done(struct target *t)
 {
 	label_set_done(&t->labels);
@@ -101,7 +109,83 @@ static int targets_add(struct targets *t, const struct value *object)
 	return r;
 }
 
-int targets_set(struct targets *t, const struct value *list)
+static struct target *find_same(const struct targets *t, const struct target *x)
+{
+	struct target *y;
+	uint64_t i = x->pid ? hash_get(&t->by_pid, x->pid)
+			    : hash_get(&t->by_container, id_hash(x->container_id));
+
+	if (i == HASH_NONE)
+		return NULL;
+	y = &t->v[i];
+	return x->pid || !strcmp(x->container_id, y->container_id) ? y : NULL;
+}
+
+static bool same_labels(const struct label_set *a, const struct label_set *b)
+{
+	if (a->n != b->n)
+		return false;
+	for (size_t i = 0; i < a->n; i++) {
+		if (strcmp(a->v[i].name, b->v[i].name) != 0 ||
+		    strcmp(a->v[i].value, b->v[i].value) != 0)
+			return false;
+	}
+	return true;
+}
+
+static void take_over(struct targets *now, const struct targets *old)
+{
+	for (size_t i = 0; i < now->n; i++) {
+		struct target *x = &now->v[i];
+		const struct target *y = find_same(old, x);
+
+		if (!y)
+			continue;
+		x->stats = y->stats;
+		if (same_labels(&x->labels, &y->labels)) {
+			x->start_ticks = y->start_ticks;
+			x->gone_ms = y->gone_ms;
+		}
+	}
+}
+
+/* Moves one; a former one of the same process or container is replaced. */
+static void retire(struct targets *retired, struct target *x)
+{
+	struct target *there = find_same(retired, x), *v;
+
+	if (there) {
+		target_done(there);
+		*there = *x;
+	} else {
+		v = retired->n < RETIRED_MAX
+			    ? realloc(retired->v, (retired->n + 1) * sizeof(*retired->v))
+			    : NULL;
+		if (!v)
+			return;
+		retired->v = v;
+		retired->v[retired->n] = *x;
+		if ((x->pid ? hash_put(&retired->by_pid, x->pid, retired->n)
+			    : hash_put(&retired->by_container, id_hash(x->container_id),
+				       retired->n)) < 0)
+			return;
+		retired->n++;
+	}
+	*x = (struct target){0};
+}
+
+static void retire_missing(struct targets *old, const struct targets *now, struct targets *retired)
+{
+	for (size_t i = 0; i < old->n; i++) {
+		struct target *x = &old->v[i];
+
+		/* Not those that a later duplicate replaced. */
+		if (find_same(old, x) == x && !find_same(now, x))
+			retire(retired, x);
+	}
+}
+
+int targets_set(struct targets *t, const struct value *list, struct targets *retired)
 {
 	_cleanup_(targets_done) struct targets fresh = {0};
 	size_t n = list ? list->n_items : 0;
@@ -115,22 +199,55 @@ int targets_set(struct targets *t, const struct value *list)
 		if (r < 0)
 			return r;
 	}
+	take_over(&fresh, t);
+	if (retired)
+		retire_missing(t, &fresh, retired);
 	targets_done(t);
 	*t = fresh;
 	fresh = (struct targets){0};
 	return 0;
 }
 
-const struct target *targets_find(const struct targets *t, uint32_t pid, const char *container_id)
+static bool is_other_process(const struct target *t, uint64_t start_ns)
+{
+	return t->start_ticks && start_ns && start_ns / START_TICK_NS != t->start_ticks;
+}
+
+struct target *targets_find(const struct targets *t, uint32_t pid, uint64_t start_ns,
+			    const char *container_id)
 {
 	uint64_t i = pid ? hash_get(&t->by_pid, pid) : HASH_NONE;
 
+	if (i != HASH_NONE && is_other_process(&t->v[i], start_ns))
+		i = HASH_NONE;
 	if (i == HASH_NONE && container_id && *container_id) {
 		i = hash_get(&t->by_container, id_hash(container_id));
 		if (i != HASH_NONE && strcmp(t->v[i].container_id, container_id) != 0)
 			i = HASH_NONE;
 	}
 	return i == HASH_NONE ? NULL : &t->v[i];
+}
+
+void targets_bind(struct targets *t, bool listed)
+{
+	uint64_t now = clock_ms();
+
+	for (size_t i = 0; i < t->n; i++) {
+		struct target *x = &t->v[i];
+		uint64_t ticks;
+
+		if (!x->pid || (x->start_ticks && !listed))
+			continue;
+		ticks = process_start_ticks(x->pid);
+		if (x->start_ticks && ticks != x->start_ticks) {
+			if (!x->gone_ms)
+				x->gone_ms = now;
+			if (now - x->gone_ms < REBIND_MS)
+				continue;
+		}
+		x->start_ticks = ticks;
+		x->gone_ms = 0;
+	}
 }
 
 static const char *first_label(const struct label_set *l, const char *const *names, size_t n)
@@ -173,11 +290,16 @@ int targets_series(const struct target *t, const char *prefix, struct label_set 
 	_cleanup_labels_ struct label_set set = {0};
 
 	for (size_t i = 0; i < t->labels.n; i++) {
-		if (strncmp(t->labels.v[i].name, "__", 2) != 0)
+		const char *name = t->labels.v[i].name;
+
+		if (strncmp(name, "__", 2) != 0 || !strcmp(name, "__process_pid__") ||
+		    !strcmp(name, "__container_id__"))
 			label_set_put(&set, t->labels.v[i].name, t->labels.v[i].value);
 	}
 	put_service_name(t, prefix, &set);
 	label_set_put(&set, "__name__", "process_cpu");
+	if (t->container_id)
+		label_set_put(&set, "__container_id__", t->container_id);
 	if (set.failed)
 		return -ENOMEM;
 	*ret = set;

@@ -9,10 +9,23 @@
 #include "agent/config/value.h"
 #include "agent/labels.h"
 
+/* What has come of a target since it was listed first. */
+struct target_stats {
+	uint64_t samples, profiles;
+	uint64_t last_ms;   /* of the last profile, CLOCK_REALTIME; 0: none yet */
+	uint32_t processes; /* that were sampled in the last interval with any */
+};
+
 struct target {
 	struct label_set labels; /* all of them */
 	uint32_t pid;		 /* 0: not by process */
 	char *container_id;	 /* NULL: not by container */
+	/* Which process the pid was when it was listed (field 22 of /proc/PID/stat): not a later
+	 * one that got the same id. 0: none so far. */
+	uint64_t start_ticks;
+	uint64_t
+		gone_ms; /* when that process was found to be gone, CLOCK_MONOTONIC; 0: it is not */
+	struct target_stats stats;
 };
 
 struct targets {
@@ -23,13 +36,29 @@ struct targets {
 };
 
 void targets_done(struct targets *t);
-/* list: as OPTION_TARGETS stores it; NULL: none. Replaces what was there; keeps it on failure. */
-int targets_set(struct targets *t, const struct value *list);
-/* By process, else by container (NULL or "": none); NULL when there is none. */
-const struct target *targets_find(const struct targets *t, uint32_t pid, const char *container_id);
+/*
+ * list: as OPTION_TARGETS stores it; NULL: none. Replaces what was there; keeps it on failure. A
+ * target of the same process or container keeps its stats, with the same labels also its process.
+ * `retired` (may be NULL) gets those that are not there any more: what was sampled of them is
+ * theirs.
+ */
+int targets_set(struct targets *t, const struct value *list, struct targets *retired);
+/*
+ * By process, else by container (NULL or "": none); NULL when there is none. start_ns: when the
+ * process started, since boot; 0: unknown.
+ */
+struct target *targets_find(const struct targets *t, uint32_t pid, uint64_t start_ns,
+			    const char *container_id);
+/*
+ * Finds out which processes the pids are that are none so far. `listed`: the list is fresh; then
+ * a process that has been gone for longer than discoveries take to notice makes room for the one
+ * that has its id now.
+ */
+void targets_bind(struct targets *t, bool listed);
 
 /*
- * The labels of the series: those of the target that do not start with "__", service_name, and
- * __name__ process_cpu. `prefix` is what a name from Kubernetes begins with: "ebpf". -ENOMEM.
+ * The labels of the series: those of the target that do not start with "__", service_name,
+ * __name__ process_cpu, and __process_pid__ or __container_id__, for rules on the way (what sends
+ * drops them). `prefix` is what a name from Kubernetes begins with: "ebpf". -ENOMEM.
  */
 int targets_series(const struct target *t, const char *prefix, struct label_set *ret);

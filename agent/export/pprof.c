@@ -50,9 +50,10 @@ enum {
 	STRING_PID,
 	STRING_COMM,
 	STRING_EVENT,
+	STRING_TID,
 	STRING_FIXED_MAX
 };
-static const char *const pprof_fixed[] = {"", "cpu", "nanoseconds", "pid", "comm", "event"};
+static const char *const pprof_fixed[] = {"", "cpu", "nanoseconds", "pid", "comm", "event", "tid"};
 _Static_assert(ARRAY_SIZE(pprof_fixed) == STRING_FIXED_MAX, "one text each");
 
 /* In which part of the string table a string goes, see pprof_number_strings(). */
@@ -397,6 +398,8 @@ static void pprof_add_labels(struct pprof *w, const struct profile_process *proc
 	/* A label without content is dropped by readers, and some warn. */
 	if (o->label_pid && proc->pid)
 		pprof_add_label(w, STRING_PID, 0, proc->pid);
+	if (o->label_tid && proc->tid)
+		pprof_add_label(w, STRING_TID, 0, proc->tid);
 	if (o->label_comm && w->strings[proc->comm])
 		pprof_add_label(w, STRING_COMM, w->strings[proc->comm], 0);
 	if (o->label_event && w->strings[w->profile->event])

@@ -23,7 +23,8 @@ struct pprof_options {
 	size_t skip, limit;
 	size_t max_raw_bytes; /* -E2BIG when larger before compression; 0: no limit */
 	bool label_pid;	      /* numeric sample label "pid" */
-	bool label_comm;      /* sample label "comm": the process's name */
+	bool label_tid;	      /* numeric sample label "tid" */
+	bool label_comm;      /* sample label "comm": the process's name, or the thread's */
 	bool label_event;     /* sample label "event" */
 	bool comm_frame;      /* the process's name as outermost frame */
 };

@@ -48,9 +48,12 @@ struct profile_location {
 
 struct profile_process {
 	uint32_t pid;
-	uint32_t comm;	    /* string */
+	uint32_t tid;	    /* when threads are told apart; else 0 */
+	uint32_t comm;	    /* string: its name, or the thread's when these are told apart */
 	uint32_t exe;	    /* string: path, or "" */
 	uint32_t container; /* string: id, or "" */
+	uint32_t service;   /* string: what it is called on this host, or "" */
+	uint64_t start_ns;  /* since boot; 0: unknown */
 };
 
 struct profile_sample {

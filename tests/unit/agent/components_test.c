@@ -39,7 +39,7 @@ static struct ebpf_component *profiler(const struct graph *g)
 static const char *label(const struct ebpf_component *c, uint32_t pid, const char *container,
 			 const char *name)
 {
-	const struct target *t = ebpf_target(c, pid, container);
+	const struct target *t = ebpf_target(c, pid, 0, container);
 
 	return t ? label_set_get(&t->labels, name) : NULL;
 }
@@ -66,27 +66,34 @@ static void a_target_is_found_by_process_before_container(void **state)
 	assert_string_equal(label(c, 11, NULL, "n"), "new");
 	assert_string_equal(label(c, 99, "c1", "n"), "id");
 	assert_string_equal(label(c, 99, "c2", "n"), "k8s");
-	assert_null(ebpf_target(c, 99, "c3"));
+	assert_null(ebpf_target(c, 99, 0, "c3"));
 	assert_string_equal(label(c, 99, "c4", "n"), "docker");
 	assert_string_equal(label(c, 99, "c5", "n"), "zero");
-	assert_null(ebpf_target(c, 12, ""));
-	assert_null(ebpf_target(c, 0, NULL));
+	assert_null(ebpf_target(c, 12, 0, ""));
+	assert_null(ebpf_target(c, 0, 0, NULL));
 	assert_int_equal(c->targets.unusable, 3);
 	graph_free(g);
 }
 
-static void without_targets_only_everything_has_a_target(void **state)
+static void without_targets_only_services_have_names(void **state)
 {
 	struct component_env env;
 	struct graph *g = load("pyroscope.ebpf \"e\" {\n forward_to = []\n targets_only = false\n"
 			       "targets = [{\"__process_pid__\" = 10, service_name = \"ten\"}]\n}",
 			       &env);
-	_cleanup_labels_ struct label_set a = {0}, b = {0};
+	_cleanup_labels_ struct label_set a = {0}, b = {0}, none = {0};
 
-	assert_int_equal(ebpf_labels(ebpf_target(profiler(g), 10, NULL), &a), 0);
-	assert_int_equal(ebpf_labels(ebpf_target(profiler(g), 11, "c"), &b), 0);
+	assert_int_equal(ebpf_labels(ebpf_target(profiler(g), 10, 0, NULL), "", "", &a), 0);
+	assert_null(ebpf_target(profiler(g), 11, 0, "c"));
+	assert_int_equal(ebpf_labels(NULL, "nginx", "", &b), 0);
+	assert_int_equal(ebpf_labels(NULL, "", "c", &none), 0);
 	assert_string_equal(label_set_get(&a, "service_name"), "ten");
-	assert_string_equal(label_set_get(&b, "service_name"), "ebpf/unspecified");
+	assert_string_equal(label_set_get(&b, "service_name"), "nginx");
+	assert_string_equal(label_set_get(&b, "otel.scope.name"),
+			    "com.grafana.alloy/pyroscope.ebpf");
+	assert_null(label_set_get(&b, "__container_id__"));
+	assert_string_equal(label_set_get(&none, "service_name"), "ebpf/unspecified");
+	assert_string_equal(label_set_get(&none, "__container_id__"), "c");
 	graph_free(g);
 }
 
@@ -122,13 +129,15 @@ static void the_service_name_comes_from_the_first_label_that_has_one(void **stat
 			" = 1, \"__name__\" = \"mine\", extra = 5, %s}]\n}",
 			names[i].labels);
 		g = load(text, &env);
-		assert_int_equal(ebpf_labels(ebpf_target(profiler(g), 1, NULL), &set), 0);
+		assert_int_equal(ebpf_labels(ebpf_target(profiler(g), 1, 0, NULL), "", "", &set),
+				 0);
 		assert_string_equal(label_set_get(&set, "service_name"), names[i].want);
 		assert_string_equal(label_set_get(&set, "__name__"), "process_cpu");
 		assert_string_equal(label_set_get(&set, "extra"), "5");
 		for (size_t k = 0; k < set.n; k++)
 			assert_true(strncmp(set.v[k].name, "__", 2) != 0 ||
-				    !strcmp(set.v[k].name, "__name__"));
+				    !strcmp(set.v[k].name, "__name__") ||
+				    !strcmp(set.v[k].name, "__process_pid__"));
 		graph_free(g);
 	}
 }
@@ -175,7 +184,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_target_is_found_by_process_before_container),
-		cmocka_unit_test(without_targets_only_everything_has_a_target),
+		cmocka_unit_test(without_targets_only_services_have_names),
 		cmocka_unit_test(the_service_name_comes_from_the_first_label_that_has_one),
 		cmocka_unit_test(discovery_finds_this_process_and_joins_containers),
 	};

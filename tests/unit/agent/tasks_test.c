@@ -64,6 +64,58 @@ static void a_process_that_is_gone_keeps_what_the_kernel_said(void **state)
 	tasks_done(&t);
 }
 
+static void the_cgroup_that_the_kernel_names_tells_container_and_service(void **state)
+{
+	static const char docker[] =
+		"init.scope\0"
+		"docker-0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef.scope\0"
+		"system.slice";
+	static const char unit[] = "worker\0nginx.service\0system.slice";
+	struct event_task e = {.id = {.tgid = 1u << 30, .mm = 1}, .comm = "gone"};
+	struct tasks t = {0};
+
+	memcpy(e.path, docker, sizeof(docker));
+	e.path_bytes = sizeof(docker);
+	tasks_on_event(&t, &e);
+	assert_string_equal(tasks_get(&t, e.id)->container,
+			    "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef");
+	assert_string_equal(tasks_get(&t, e.id)->service, "container/0123456789ab");
+	memcpy(e.path, unit, sizeof(unit));
+	e.path_bytes = sizeof(unit);
+	tasks_on_event(&t, &e);
+	assert_string_equal(tasks_get(&t, e.id)->container, "");
+	assert_string_equal(tasks_get(&t, e.id)->service, "nginx");
+	/* Lengths and ends as they should not be. */
+	memset(e.path, 'x', sizeof(e.path));
+	e.path_bytes = UINT32_MAX;
+	tasks_on_event(&t, &e);
+	e.path_bytes = 1;
+	tasks_on_event(&t, &e);
+	memset(e.path, 0, sizeof(e.path));
+	e.path_bytes = sizeof(e.path);
+	tasks_on_event(&t, &e);
+	assert_string_equal(tasks_get(&t, e.id)->service, "gone");
+	tasks_done(&t);
+}
+
+static void threads_are_told_apart_by_id_and_name(void **state)
+{
+	struct event_task e = {.id = {.tgid = 1u << 30, .mm = 1, .tid = 7}, .comm = "reader"};
+	struct event_task f = {.id = {.tgid = 1u << 30, .mm = 1, .tid = 8}, .comm = "writer"};
+	struct event_task g = {.id = {.tgid = 1u << 30, .mm = 1, .tid = 8, .name = 5},
+			       .comm = "renamed"};
+	struct tasks t = {0};
+
+	tasks_on_event(&t, &e);
+	tasks_on_event(&t, &f);
+	tasks_on_event(&t, &g);
+	assert_string_equal(tasks_get(&t, e.id)->comm, "reader");
+	assert_string_equal(tasks_get(&t, f.id)->comm, "writer");
+	assert_string_equal(tasks_get(&t, g.id)->comm, "renamed");
+	assert_null(tasks_get(&t, (struct task_id){.tgid = 1u << 30, .mm = 1}));
+	tasks_done(&t);
+}
+
 static void exec_makes_another_process_of_it(void **state)
 {
 	struct tasks t = {0};
@@ -125,6 +177,8 @@ int main(void)
 		cmocka_unit_test(this_process_has_its_path),
 		cmocka_unit_test(a_name_of_full_length_ends),
 		cmocka_unit_test(a_process_that_is_gone_keeps_what_the_kernel_said),
+		cmocka_unit_test(the_cgroup_that_the_kernel_names_tells_container_and_service),
+		cmocka_unit_test(threads_are_told_apart_by_id_and_name),
 		cmocka_unit_test(exec_makes_another_process_of_it),
 		cmocka_unit_test(an_announcement_that_comes_again_replaces_the_first),
 		cmocka_unit_test(who_is_not_sampled_any_more_is_forgotten_on_both_sides),

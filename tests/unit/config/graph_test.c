@@ -348,15 +348,18 @@ static void defaults_are_those_of_the_documentation(void **state)
 static void what_has_no_effect_is_said_once_and_only_when_changed(void **state)
 {
 	static const char text[] =
-		E("php_enabled = true\nruby_enabled = false\npid_map_size = 3\nlazy_mode = true");
+		E("php_enabled = true\nruby_enabled = false\npid_map_size = 3\nlazy_mode = true\n"
+		  "off_cpu_threshold = 0.5\ncache_rounds = 1\nload_probe = true");
 	struct component_env env = env_new();
 	_cleanup_(graph_freep) struct graph *g = NULL;
 	_cleanup_diag_ struct diag_list d = {0};
 
 	assert_int_equal(graph_load_text("t", text, strlen(text), &env, &d, &g), 0);
 	assert_int_equal(d.n_warnings, 2);
-	assert_non_null(strstr(d.items[0].message, "\"ruby_enabled\" is accepted, but"));
-	assert_non_null(strstr(d.items[1].message, "\"pid_map_size\" is deprecated"));
+	assert_non_null(strstr(d.items[0].message,
+			       "\"off_cpu_threshold\", \"load_probe\" are accepted, but"));
+	assert_non_null(
+		strstr(d.items[1].message, "\"pid_map_size\", \"cache_rounds\" are deprecated"));
 }
 
 struct profiler {
@@ -373,7 +376,7 @@ static int on_start(struct ebpf_component *c, void *data, char *why, size_t size
 	return 0;
 }
 
-static void on_update(struct ebpf_component *c, void *data)
+static void on_update(struct ebpf_component *c, const struct ebpf_args *old, void *data)
 {
 	struct profiler *p = data;
 
@@ -392,7 +395,8 @@ static void a_change_of_the_processes_reaches_the_running_profiler(void **state)
 		"targets = array.concat(discovery.process.p.targets, [{\"__container_id__\" = "
 		"\"x\"}])");
 	struct profiler p = {0};
-	struct ebpf_hooks hooks = {on_start, on_update, on_stop, &p};
+	struct ebpf_hooks hooks = {
+		.start = on_start, .update = on_update, .stop = on_stop, .data = &p};
 	struct component_env env = env_new();
 	_cleanup_(graph_freep) struct graph *g = NULL;
 	_cleanup_diag_ struct diag_list d = {0};
@@ -423,7 +427,7 @@ static void append_last(struct ebpf_component *c, void *data)
 	_cleanup_labels_ struct label_set labels = {0};
 
 	label_set_put(&labels, "__name__", "process_cpu");
-	ebpf_append(c, &labels, (const uint8_t *)"x", 1, 0);
+	ebpf_append(c, NULL, &labels, (const uint8_t *)"x", 1, 1, 0);
 }
 
 static void what_is_collected_at_the_end_waits_for_the_drain(void **state)

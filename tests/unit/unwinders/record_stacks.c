@@ -281,7 +281,7 @@ int main(int argc, char **argv)
 	}
 	r.dir = argv[3];
 	if (loop_new(&loop) < 0 || profiler_new(loop, &o, &handler, &p) < 0 ||
-	    profiler_add_target(p, (uint32_t)atoi(argv[1])) < 0 || profiler_start(p) < 0) {
+	    profiler_add_target(p, (uint32_t)atoi(argv[1]), 0) < 0 || profiler_start(p) < 0) {
 		fprintf(stderr, "cannot profile\n");
 		return 1;
 	}
