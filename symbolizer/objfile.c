@@ -245,11 +245,44 @@ static int inflate_zstd(const uint8_t *in, size_t in_bytes, uint8_t *out, size_t
 	return !ZSTD_isError(n) && n == out_bytes ? 0 : -EBADMSG;
 }
 
+/* What the bytes of a compressed section begin with. */
+struct packed {
+	uint32_t type;	/* ELFCOMPRESS_* */
+	uint64_t bytes; /* when unpacked */
+	size_t header;
+};
+
+static bool is_gnu_packed(const struct objfile_section *s)
+{
+	return s->data && !strncmp(s->name, ".zdebug_", 8) && s->size > 12 &&
+	       !memcmp(s->data, "ZLIB", 4);
+}
+
+static bool packed_read(const struct objfile_section *s, struct packed *ret)
+{
+	Elf64_Chdr c;
+
+	if (is_gnu_packed(s)) {
+		/* Before SHF_COMPRESSED: "ZLIB" and the size in big-endian (binutils
+		 * bfd/compress.c).
+		 */
+		*ret = (struct packed){.type = ELFCOMPRESS_ZLIB, .header = 12};
+		for (size_t i = 4; i < 12; i++)
+			ret->bytes = ret->bytes << 8 | s->data[i];
+		return true;
+	}
+	if (s->size < sizeof(c))
+		return false;
+	memcpy(&c, s->data, sizeof(c));
+	*ret = (struct packed){.type = c.ch_type, .bytes = c.ch_size, .header = sizeof(c)};
+	return true;
+}
+
 /* Replaces data and size of *s by the decompressed bytes, which stay with the objfile. */
 static int section_decompress(struct objfile *o, size_t index, struct objfile_section *s)
 {
 	_cleanup_free_ uint8_t *out = NULL;
-	Elf64_Chdr c;
+	struct packed p;
 	int r;
 
 	if (!o->plain) {
@@ -259,29 +292,28 @@ static int section_decompress(struct objfile *o, size_t index, struct objfile_se
 	}
 	if (o->plain[index].data)
 		goto done;
-	if (s->size < sizeof(c))
+	if (!packed_read(s, &p))
 		return -ENOENT;
-	memcpy(&c, s->data, sizeof(c));
-	if (c.ch_size > DECOMPRESS_BYTES_MAX - o->plain_bytes)
+	if (p.bytes > DECOMPRESS_BYTES_MAX - o->plain_bytes)
 		return -E2BIG;
-	out = malloc(c.ch_size ? c.ch_size : 1);
+	out = malloc(p.bytes ? p.bytes : 1);
 	if (!out)
 		return -ENOMEM;
-	switch (c.ch_type) {
+	switch (p.type) {
 	case ELFCOMPRESS_ZLIB:
-		r = inflate_zlib(s->data + sizeof(c), s->size - sizeof(c), out, c.ch_size);
+		r = inflate_zlib(s->data + p.header, s->size - p.header, out, p.bytes);
 		break;
 	case 2: /* ELFCOMPRESS_ZSTD, gABI of 2022; glibc's <elf.h> has it from 2.36 */
-		r = inflate_zstd(s->data + sizeof(c), s->size - sizeof(c), out, c.ch_size);
+		r = inflate_zstd(s->data + p.header, s->size - p.header, out, p.bytes);
 		break;
 	default:
 		return -ENOENT;
 	}
 	if (r < 0)
 		return r == -EBADMSG ? -ENOENT : r;
-	o->plain_bytes += c.ch_size;
+	o->plain_bytes += p.bytes;
 	o->plain[index].data = TAKE_PTR(out);
-	o->plain[index].size = c.ch_size;
+	o->plain[index].size = p.bytes;
 done:
 	s->data = o->plain[index].data;
 	s->size = o->plain[index].size;
@@ -334,7 +366,7 @@ int objfile_section_at(struct objfile *o, uint32_t index, struct objfile_section
 		s.data = file_range(o, h.sh_offset, h.sh_size);
 		if (!s.data)
 			return -ENOENT;
-		if (s.flags & SHF_COMPRESSED)
+		if (s.flags & SHF_COMPRESSED || is_gnu_packed(&s))
 			r = section_decompress(o, index, &s);
 		if (r < 0)
 			return r;
