@@ -44,6 +44,8 @@ struct option {
 	size_t offset;
 	const struct schema *block;
 	const char *help; /* one line; for OPTION_REFUSED what to do instead */
+	/* OPTION_STRING: 0, or -EINVAL with what is wrong with the text. May be NULL. */
+	int (*check)(const char *text, char *ret_why, size_t size);
 };
 
 struct schema {

@@ -23,7 +23,7 @@ struct place {
 static int reject(const struct place *p, const char *fmt, ...) _printf_(2, 3);
 static int reject(const struct place *p, const char *fmt, ...)
 {
-	char text[80], why[256];
+	char text[80], why[640];
 	va_list ap;
 
 	va_start(ap, fmt);
@@ -218,15 +218,31 @@ static int to_multimap(struct place *p, const struct value *v, struct schema_map
 	return 0;
 }
 
+/* Whether it is what components make: nothing but strings. */
+static bool is_plain_target(const struct value *v)
+{
+	for (size_t i = 0; i < v->n_fields; i++) {
+		const struct value *field = v->fields[i].value;
+
+		if (field->kind != VALUE_STRING || strlen(field->s) != field->len)
+			return false;
+	}
+	return true;
+}
+
 /* One target: a new reference when all values are strings already, else a converted copy. */
 static int to_target(struct place *p, struct value *v, struct value_list *out)
 {
 	_cleanup_(value_list_done) struct value_list l = {0};
 	size_t base = strlen(p->path), len;
-	bool plain = true, secret;
+	bool secret;
 
 	if (v->kind != VALUE_OBJECT)
 		return mismatch(p, "object", v);
+	if (is_plain_target(v)) {
+		value_list_add(out, NULL, value_ref(v));
+		return out->failed ? -ENOMEM : 0;
+	}
 	for (size_t i = 0; i < v->n_fields; i++) {
 		const struct value *field = v->fields[i].value;
 		_cleanup_free_ char *text = NULL;
@@ -237,7 +253,6 @@ static int to_target(struct place *p, struct value *v, struct value_list *out)
 			return mismatch(p, "string", field);
 		if (value_text(field, &len, &secret) && secret)
 			return reject(p, "is a secret: cannot use a secret as a target value");
-		plain = plain && field->kind == VALUE_STRING;
 		if (field->kind == VALUE_BOOL) {
 			value_list_add(&l, v->fields[i].key,
 				       value_cstr(field->b ? "true" : "false"));
@@ -249,7 +264,7 @@ static int to_target(struct place *p, struct value *v, struct value_list *out)
 		value_list_add(&l, v->fields[i].key, value_cstr(text));
 	}
 	p->path[base] = '\0';
-	value_list_add(out, NULL, plain ? value_ref(v) : value_object(&l));
+	value_list_add(out, NULL, value_object(&l));
 	return out->failed ? -ENOMEM : 0;
 }
 
@@ -301,6 +316,7 @@ int schema_store(const struct option *o, struct eval *e, const struct ast_expr *
 {
 	struct place p = {.eval = e, .x = x};
 	struct number n;
+	char why[512];
 	int r;
 
 	schema_clear(o, field);
@@ -318,7 +334,10 @@ int schema_store(const struct option *o, struct eval *e, const struct ast_expr *
 			*(double *)field = number_float(n);
 		return r;
 	case OPTION_STRING:
-		return to_text(&p, v, false, field);
+		r = to_text(&p, v, false, field);
+		if (r >= 0 && o->check && o->check(*(char **)field, why, sizeof(why)) < 0)
+			return reject(&p, "is not valid: %s", why);
+		return r;
 	case OPTION_SECRET:
 		return to_text(&p, v, true, field);
 	case OPTION_DURATION:

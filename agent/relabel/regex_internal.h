@@ -87,6 +87,7 @@ struct regex {
 	char *prefix;
 	size_t prefix_len;
 	bool prefix_whole;
+	bool everything; /* matches any text whole, as all of its groups do */
 };
 
 /* -EINVAL with Go's message in why. Fills classes, names and n_groups of re. */

@@ -442,6 +442,12 @@ static int match(const struct regex *re, struct regex_scratch *x, const char *s,
 	r = prepare(&in);
 	if (r < 0)
 		return r;
+	if (re->everything) {
+		for (int32_t i = 0; i < in.n_caps; i++)
+			x->groups[i] = i & 1 ? in.n : 0;
+		*budget -= MIN(*budget, 1u);
+		return 1;
+	}
 	long_text = long_text || (uint64_t)re->n_prog * (n + 1) > BACKTRACK_BITS;
 	r = long_text ? pike(&in, *budget) : backtrack(&in, *budget);
 	if (in.steps > *budget)

@@ -381,5 +381,10 @@ int regex_new_whole(const char *expr, size_t n, struct regex **ret, char *why, s
 
 		return regex_new((char *)b.data, b.len, ret, other, sizeof(other)) < 0 ? r : 0;
 	}
-	return regex_new((char *)b.data, b.len, ret, why, size);
+	r = regex_new((char *)b.data, b.len, ret, why, size);
+	/* What rules without an expression have. */
+	if (r >= 0)
+		(*ret)->everything =
+			(n == 2 && !memcmp(expr, ".*", 2)) || (n == 4 && !memcmp(expr, "(.*)", 4));
+	return r;
 }

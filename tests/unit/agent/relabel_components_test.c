@@ -1,0 +1,257 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* discovery.relabel and pyroscope.relabel in a graph. */
+#include <errno.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "agent/base/log.h"
+#include "agent/components/discovery_relabel.h"
+#include "agent/components/pyroscope_relabel.h"
+#include "agent/components/registry.h"
+#include "agent/components/targets_value.h"
+#include "agent/config/graph.h"
+#include "agent/export/receiver.h"
+#include "agent/labels.h"
+
+static struct component_env env;
+
+/* A component that keeps what it receives. */
+static struct sink {
+	struct receiver receiver;
+	struct label_set labels;
+	size_t appended, ingested;
+	char body[64];
+} sink;
+
+static void sink_append(struct receiver *self, const struct label *labels, size_t n,
+			const uint8_t *pprof, size_t bytes, uint64_t time_ns)
+{
+	label_set_done(&sink.labels);
+	for (size_t i = 0; i < n; i++)
+		label_set_put(&sink.labels, labels[i].name, labels[i].value);
+	(void)snprintf(sink.body, sizeof(sink.body), "%.*s", (int)bytes, (const char *)pprof);
+	sink.appended++;
+}
+
+static void sink_ingest(struct receiver *self, const struct ingest *in)
+{
+	sink_append(self, in->labels, in->n_labels, in->body, in->bytes, in->time_ns);
+	assert_string_equal(in->path, "/ingest");
+	assert_string_equal(in->query, "name=x");
+	assert_string_equal(in->content_type, "text/plain");
+	sink.appended--;
+	sink.ingested++;
+}
+
+static int sink_init(struct component *c)
+{
+	struct value_list l = {0};
+
+	sink.receiver.append = sink_append;
+	sink.receiver.ingest = sink_ingest;
+	value_list_add(&l, "receiver", value_capsule(&capsule_receiver, &sink.receiver));
+	c->exports = value_object(&l);
+	return 0;
+}
+
+static const struct schema nothing = {.size = 1};
+static const struct component_type sink_type = {.name = "test.sink",
+						.schema = &nothing,
+						.size = sizeof(struct component),
+						.init = sink_init};
+
+static struct graph *load(const char *text, const char *want_error)
+{
+	static const struct component_type *types[64];
+	const struct component_type *const *known;
+	struct diag_list d = {0};
+	struct graph *g;
+	size_t n;
+
+	known = component_registry(&n);
+	memcpy(types, known, n * sizeof(known[0]));
+	types[n] = &sink_type;
+	env.types = types;
+	env.n_types = n + 1;
+	assert_int_equal(graph_load_text("t", text, strlen(text), &env, &d, &g), 0);
+	if (want_error) {
+		_cleanup_free_ char *line = d.n ? diag_line(&d.items[0]) : NULL;
+
+		assert_false(graph_ok(g));
+		assert_non_null(line);
+		if (!strstr(line, want_error))
+			fail_msg("%s", line);
+	} else if (!graph_ok(g)) {
+		diag_print(&d, stderr, false, 5);
+		fail();
+	}
+	diag_done(&d);
+	return g;
+}
+
+static struct value *output(const struct graph *g)
+{
+	return value_get(graph_next(g, &discovery_relabel_type, NULL)->exports, "output");
+}
+
+static void targets_are_relabelled(void **state)
+{
+	struct graph *g =
+		load("discovery.relabel \"r\" {\n"
+		     " targets = [{\"__meta_docker_container_name\" = \"/web\", port = 80},\n"
+		     "  {\"__meta_docker_container_name\" = \"/db\"}, {plain = \"1\"}]\n"
+		     " rule {\n  source_labels = [\"__meta_docker_container_name\"]\n"
+		     "  regex = \"/(web|db)\"\n  target_label = \"service_name\"\n }\n"
+		     " rule {\n  action = \"drop\"\n  source_labels = [\"service_name\"]\n"
+		     "  regex = \"db\"\n }\n}\n",
+		     NULL);
+	const struct component *c = graph_next(g, &discovery_relabel_type, NULL);
+	_cleanup_value_ struct value *debug = c->type->debug_info(c);
+	const struct value *out = output(g), *rules = value_get(debug, "rules");
+
+	assert_int_equal(out->n_items, 2);
+	assert_string_equal(targets_value_get(out->items[0], "service_name"), "web");
+	assert_string_equal(targets_value_get(out->items[0], "port"), "80");
+	assert_string_equal(targets_value_get(out->items[1], "plain"), "1");
+	assert_string_equal(targets_value_get(out->items[1], "service_name"), "");
+	assert_int_equal(value_get(debug, "targets")->n.i, 3);
+	assert_int_equal(value_get(debug, "output")->n.i, 2);
+	assert_int_equal(value_get(rules->items[0], "matched")->n.i, 2);
+	assert_int_equal(value_get(rules->items[1], "dropped")->n.i, 1);
+	assert_int_equal(value_get(c->exports, "rules")->kind, VALUE_CAPSULE);
+	graph_free(g);
+}
+
+static void mistakes_are_shown_where_they_are(void **state)
+{
+	static const char *const table[][2] = {
+		{"regex = \"a(\"", "t:4:11: \"a(\" is not valid: error parsing regexp: missing "
+				   "closing ): `a(`"},
+		{"action = \"relpace\"", "t:4:12: \"relpace\" is not valid: unrecognized action "
+					 "type \"relpace\""},
+		{"action = \"hashmod\"",
+		 "t:3:2: relabel configuration for hashmod requires non-zero modulus"},
+		{"action = \"replace\"",
+		 "t:3:2: relabel configuration for replace action requires 'target_label' value"},
+		{"modulus = -1", "t:3:2: modulus must not be negative"},
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(table); i++) {
+		char text[512];
+
+		(void)snprintf(text, sizeof(text),
+			       "discovery.relabel \"r\" {\n targets = []\n rule {\n  %s\n }\n}",
+			       table[i][0]);
+		graph_free(load(text, table[i][1]));
+	}
+	graph_free(load("pyroscope.relabel \"r\" {\n forward_to = []\n max_cache_size = 0\n}",
+			"max_cache_size must be greater than 0"));
+}
+
+static void rules_that_take_too_long_change_nothing(void **state)
+{
+	struct graph *g = load("discovery.relabel \"r\" {\n"
+			       " targets = [{a = \"xxxxxxxxxxxxxxxxxxxxxxxx\"}]\n"
+			       " rule {\n  source_labels = [\"a\"]\n"
+			       "  regex = \"(.*)(.*)(.*)(.*)(.*)(.*)(.*)(.*)y\"\n"
+			       "  target_label = \"b\"\n }\n}\n",
+			       NULL);
+	struct component *c = graph_next(g, &discovery_relabel_type, NULL);
+	struct value_list l = {0}, one = {0};
+	_cleanup_free_ char *big = malloc((2u << 20) + 1);
+	/* The only field before the rules is the list of targets. */
+	struct value **targets = c->args;
+
+	assert_int_equal(c->health, HEALTH_HEALTHY);
+	assert_int_equal(output(g)->n_items, 1);
+	memset(big, 'x', 2u << 20);
+	big[2u << 20] = '\0';
+	targets_value_put(&one, "a", big);
+	targets_value_add(&l, &one);
+	targets_value_put(&one, "a", "fine");
+	targets_value_add(&l, &one);
+	value_unref(*targets);
+	*targets = targets_value_array(&l);
+	assert_int_equal(c->type->update(c, c->args, (char[64]){0}, 64), 0);
+	assert_int_equal(c->health, HEALTH_UNHEALTHY);
+	assert_non_null(strstr(c->health_text, "rule 1 (replace) takes too long"));
+	assert_int_equal(output(g)->n_items, 1);
+	assert_int_equal(strlen(targets_value_get(output(g)->items[0], "a")), 24);
+	graph_free(g);
+}
+
+static void profiles_are_relabelled_or_dropped(void **state)
+{
+	struct graph *g = load("test.sink \"s\" {}\n"
+			       "pyroscope.relabel \"r\" {\n forward_to = [test.sink.s.receiver]\n"
+			       " max_cache_size = 2\n"
+			       " rule {\n  source_labels = [\"env\"]\n  target_label = \"stage\"\n"
+			       " }\n rule {\n  source_labels = [\"env\"]\n"
+			       "  target_label = \"a.b\"\n }\n"
+			       " rule {\n  action = \"drop\"\n  source_labels = [\"stage\"]\n"
+			       "  regex = \"test\"\n }\n"
+			       " rule {\n  action = \"labeldrop\"\n  regex = \"env|only\"\n }\n}\n",
+			       NULL);
+	const struct component *c = graph_next(g, &pyroscope_relabel_type, NULL);
+	struct receiver *r = value_get(c->exports, "receiver")->data;
+	static const struct label prod[] = {{"__name__", "process_cpu"}, {"env", "prod"}},
+				  test[] = {{"__name__", "process_cpu"}, {"env", "test"}},
+				  only[] = {{"only", "x"}};
+	const struct ingest in = {.labels = prod,
+				  .n_labels = 2,
+				  .path = "/ingest",
+				  .query = "name=x",
+				  .content_type = "text/plain",
+				  .body = (const uint8_t *)"raw",
+				  .bytes = 3};
+	_cleanup_value_ struct value *debug = NULL;
+
+	for (int i = 0; i < 3; i++) {
+		r->append(r, prod, 2, (const uint8_t *)"pprof", 5, 1);
+		r->append(r, test, 2, (const uint8_t *)"pprof", 5, 1);
+	}
+	assert_int_equal(sink.appended, 3);
+	assert_string_equal(label_set_get(&sink.labels, "stage"), "prod");
+	assert_null(label_set_get(&sink.labels, "env"));
+	assert_null(label_set_get(&sink.labels, "a.b"));
+	assert_string_equal(sink.body, "pprof");
+	r->append(r, only, 1, (const uint8_t *)"pprof", 5, 1);
+	assert_int_equal(sink.appended, 3);
+	r->ingest(r, &in);
+	assert_int_equal(sink.ingested, 1);
+	assert_string_equal(sink.body, "raw");
+	assert_string_equal(label_set_get(&sink.labels, "stage"), "prod");
+	debug = c->type->debug_info(c);
+	assert_int_equal(value_get(debug, "processed")->n.i, 8);
+	assert_int_equal(value_get(debug, "written")->n.i, 4);
+	assert_int_equal(value_get(debug, "dropped")->n.i, 4);
+	label_set_done(&sink.labels);
+	graph_free(g);
+}
+
+static int setup(void **state)
+{
+	log_set_level(LOG_LEVEL_ERROR);
+	return loop_new(&env.loop);
+}
+
+static int teardown(void **state)
+{
+	loop_free(env.loop);
+	return 0;
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(targets_are_relabelled),
+		cmocka_unit_test(mistakes_are_shown_where_they_are),
+		cmocka_unit_test(rules_that_take_too_long_change_nothing),
+		cmocka_unit_test(profiles_are_relabelled_or_dropped),
+	};
+
+	return cmocka_run_group_tests(tests, setup, teardown);
+}
