@@ -4,6 +4,7 @@
 #include "agent/components/discovery_file.h"
 #include "agent/components/discovery_process.h"
 #include "agent/components/discovery_relabel.h"
+#include "agent/components/import.h"
 #include "agent/components/local_file.h"
 #include "agent/components/pyroscope_ebpf.h"
 #include "agent/components/pyroscope_relabel.h"
@@ -11,12 +12,26 @@
 #include "agent/components/settings.h"
 #include "agent/components/settings_http.h"
 
+/* One a line: branches meet here. */
+/* clang-format off */
 static const struct component_type *const types[] = {
-	&settings_http,		 &settings_livedebugging, &settings_logging,
-	&settings_tracing,	 &discovery_file_type,	  &discovery_process_type,
-	&discovery_relabel_type, &pyroscope_relabel_type, &local_file_type,
-	&pyroscope_ebpf_type,	 &pyroscope_write_type,
+	&settings_http,
+	&settings_livedebugging,
+	&settings_logging,
+	&settings_tracing,
+	&discovery_file_type,
+	&discovery_process_type,
+	&discovery_relabel_type,
+	&import_file_type,
+	&import_git_type,
+	&import_http_type,
+	&import_string_type,
+	&local_file_type,
+	&pyroscope_ebpf_type,
+	&pyroscope_relabel_type,
+	&pyroscope_write_type,
 };
+/* clang-format on */
 
 const struct component_type *const *component_registry(size_t *ret_n)
 {

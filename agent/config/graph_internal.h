@@ -36,8 +36,9 @@ DEFINE_CLEANUP(struct unit *, unit_unref)
 int unit_add(struct unit *u, struct source *s, struct diag_list *d);
 /* Reads files and directories; as unit_add(). "-" is the standard input. */
 int unit_read(struct unit *u, const char *const *paths, size_t n, struct diag_list *d);
-/* From what an import exports: an array of {name, text} (secrets are read, too). */
-int unit_parse(struct unit *u, const char *name, struct value *exports, struct diag_list *d);
+/* From what an import exports, {files = [{name, text}], dir}; outer is module_path without dir. */
+int unit_parse(struct unit *u, const char *name, struct value *exports, const char *outer,
+	       struct diag_list *d);
 
 /* ---- nodes ---- */
 

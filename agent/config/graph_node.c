@@ -320,7 +320,7 @@ static int take_text(struct node *n, struct diag_list *d)
 		return 0;
 	r = unit_new(&u);
 	if (r >= 0)
-		r = unit_parse(u, n->id, texts, d);
+		r = unit_parse(u, n->id, texts, n->module->unit->dir, d);
 	if (r < 0)
 		return r;
 	if (d->n_errors > before) {

@@ -185,19 +185,18 @@ static int parse_text(struct unit *u, const struct value *file, struct diag_list
 	return unit_add(u, s, d);
 }
 
-int unit_parse(struct unit *u, const char *name, struct value *exports, struct diag_list *d)
+int unit_parse(struct unit *u, const char *name, struct value *exports, const char *outer,
+	       struct diag_list *d)
 {
 	const struct value *files = value_get(exports, "files");
 	const struct value *dir = text_of(value_get(exports, "dir"));
 	int r = 0;
 
 	u->texts = value_ref(exports);
-	if (dir) {
-		free(u->dir);
-		u->dir = strdup(dir->s);
-		if (!u->dir)
-			return -ENOMEM;
-	}
+	free(u->dir);
+	u->dir = strdup(dir ? dir->s : outer);
+	if (!u->dir)
+		return -ENOMEM;
 	if (!files || files->kind != VALUE_ARRAY) {
 		diag_add(d, DIAG_ERROR, (struct span){0}, "%s has no text", name);
 		return 0;

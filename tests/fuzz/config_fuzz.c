@@ -12,7 +12,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	_cleanup_(graph_freep) struct graph *g = NULL;
 	_cleanup_diag_ struct diag_list d = {0};
-	struct component_env env = {.check_only = true};
+	struct component_env env = {
+		.check_only = true, .no_files = true, .stability = STABILITY_EXPERIMENTAL};
 	_cleanup_free_ char *text = NULL;
 	size_t n;
 	FILE *f;
