@@ -6,6 +6,7 @@
 
 #include <jansson.h>
 
+#include "agent/base/utf8.h"
 #include "agent/config/data.h"
 
 static int too_big(char *why, size_t size, const char *what, unsigned int limit)
@@ -112,30 +113,11 @@ int data_from_json(const char *s, size_t n, struct value **ret, char *why, size_
 	return 0;
 }
 
-/* The length of the well-formed character at p, 0 when it is none. */
-static size_t utf8_length(const unsigned char *p, size_t left)
-{
-	size_t n = p[0] < 0x80 ? 1 : p[0] >= 0xf0 ? 4 : p[0] >= 0xe0 ? 3 : 2;
-
-	if (n == 1)
-		return 1;
-	if (p[0] < 0xc2 || p[0] > 0xf4 || left < n)
-		return 0;
-	for (size_t i = 1; i < n; i++) {
-		if ((p[i] & 0xc0) != 0x80)
-			return 0;
-	}
-	/* Too long an encoding, a surrogate, beyond the last code point. */
-	if ((p[0] == 0xe0 && p[1] < 0xa0) || (p[0] == 0xed && p[1] > 0x9f) ||
-	    (p[0] == 0xf0 && p[1] < 0x90) || (p[0] == 0xf4 && p[1] > 0x8f))
-		return 0;
-	return n;
-}
-
 /* As Go's json.Marshal() escapes, with <, > and & so that it may stand in HTML. */
 static void add_string(struct buf *b, const char *s, size_t len)
 {
 	static const char plain[] = "\"\\\b\f\n\r\t", letters[] = "\"\\bfnrt";
+	uint32_t code;
 	size_t n;
 
 	buf_add_u8(b, '"');
@@ -143,17 +125,15 @@ static void add_string(struct buf *b, const char *s, size_t len)
 		unsigned char c = (unsigned char)s[i];
 		const char *p = c ? strchr(plain, c) : NULL;
 
-		n = utf8_length((const unsigned char *)s + i, len - i);
+		n = utf8_decode(s + i, len - i, &code);
 		if (!n)
 			buf_adds(b, "\\ufffd");
 		else if (p)
 			buf_printf(b, "\\%c", letters[p - plain]);
 		else if (c < ' ' || c == '<' || c == '>' || c == '&')
 			buf_printf(b, "\\u%04x", c);
-		else if (n == 3 && !memcmp(s + i, "\xe2\x80\xa8", 3))
-			buf_adds(b, "\\u2028");
-		else if (n == 3 && !memcmp(s + i, "\xe2\x80\xa9", 3))
-			buf_adds(b, "\\u2029");
+		else if (code == 0x2028 || code == 0x2029)
+			buf_printf(b, "\\u%04x", code);
 		else
 			buf_add(b, s + i, n);
 	}

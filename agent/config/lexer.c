@@ -5,6 +5,8 @@
 #include <stdarg.h>
 #include <string.h>
 
+#include "agent/base/utf8.h"
+
 #define BAD_UTF8 UINT32_MAX
 
 static const char *const token_names[] = {
@@ -77,26 +79,11 @@ void lexer_error(struct lexer *l, uint32_t start, uint32_t end, const char *fmt,
 /* The code point at s, BAD_UTF8 for anything a strict decoder refuses; *ret_n bytes long. */
 static uint32_t utf8_at(const char *s, size_t left, uint32_t *ret_n)
 {
-	const unsigned char *p = (const unsigned char *)s;
-	static const uint32_t least[] = {0, 0, 0x80, 0x800, 0x10000};
-	uint32_t n, cp;
+	uint32_t cp = 0;
+	size_t n = utf8_decode(s, left, &cp);
 
-	*ret_n = 1;
-	if (p[0] < 0x80)
-		return p[0];
-	n = p[0] >= 0xf0 ? 4 : p[0] >= 0xe0 ? 3 : 2;
-	if (p[0] < 0xc2 || p[0] > 0xf4 || left < n)
-		return BAD_UTF8;
-	cp = p[0] & (0x7fu >> n);
-	for (uint32_t i = 1; i < n; i++) {
-		if ((p[i] & 0xc0) != 0x80)
-			return BAD_UTF8;
-		cp = cp << 6 | (p[i] & 0x3f);
-	}
-	if (cp < least[n] || cp > 0x10ffff || (cp >= 0xd800 && cp < 0xe000))
-		return BAD_UTF8;
-	*ret_n = n;
-	return cp;
+	*ret_n = n ? (uint32_t)n : 1;
+	return n ? cp : BAD_UTF8;
 }
 
 /*
@@ -494,30 +481,6 @@ struct token lexer_next(struct lexer *l)
 	return t;
 }
 
-static size_t put_utf8(char *to, uint32_t cp)
-{
-	if (cp < 0x80) {
-		to[0] = (char)cp;
-		return 1;
-	}
-	if (cp < 0x800) {
-		to[0] = (char)(0xc0 | cp >> 6);
-		to[1] = (char)(0x80 | (cp & 0x3f));
-		return 2;
-	}
-	if (cp < 0x10000) {
-		to[0] = (char)(0xe0 | cp >> 12);
-		to[1] = (char)(0x80 | (cp >> 6 & 0x3f));
-		to[2] = (char)(0x80 | (cp & 0x3f));
-		return 3;
-	}
-	to[0] = (char)(0xf0 | cp >> 18);
-	to[1] = (char)(0x80 | (cp >> 12 & 0x3f));
-	to[2] = (char)(0x80 | (cp >> 6 & 0x3f));
-	to[3] = (char)(0x80 | (cp & 0x3f));
-	return 4;
-}
-
 char *token_string(const char *s, size_t n, size_t *ret_len)
 {
 	bool raw = s[0] == '`', byte;
@@ -537,7 +500,7 @@ char *token_string(const char *s, size_t n, size_t *ret_len)
 			if (byte)
 				text[len++] = (char)cp;
 			else
-				len += put_utf8(text + len, cp);
+				len += utf8_encode(cp, text + len);
 			i += w;
 		}
 	}

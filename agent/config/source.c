@@ -7,6 +7,7 @@
 #include <sys/stat.h>
 
 #include "agent/base/buf.h"
+#include "agent/base/utf8.h"
 
 struct source *source_free(struct source *s)
 {
@@ -19,29 +20,11 @@ struct source *source_free(struct source *s)
 	return NULL;
 }
 
-static void utf8_add(struct buf *b, uint32_t cp)
-{
-	if (cp < 0x80) {
-		buf_add_u8(b, (uint8_t)cp);
-	} else if (cp < 0x800) {
-		buf_add_u8(b, (uint8_t)(0xc0 | cp >> 6));
-		buf_add_u8(b, (uint8_t)(0x80 | (cp & 0x3f)));
-	} else if (cp < 0x10000) {
-		buf_add_u8(b, (uint8_t)(0xe0 | cp >> 12));
-		buf_add_u8(b, (uint8_t)(0x80 | (cp >> 6 & 0x3f)));
-		buf_add_u8(b, (uint8_t)(0x80 | (cp & 0x3f)));
-	} else {
-		buf_add_u8(b, (uint8_t)(0xf0 | cp >> 18));
-		buf_add_u8(b, (uint8_t)(0x80 | (cp >> 12 & 0x3f)));
-		buf_add_u8(b, (uint8_t)(0x80 | (cp >> 6 & 0x3f)));
-		buf_add_u8(b, (uint8_t)(0x80 | (cp & 0x3f)));
-	}
-}
-
 /* Editors on Windows save configuration as UTF-16; a lone surrogate becomes U+FFFD. */
 static void utf16_to_utf8(struct buf *b, const uint8_t *p, size_t n, bool big)
 {
 	for (size_t i = 0; i + 1 < n; i += 2) {
+		char text[4];
 		uint32_t cp = big ? (uint32_t)p[i] << 8 | p[i + 1] : (uint32_t)p[i + 1] << 8 | p[i];
 
 		if (cp >= 0xd800 && cp < 0xdc00 && i + 3 < n) {
@@ -55,7 +38,7 @@ static void utf16_to_utf8(struct buf *b, const uint8_t *p, size_t n, bool big)
 		}
 		if (cp >= 0xd800 && cp < 0xe000)
 			cp = 0xfffd;
-		utf8_add(b, cp);
+		buf_add(b, text, utf8_encode(cp, text));
 	}
 }
 

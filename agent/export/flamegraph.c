@@ -8,7 +8,7 @@
 #include "agent/export/assets/assets.h"
 #include "agent/export/page.h"
 #include "agent/export/palette.h"
-#include "agent/export/utf8.h"
+#include "agent/base/utf8.h"
 
 /* The static picture. Its font is monospaced, so that C can know what fits into a box. */
 #define WIDTH	   1200.0

@@ -6,7 +6,7 @@
 #include <string.h>
 
 #include "agent/export/tree.h"
-#include "agent/export/utf8.h"
+#include "agent/base/utf8.h"
 
 struct folded {
 	const struct profile *profile;

@@ -6,7 +6,7 @@
 #include <string.h>
 
 #include "agent/export/palette.h"
-#include "agent/export/utf8.h"
+#include "agent/base/utf8.h"
 
 #define NAME_MAX_ 8192u /* bytes of one name in the page */
 #define TITLE_MAX 512u

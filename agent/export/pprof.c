@@ -6,7 +6,7 @@
 #include <zlib.h>
 
 #include "agent/export/proto.h"
-#include "agent/export/utf8.h"
+#include "agent/base/utf8.h"
 
 #define MESSAGE_MAX (64u << 20)
 

@@ -6,7 +6,7 @@
 #include <string.h>
 
 #include "agent/export/frames.h"
-#include "agent/export/utf8.h"
+#include "agent/base/utf8.h"
 
 #define WIDTH_MIN     40u
 #define WIDTH_DEFAULT 80u

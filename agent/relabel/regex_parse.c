@@ -6,7 +6,7 @@
 #include <errno.h>
 #include <string.h>
 
-#include "agent/export/utf8.h"
+#include "agent/base/utf8.h"
 #include "agent/relabel/regex_parse.h"
 #include "agent/relabel/unicode.h"
 

@@ -6,7 +6,7 @@
 #include <string.h>
 
 #include "agent/base/md5.h"
-#include "agent/export/utf8.h"
+#include "agent/base/utf8.h"
 #include "agent/relabel/regex.h"
 #include "agent/relabel/relabel_names.h"
 #include "agent/relabel/relabel_spec.h"

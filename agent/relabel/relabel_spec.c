@@ -5,7 +5,7 @@
 #include <errno.h>
 #include <string.h>
 
-#include "agent/export/utf8.h"
+#include "agent/base/utf8.h"
 #include "agent/relabel/regex.h"
 
 /* What a name with references to groups must look like. */

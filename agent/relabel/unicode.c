@@ -4,7 +4,7 @@
 #include <errno.h>
 #include <string.h>
 
-#include "agent/export/utf8.h"
+#include "agent/base/utf8.h"
 #include "agent/relabel/unicode_tables.h"
 
 /* Whether c is in one of the runs; *ret is then what it maps to. */

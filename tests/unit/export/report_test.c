@@ -2,7 +2,7 @@
 #include <string.h>
 
 #include "agent/export/report.h"
-#include "agent/export/utf8.h"
+#include "agent/base/utf8.h"
 #include "tests/unit/export/sample.h"
 
 static char *print(const struct profile *p, unsigned int width, unsigned int rows, bool colour)

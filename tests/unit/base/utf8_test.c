@@ -5,7 +5,7 @@
 
 #include <cmocka.h>
 
-#include "agent/export/utf8.h"
+#include "agent/base/utf8.h"
 
 static void check_clean(const char *in, size_t n, size_t max, const char *want)
 {

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-#include "agent/export/utf8.h"
+#include "agent/base/utf8.h"
 
 #include <string.h>
 
@@ -29,6 +29,17 @@ size_t utf8_decode(const char *s, size_t n, uint32_t *ret_code)
 		return 0;
 	*ret_code = code;
 	return len;
+}
+
+size_t utf8_encode(uint32_t code, char to[4])
+{
+	static const uint8_t first[] = {0, 0, 0xc0, 0xe0, 0xf0};
+	size_t n = code < 0x80 ? 1 : code < 0x800 ? 2 : code < 0x10000 ? 3 : 4;
+
+	for (size_t i = n - 1; i > 0; i--, code >>= 6)
+		to[i] = (char)(0x80 | (code & 0x3f));
+	to[0] = (char)(first[n] | code);
+	return n;
 }
 
 bool utf8_is_clean(const char *s, size_t n, size_t max)
