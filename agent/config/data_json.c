@@ -144,9 +144,8 @@ static void add_string(struct buf *b, const char *s, size_t len)
 static void add_number(struct buf *b, struct number n)
 {
 	double size = fabs(number_float(n));
-	char text[NUMBER_TEXT];
-	int precision = 0;
-	char *e;
+	char text[NUMBER_TEXT], *e;
+	int exponent;
 
 	if (n.kind != NUMBER_FLOAT || size == 0 || (size >= 1e-6 && size < 1e21)) {
 		number_format(n, text, sizeof(text));
@@ -157,9 +156,7 @@ static void add_number(struct buf *b, struct number n)
 		buf_adds(b, "null");
 		return;
 	}
-	do
-		(void)snprintf(text, sizeof(text), "%.*e", precision, n.f);
-	while (strtod(text, NULL) != n.f && precision++ < 17);
+	(void)number_digits(n.f, text, sizeof(text), &exponent);
 	e = strchr(text, 'e');
 	if (e[2] == '0')
 		memmove(e + 2, e + 3, strlen(e + 3) + 1);

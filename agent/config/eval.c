@@ -109,6 +109,21 @@ static int eval_literal(struct eval *e, const struct ast_expr *x, struct value *
 	return eval_number(e, x, ret);
 }
 
+/* Once for each name in a load. */
+static void warn_deprecated(struct eval *e, const struct ast_expr *x, const char *instead)
+{
+	char text[128];
+
+	(void)snprintf(text, sizeof(text), "\"%s\" is deprecated, use \"%s\"", x->name, instead);
+	for (size_t i = 0; i < e->diags->n; i++) {
+		const char *said = e->diags->items[i].message;
+
+		if (said && !strcmp(said, text))
+			return;
+	}
+	diag_add(e->diags, DIAG_WARNING, (struct span){e->source, x->start, x->end}, "%s", text);
+}
+
 static int eval_ident(struct eval *e, const struct ast_expr *x, struct value **ret)
 {
 	const char *instead = stdlib_instead(x->name);
@@ -116,8 +131,7 @@ static int eval_ident(struct eval *e, const struct ast_expr *x, struct value **r
 	if (!stdlib_has(x->name))
 		return eval_fail(e, x, "identifier \"%s\" does not exist", x->name);
 	if (instead)
-		diag_add(e->diags, DIAG_WARNING, (struct span){e->source, x->start, x->end},
-			 "\"%s\" is deprecated, use \"%s\"", x->name, instead);
+		warn_deprecated(e, x, instead);
 	return or_nomem(stdlib_get(x->name), ret);
 }
 

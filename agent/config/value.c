@@ -373,27 +373,33 @@ const char *value_kind_name(const struct value *v)
 	return names[v->kind];
 }
 
-/* The fewest digits that read back as f, laid out without an exponent. */
+int number_digits(double f, char *to, size_t size, int *ret_exponent)
+{
+	int precision = 0, exponent = 0;
+	const char *e;
+
+	do
+		(void)snprintf(to, size, "%.*e", precision, f);
+	while (strtod(to, NULL) != f && precision++ < 17);
+	e = strchr(to, 'e');
+	/* "e-07": written by snprintf() above. */
+	for (const char *d = e + 2; *d; d++)
+		exponent = exponent * 10 + (*d - '0');
+	*ret_exponent = e[1] == '-' ? -exponent : exponent;
+	return precision;
+}
+
+/* Laid out without an exponent. */
 static void float_format(double f, char *to, size_t size)
 {
-	char text[40];
-	int precision = 0, exponent;
-	const char *e;
+	char text[NUMBER_DIGITS];
+	int precision, exponent;
 
 	if (!isfinite(f)) {
 		(void)snprintf(to, size, "%s", isnan(f) ? "NaN" : f < 0 ? "-Inf" : "+Inf");
 		return;
 	}
-	do
-		(void)snprintf(text, sizeof(text), "%.*e", precision, f);
-	while (strtod(text, NULL) != f && precision++ < 17);
-	e = strchr(text, 'e');
-	/* "e-07": written by snprintf() above. */
-	exponent = 0;
-	for (const char *d = e + 2; *d; d++)
-		exponent = exponent * 10 + (*d - '0');
-	if (e[1] == '-')
-		exponent = -exponent;
+	precision = number_digits(f, text, sizeof(text), &exponent);
 	if (precision >= exponent) {
 		(void)snprintf(to, size, "%.*f", precision - exponent, f);
 		return;

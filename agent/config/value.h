@@ -129,3 +129,9 @@ double number_float(struct number n);
 /* As the language prints it where a string is wanted: never with an exponent. */
 void number_format(struct number n, char *to, size_t size);
 #define NUMBER_TEXT 400
+/*
+ * The fewest digits that read back as f (finite), as %e writes them; returns how many are behind
+ * the point.
+ */
+int number_digits(double f, char *to, size_t size, int *ret_exponent);
+#define NUMBER_DIGITS 40
