@@ -159,6 +159,14 @@ void loop_set_timer(struct loop_source *s, uint64_t after_ms, uint64_t interval_
 	s->interval_ms = interval_ms;
 }
 
+void loop_set_timer_before(struct loop_source *s, uint64_t after_ms)
+{
+	uint64_t due_ms = clock_ms() + after_ms;
+
+	if (!s->due_ms || due_ms < s->due_ms)
+		s->due_ms = due_ms;
+}
+
 void loop_stop_timer(struct loop_source *s)
 {
 	s->due_ms = 0;

@@ -29,6 +29,8 @@ int loop_set_events(struct loop_source *s, uint32_t events);
 struct loop_source *loop_add_timer(struct loop *l, loop_timer_fn fn, void *data);
 /* First call after `after_ms`, then every `interval_ms` (0: once). Re-arms a running timer. */
 void loop_set_timer(struct loop_source *s, uint64_t after_ms, uint64_t interval_ms);
+/* Once, after `after_ms` or when it is due as it is: whichever comes first. */
+void loop_set_timer_before(struct loop_source *s, uint64_t after_ms);
 void loop_stop_timer(struct loop_source *s);
 /* Blocks the signal for the process and calls fn from the loop. */
 struct loop_source *loop_add_signal(struct loop *l, int signo, loop_signal_fn fn, void *data);

@@ -1,7 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "agent/components/registry.h"
 
+#include "agent/components/discovery_docker.h"
+#include "agent/components/discovery_dockerswarm.h"
 #include "agent/components/discovery_file.h"
+#include "agent/components/discovery_http.h"
 #include "agent/components/discovery_process.h"
 #include "agent/components/discovery_relabel.h"
 #include "agent/components/import.h"
@@ -19,7 +22,10 @@ static const struct component_type *const types[] = {
 	&settings_livedebugging,
 	&settings_logging,
 	&settings_tracing,
+	&discovery_docker_type,
+	&discovery_dockerswarm_type,
 	&discovery_file_type,
+	&discovery_http_type,
 	&discovery_process_type,
 	&discovery_relabel_type,
 	&import_file_type,

@@ -187,7 +187,8 @@ static const struct {
 	 "self reference: discovery.process.a"},
 	{"discovery.process \"a\" {\n", "2:1", "expected }, got EOF"},
 	{"}", "1:1", "expected identifier, got }"},
-	{"discovery.docker \"d\" { }", "1:1", "cannot find the definition"},
+	{"discovery.docker \"d\" { }", "1:1", "missing required attribute \"host\""},
+	{"discovery.nothing \"d\" { }", "1:1", "cannot find the definition"},
 };
 
 static void what_alloy_refuses_is_refused_at_its_place(void **state)
