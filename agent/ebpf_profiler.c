@@ -283,19 +283,24 @@ static int hook_start(struct ebpf_component *c, void *data, char *why, size_t si
 	return 0;
 }
 
-static void hook_update(struct ebpf_component *c, const struct ebpf_args *old, void *data)
+static void hook_flush(struct ebpf_component *c, const struct ebpf_args *old, void *data)
+{
+	struct ebpf_profiler *e = c->hook_data;
+
+	if (e && e->session)
+		change(e, old);
+}
+
+static void hook_update(struct ebpf_component *c, void *data)
 {
 	struct ebpf_profiler *e = c->hook_data;
 
 	if (!e)
 		return; /* not started */
-	if (!e->session) {
+	if (e->session)
+		sync_filter(e);
+	else
 		try_start(e);
-		return;
-	}
-	if (!ebpf_args_equal(ebpf_args(c), old))
-		change(e, old);
-	sync_filter(e);
 }
 
 static void hook_stop(struct ebpf_component *c, void *data)
@@ -347,6 +352,7 @@ struct ebpf_hooks ebpf_profiler_hooks(struct ebpf_profiler_options *o)
 {
 	return (struct ebpf_hooks){
 		.start = hook_start,
+		.flush = hook_flush,
 		.update = hook_update,
 		.stop = hook_stop,
 		.metrics = hook_metrics,

@@ -221,7 +221,7 @@ void ebpf_append(struct ebpf_component *c, struct target *t, const struct label_
 static int ebpf_build(struct component *base, char *why, size_t size)
 {
 	struct ebpf_component *c = (struct ebpf_component *)base;
-	int r = targets_set(&c->targets, ebpf_args(c)->targets, NULL);
+	int r = targets_new(ebpf_args(c)->targets, &c->targets);
 
 	if (r < 0)
 		return r;
@@ -236,13 +236,18 @@ static int ebpf_update(struct component *base, const void *old, char *why, size_
 {
 	struct ebpf_component *c = (struct ebpf_component *)base;
 	const struct ebpf_hooks *h = base->env->ebpf;
-	int r = targets_set(&c->targets, ebpf_args(c)->targets, &c->retired[0]);
+	_cleanup_(targets_done) struct targets fresh = {0};
+	int r = targets_new(ebpf_args(c)->targets, &fresh);
 
 	if (r < 0)
 		return r;
+	if (h && h->flush &&
+	    (!ebpf_args_equal(ebpf_args(c), old) || targets_renamed(&c->targets, &fresh, "ebpf")))
+		h->flush(c, old, h->data);
+	targets_replace(&c->targets, &fresh, &c->retired[0]);
 	targets_bind(&c->targets, true);
 	if (h && h->update)
-		h->update(c, old, h->data);
+		h->update(c, h->data);
 	return 0;
 }
 

@@ -66,13 +66,15 @@ struct ebpf_component {
 
 /*
  * start: begin to profile; what fails is tried again later, a negative errno is for what no time
- * heals. update: arguments or targets are new, `old` are the arguments before; pointers to targets
- * are invalid. stop: hand over what is collected (ebpf_append) and end. metrics and debug_info add
- * what only the profiler knows; any but start may be NULL.
+ * heals. flush: arguments are new, and targets will be, so that what was sampled until now would
+ * get other labels: it is sent as with `old`. update: targets are new, pointers to them invalid.
+ * stop: hand over what is collected (ebpf_append) and end. metrics and debug_info add what only the
+ * profiler knows; any but start may be NULL.
  */
 struct ebpf_hooks {
 	int (*start)(struct ebpf_component *c, void *data, char *why, size_t size);
-	void (*update)(struct ebpf_component *c, const struct ebpf_args *old, void *data);
+	void (*flush)(struct ebpf_component *c, const struct ebpf_args *old, void *data);
+	void (*update)(struct ebpf_component *c, void *data);
 	void (*stop)(struct ebpf_component *c, void *data);
 	void (*metrics)(const struct ebpf_component *c, struct metrics *m, void *data);
 	void (*debug_info)(const struct ebpf_component *c, struct value_list *l, void *data);

@@ -185,7 +185,7 @@ static void retire_missing(struct targets *old, const struct targets *now, struc
 	}
 }
 
-int targets_set(struct targets *t, const struct value *list, struct targets *retired)
+int targets_new(const struct value *list, struct targets *ret)
 {
 	_cleanup_(targets_done) struct targets fresh = {0};
 	size_t n = list ? list->n_items : 0;
@@ -199,13 +199,34 @@ int targets_set(struct targets *t, const struct value *list, struct targets *ret
 		if (r < 0)
 			return r;
 	}
-	take_over(&fresh, t);
-	if (retired)
-		retire_missing(t, &fresh, retired);
-	targets_done(t);
-	*t = fresh;
+	*ret = fresh;
 	fresh = (struct targets){0};
 	return 0;
+}
+
+void targets_replace(struct targets *t, struct targets *fresh, struct targets *retired)
+{
+	take_over(fresh, t);
+	retire_missing(t, fresh, retired);
+	targets_done(t);
+	*t = *fresh;
+	*fresh = (struct targets){0};
+}
+
+bool targets_renamed(const struct targets *t, const struct targets *fresh, const char *prefix)
+{
+	bool other = false;
+
+	for (size_t i = 0; i < fresh->n && !other; i++) {
+		const struct target *x = &fresh->v[i], *y = find_same(t, x);
+		_cleanup_labels_ struct label_set a = {0}, b = {0};
+
+		if (!y || same_labels(&x->labels, &y->labels))
+			continue;
+		other = targets_series(x, prefix, &a) < 0 || targets_series(y, prefix, &b) < 0 ||
+			!same_labels(&a, &b);
+	}
+	return other;
 }
 
 static bool is_other_process(const struct target *t, uint64_t start_ns)

@@ -36,13 +36,16 @@ struct targets {
 };
 
 void targets_done(struct targets *t);
+/* A new index. list: as OPTION_TARGETS stores it; NULL: none. 0 or -ENOMEM. */
+int targets_new(const struct value *list, struct targets *ret);
 /*
- * list: as OPTION_TARGETS stores it; NULL: none. Replaces what was there; keeps it on failure. A
- * target of the same process or container keeps its stats, with the same labels also its process.
- * `retired` (may be NULL) gets those that are not there any more: what was sampled of them is
- * theirs.
+ * `fresh`, which becomes empty, takes the place of what is in t. A target of the same process or
+ * container keeps its stats, with the same labels also its process. `retired` gets those that are
+ * not there any more: what was sampled of them is theirs.
  */
-int targets_set(struct targets *t, const struct value *list, struct targets *retired);
+void targets_replace(struct targets *t, struct targets *fresh, struct targets *retired);
+/* Is there a target in both that would get another series? */
+bool targets_renamed(const struct targets *t, const struct targets *fresh, const char *prefix);
 /*
  * By process, else by container (NULL or "": none); NULL when there is none. start_ns: when the
  * process started, since boot; 0: unknown.

@@ -186,10 +186,27 @@ class Profile:
         labels = {}
         for data in m[3]:
             label = collect(data)
-            labels[self.string(label.get(1, 0))] = self.string(label.get(2, 0))
+            labels[self.string(label.get(1, 0))] = (self.string(label.get(2, 0))
+                                                    or label.get(3, 0))
         # Leaf first; inlined functions come before the one they are inlined into.
         return {"values": values, "labels": labels,
                 "stack": [name for i in m[1] for name in self.locations[i]]}
+
+    def by_label(self):
+        """{"comm=reader": sum of the first value, ...}"""
+        sums = {}
+        for s in self.samples:
+            for k, v in s["labels"].items():
+                sums[f"{k}={v}"] = sums.get(f"{k}={v}", 0) + s["values"][0]
+        return sums
+
+    def roots(self):
+        """The same by the outermost frame."""
+        sums = {}
+        for s in self.samples:
+            name = s["stack"][-1] if s["stack"] else ""
+            sums[name] = sums.get(name, 0) + s["values"][0]
+        return sums
 
     def top(self, n):
         flat, cum = {}, {}
@@ -254,7 +271,7 @@ def describe(labels, profile, size):
         "mappings": len(profile.mappings), "functions": len(profile.functions),
         "locations": len(profile.locations), "comments": profile.comments,
         "max_depth": max((len(s["stack"]) for s in profile.samples), default=0),
-        "top": profile.top(20),
+        "top": profile.top(20), "sample_labels": profile.by_label(), "roots": profile.roots(),
     }
 
 

@@ -17,6 +17,7 @@ static void set(struct targets *t, const char *text, struct targets *retired)
 {
 	_cleanup_free_ char *copy = strdup(text);
 	_cleanup_value_ struct value *list = NULL;
+	struct targets fresh = {0}, nobody = {0};
 	struct value_list all = {0};
 	char *end = NULL;
 
@@ -38,7 +39,9 @@ static void set(struct targets *t, const char *text, struct targets *retired)
 	}
 	list = targets_value_array(&all);
 	assert_non_null(list);
-	assert_int_equal(targets_set(t, list, retired), 0);
+	assert_int_equal(targets_new(list, &fresh), 0);
+	targets_replace(t, &fresh, retired ? retired : &nobody);
+	targets_done(&nobody);
 }
 
 static const char *name(const struct targets *t, uint32_t pid, uint64_t start_ns, const char *id)
@@ -81,6 +84,31 @@ static void only_the_last_of_duplicates_is_retired(void **state)
 	assert_string_equal(name(&retired, 1, 0, "c"), "new");
 	targets_done(&t);
 	targets_done(&retired);
+}
+
+static bool renamed(const char *before, const char *after)
+{
+	struct targets a = {0}, b = {0};
+	bool r;
+
+	set(&a, before, NULL);
+	set(&b, after, NULL);
+	r = targets_renamed(&a, &b, "ebpf");
+	targets_done(&a);
+	targets_done(&b);
+	return r;
+}
+
+static void only_another_series_is_another_name(void **state)
+{
+	assert_true(renamed("pid=7 n=a", "pid=7 n=b"));
+	assert_true(renamed("container=c n=a", "container=c"));
+	assert_true(renamed("pid=7 __meta_docker_container_name=a",
+			    "pid=7 __meta_docker_container_name=b"));
+	assert_false(renamed("pid=7 n=a", "pid=7 n=a;pid=8 n=b"));
+	assert_false(renamed("pid=7 n=a;pid=8 n=b", "pid=8 n=b"));
+	assert_false(renamed("pid=7 n=a __meta_ready=true", "pid=7 n=a __meta_ready=false"));
+	assert_false(renamed("pid=7 n=a", "container=7 n=b"));
 }
 
 static void a_target_that_stays_keeps_its_numbers(void **state)
@@ -164,6 +192,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(what_is_not_listed_any_more_is_retired),
 		cmocka_unit_test(only_the_last_of_duplicates_is_retired),
+		cmocka_unit_test(only_another_series_is_another_name),
 		cmocka_unit_test(a_target_that_stays_keeps_its_numbers),
 		cmocka_unit_test(a_reused_id_is_another_process),
 		cmocka_unit_test(a_listed_process_stays_the_one_that_was_listed),

@@ -377,7 +377,7 @@ static int on_start(struct ebpf_component *c, void *data, char *why, size_t size
 	return 0;
 }
 
-static void on_update(struct ebpf_component *c, const struct ebpf_args *old, void *data)
+static void on_update(struct ebpf_component *c, void *data)
 {
 	struct profiler *p = data;
 
