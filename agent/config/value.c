@@ -263,7 +263,11 @@ struct value *value_object(struct value_list *l)
 		for (size_t i = 0; i < l->n; i++)
 			sorted[i] = (struct keyed){l->items[i], i};
 		qsort(sorted, l->n, sizeof(*sorted), keyed_compare);
-		v->fields = TAKE_PTR(l->items);
+		/* There may be a hundred thousand of them: without what the list has in reserve. */
+		v->fields = realloc(l->items, MAX(l->n, 1u) * sizeof(*l->items));
+		if (!v->fields)
+			v->fields = l->items;
+		l->items = NULL;
 		for (size_t i = 0; i < l->n; i++) {
 			if (i + 1 < l->n && !strcmp(sorted[i].field.key, sorted[i + 1].field.key)) {
 				free(sorted[i].field.key);

@@ -43,7 +43,7 @@ void regex_scratch_done(struct regex_scratch *x);
 
 /*
  * Searches the leftmost match, among those the one that the expression prefers. 1: x->groups is
- * set; 0: there is none; -E2BIG: it would take more than *budget steps (about 5 ns each), or more
+ * set; 0: there is none; -E2BIG: it would take more than *budget steps (5 to 10 ns each), or more
  * than 64 MiB of memory; -ENOMEM. The steps that were taken are subtracted from *budget. n is at
  * most INT32_MAX.
  */

@@ -12,7 +12,7 @@
  * more is refused as too expensive. */
 #define RELABEL_STEPS 20000000u
 /* What a list of targets may take besides, for each of them. */
-#define RELABEL_STEPS_TARGET 20000u
+#define RELABEL_STEPS_TARGET 10000u
 #define RELABEL_MAX_VALUE    (4u << 20)
 #define RELABEL_MAX_RULES    1000
 
