@@ -370,6 +370,24 @@ def relabel_cost(b):
                  "(.*x.*x){500}y, 1.2 MB of instructions"])]
 
 
+# ---- Configuration -----------------------------------------------------------------------------
+
+def config_load(b):
+    """A configuration of 2,000 lines: to a graph, and to the same graph again; and one of errors."""
+    p = subprocess.run([loads.need(f"{b.build}/tests/bench/config_load"), "5" if b.quick else "50"],
+                       capture_output=True, text=True, timeout=300, check=True)
+    f = json.loads(p.stdout)
+    memory = f"{f['kib']} KiB"
+    return [
+        Row(f"load {f['lines']:,} lines of configuration", "< 50 ms",
+            f"{f['load_ms']:.1f} ms ({f['components']} components, {memory})", f["load_ms"] < 50),
+        Row("reload it, nothing changed", "< 50 ms", f"{f['reload_ms']:.1f} ms",
+            f["reload_ms"] < 50),
+        Row(f"{f['errors']:,} errors in one file", "< 50 ms", f"{f['errors_ms']:.1f} ms "
+            f"({f['errors_kib']} KiB)", f["errors_ms"] < 50),
+    ]
+
+
 ROWS = {"walk": walk_cost, "cpu": agent_cpu, "memory": agent_memory, "complete": complete,
         "storm": fork_storm, "split": known_split, "scheduler": scheduler, "push": first_push,
-        "relabel": relabel_cost}
+        "relabel": relabel_cost, "config": config_load}
