@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "agent/components/http_client.h"
+#include "agent/push/push_show.h"
 
 struct write_endpoint {
 	char *name, *url;
@@ -50,8 +51,8 @@ static const struct option endpoint_options[] = {
 	 "the server, such as \"http://pyroscope:4040\""},
 	{"remote_timeout", OPTION_DURATION, "10s", .offset = ENDPOINT(remote_timeout),
 	 .help = "for each attempt"},
-	{"debug_info_upload_timeout", OPTION_DURATION, "2m", OPTION_LATER,
-	 ENDPOINT(debug_info_upload_timeout)},
+	{"debug_info_upload_timeout", OPTION_DURATION, "2m",
+	 .offset = ENDPOINT(debug_info_upload_timeout)},
 	{"headers", OPTION_MAP, .offset = ENDPOINT(headers)},
 	{"min_backoff_period", OPTION_DURATION, "500ms", .offset = ENDPOINT(min_backoff_period)},
 	{"max_backoff_period", OPTION_DURATION, "5m", .offset = ENDPOINT(max_backoff_period)},
@@ -105,12 +106,21 @@ static void write_append(struct receiver *r, const struct label *labels, size_t 
 		push_send(c->push, labels, n, pprof, bytes, time_ns);
 }
 
+static void write_ingest(struct receiver *r, const struct ingest *in)
+{
+	struct write_component *c = container_of(r, struct write_component, receiver);
+
+	if (c->push)
+		push_ingest(c->push, in);
+}
+
 static int write_init(struct component *base)
 {
 	struct write_component *c = (struct write_component *)base;
 	struct value_list l = {0};
 
 	c->receiver.append = write_append;
+	c->receiver.ingest = write_ingest;
 	value_list_add(&l, "receiver", value_capsule(&capsule_receiver, &c->receiver));
 	base->exports = value_object(&l);
 	return base->exports ? 0 : -ENOMEM;
@@ -159,9 +169,25 @@ static int make_push(struct component *base, char *why, size_t size, struct push
 	return 0;
 }
 
+static void write_changed(void *data)
+{
+	struct write_component *c = data;
+	char text[512];
+
+	if (push_is_healthy(c->push, text, sizeof(text)))
+		component_set_health(&c->base, HEALTH_HEALTHY, "all endpoints take profiles");
+	else
+		component_set_health(&c->base, HEALTH_UNHEALTHY, "%s", text);
+}
+
 static int write_build(struct component *base, char *why, size_t size)
 {
-	return make_push(base, why, size, &((struct write_component *)base)->push);
+	struct write_component *c = (struct write_component *)base;
+	int r = make_push(base, why, size, &c->push);
+
+	if (r >= 0)
+		push_on_change(c->push, write_changed, c);
+	return r;
 }
 
 static int write_update(struct component *base, const void *old, char *why, size_t size)
@@ -176,6 +202,10 @@ static int write_update(struct component *base, const void *old, char *why, size
 		push_adopt(fresh, c->push);
 	push_free(c->push);
 	c->push = fresh;
+	push_on_change(c->push, write_changed, c);
+	/* An endpoint that failed may have gone. */
+	if (base->health == HEALTH_UNHEALTHY)
+		write_changed(c);
 	return 0;
 }
 
@@ -202,6 +232,22 @@ static void write_drain(struct component *base)
 		push_hurry(c->push);
 }
 
+static void write_metrics(const struct component *base, struct metrics *m)
+{
+	const struct write_component *c = (const struct write_component *)base;
+
+	if (c->push)
+		push_add_metrics(c->push, m);
+}
+
+static struct value *write_debug_info(const struct component *base)
+{
+	const struct write_component *c = (const struct write_component *)base;
+	struct value_list l = {0};
+
+	return c->push ? push_debug_info(c->push) : value_object(&l);
+}
+
 const struct component_type pyroscope_write_type = {
 	.name = "pyroscope.write",
 	.schema = &write_schema,
@@ -212,4 +258,6 @@ const struct component_type pyroscope_write_type = {
 	.done = write_done,
 	.busy = write_busy,
 	.drain = write_drain,
+	.metrics = write_metrics,
+	.debug_info = write_debug_info,
 };

@@ -47,6 +47,7 @@ struct fetch {
 	struct loop_source *timer;
 	char *location; /* of the redirect that is being received */
 	uint32_t hops;
+	bool headers_whole; /* an empty line has ended them */
 	bool begun, running, done, cancelled, untrusted, refreshed;
 	int r; /* why our callbacks ended the transfer */
 	char why[256], error[CURL_ERROR_SIZE];
@@ -154,7 +155,9 @@ static size_t on_header(char *line, size_t size, size_t n, void *data)
 		/* Another reply begins; the last one was "100 Continue" or the like. */
 		free(f->location);
 		f->location = NULL;
+		f->headers_whole = false;
 	}
+	f->headers_whole = f->headers_whole || *line == '\r' || *line == '\n';
 	if (n < skip || strncasecmp(line, name, skip) != 0)
 		return n;
 	while (skip < end && (unsigned char)line[skip] <= ' ')
@@ -214,6 +217,21 @@ static int errno_of(CURLcode c)
 	return -EIO;
 }
 
+/*
+ * With TLS 1.3 a server refuses a client without a certificate after the handshake; what is
+ * seen here is a broken connection.
+ */
+static void describe(struct fetch *f, CURLcode c)
+{
+	const struct http_tls_options *t = &f->access->o.tls;
+	bool broken = c == CURLE_SEND_ERROR || c == CURLE_RECV_ERROR || c == CURLE_GOT_NOTHING;
+	bool hint = broken && !strncasecmp(f->url, "https:", 6) && !t->cert_pem && !t->cert_file;
+
+	(void)snprintf(f->why, sizeof(f->why), "%.180s%s",
+		       *f->error ? f->error : curl_easy_strerror(c),
+		       hint ? " (does the server ask for a client certificate?)" : "");
+}
+
 static void follow(struct fetch *f, long status)
 {
 	_cleanup_free_ char *to = NULL;
@@ -256,7 +274,10 @@ void fetch_ended(struct fetch *f, CURLcode result)
 	if (f->r < 0) {
 		finish(f, f->r);
 	} else if (result != CURLE_OK) {
-		fail(f, errno_of(result), *f->error ? f->error : curl_easy_strerror(result));
+		describe(f, result);
+		finish(f, errno_of(result));
+	} else if (!f->headers_whole) {
+		fail(f, -EIO, "the reply ends within its headers");
 	} else if (is_redirect(f, status)) {
 		follow(f, status);
 	} else if (wants_new_token(f, status)) {
@@ -304,6 +325,7 @@ static int transfer(struct fetch *f)
 	buf_reset(&f->reply);
 	f->received = 0;
 	f->r = 0;
+	f->headers_whole = false;
 	*f->error = '\0';
 	free(f->location);
 	f->location = NULL;

@@ -15,6 +15,7 @@ struct push {
 	struct push_endpoint **endpoints;
 	size_t n_endpoints;
 	struct label_set external;
+	struct push_shared shared;
 	struct log_limit limit;
 };
 
@@ -50,7 +51,7 @@ int push_add_endpoint(struct push *p, const struct push_options *o, char *why, s
 	if (!v)
 		return -ENOMEM;
 	p->endpoints = v;
-	r = push_endpoint_new(p->http, o, why, size, &v[p->n_endpoints]);
+	r = push_endpoint_new(p->http, &p->shared, o, why, size, &v[p->n_endpoints]);
 	if (r >= 0)
 		p->n_endpoints++;
 	return r;
@@ -64,21 +65,40 @@ int push_set_external(struct push *p, const struct label *labels, size_t n)
 	return p->external.failed ? -ENOMEM : 0;
 }
 
-void push_adopt(struct push *p, struct push *old)
+/* Endpoints may share a URL and differ in their headers: the first goes to the first. */
+static struct push_endpoint *take_twin(struct push *old, const struct push_endpoint *e)
 {
-	for (size_t i = 0; i < p->n_endpoints; i++) {
-		for (size_t k = 0; k < old->n_endpoints; k++) {
-			if (!strcmp(p->endpoints[i]->http.url, old->endpoints[k]->http.url)) {
-				push_endpoint_adopt(p->endpoints[i], old->endpoints[k]);
-				break;
-			}
+	for (size_t k = 0; k < old->n_endpoints; k++) {
+		struct push_endpoint *o = old->endpoints[k];
+
+		if (!o->adopted && !strcmp(e->http.url, o->http.url)) {
+			o->adopted = true;
+			return o;
 		}
 	}
+	return NULL;
+}
+
+void push_adopt(struct push *p, struct push *old)
+{
+	memcpy(p->shared.total, old->shared.total, sizeof(p->shared.total));
+	for (size_t i = 0; i < p->n_endpoints; i++) {
+		struct push_endpoint *twin = take_twin(old, p->endpoints[i]);
+
+		if (twin)
+			push_endpoint_adopt(p->endpoints[i], twin);
+	}
+}
+
+void push_on_change(struct push *p, void (*fn)(void *data), void *data)
+{
+	p->shared.changed = fn;
+	p->shared.data = data;
 }
 
 static void drop_everywhere(struct push *p, size_t bytes, enum push_drop why)
 {
-	const struct push_item none = {.len = bytes};
+	const struct push_item none = {.profile_bytes = bytes};
 
 	for (size_t i = 0; i < p->n_endpoints; i++)
 		push_endpoint_drop(p->endpoints[i], &none, why);
@@ -88,37 +108,42 @@ static struct push_item *make_item(const struct label_set *labels, const uint8_t
 				   size_t bytes, uint64_t time_ns)
 {
 	_cleanup_buf_ struct buf b = BUF_INIT(MAX_REQUEST);
+	struct push_item *i;
 	uint8_t *data;
 	size_t len;
 
 	push_encode(labels, pprof, bytes, &b);
 	data = buf_take(&b, &len);
-	return data ? push_item_new(data, len, time_ns) : NULL;
+	i = data ? push_item_new(data, len, time_ns) : NULL;
+	if (i)
+		i->profile_bytes = bytes;
+	return i;
 }
 
-void push_send(struct push *p, const struct label *labels, size_t n, const uint8_t *pprof,
-	       size_t bytes, uint64_t time_ns)
+/* The labels as they are sent; drops and counts when they cannot be. */
+static int take_labels(struct push *p, const struct label *labels, size_t n, size_t bytes,
+		       struct label_set *ret)
 {
-	_cleanup_labels_ struct label_set set = {0};
 	struct push_label_losses losses = {0};
-	struct push_item *item;
 	uint32_t suppressed;
-	int r;
+	int r = push_labels(labels, n, &p->external, ret, &losses);
 
-	if (!p->n_endpoints)
-		return;
-	r = push_labels(labels, n, &p->external, &set, &losses);
 	if (r < 0) {
 		drop_everywhere(p, bytes, r == -EINVAL ? PUSH_DROP_LABELS : PUSH_DROP_MEMORY);
-		return;
+		return r;
 	}
 	if ((losses.cut || losses.dropped) && log_limit_ok(&p->limit, 1, 60000, &suppressed))
 		log_warn("labels of service '%s' exceed the server's limits: %zu values cut, "
 			 "%zu labels dropped",
-			 label_set_get(&set, "service_name") ? label_set_get(&set, "service_name")
-							     : "",
+			 label_set_get(ret, "service_name") ? label_set_get(ret, "service_name")
+							    : "",
 			 losses.cut, losses.dropped);
-	item = make_item(&set, pprof, bytes, time_ns ? time_ns : clock_ns(CLOCK_REALTIME));
+	return 0;
+}
+
+/* item NULL: there was no room for it. */
+static void queue(struct push *p, struct push_item *item, size_t bytes)
+{
 	if (!item) {
 		drop_everywhere(p, bytes,
 				bytes > MAX_REQUEST / 2 ? PUSH_DROP_TOO_LARGE : PUSH_DROP_MEMORY);
@@ -127,6 +152,52 @@ void push_send(struct push *p, const struct label *labels, size_t n, const uint8
 	for (size_t i = 0; i < p->n_endpoints; i++)
 		push_endpoint_add(p->endpoints[i], item);
 	push_item_unref(item);
+}
+
+void push_send(struct push *p, const struct label *labels, size_t n, const uint8_t *pprof,
+	       size_t bytes, uint64_t time_ns)
+{
+	_cleanup_labels_ struct label_set set = {0};
+
+	if (!p->n_endpoints || take_labels(p, labels, n, bytes, &set) < 0)
+		return;
+	queue(p, make_item(&set, pprof, bytes, time_ns ? time_ns : clock_ns(CLOCK_REALTIME)),
+	      bytes);
+}
+
+static struct push_item *make_ingest(const struct label_set *labels, const struct ingest *in)
+{
+	uint8_t *data = in->bytes <= MAX_REQUEST ? malloc(MAX(in->bytes, 1u)) : NULL;
+	struct push_item *i;
+
+	if (!data)
+		return NULL;
+	if (in->bytes)
+		memcpy(data, in->body, in->bytes);
+	i = push_item_new(data, in->bytes, in->time_ns ? in->time_ns : clock_ns(CLOCK_REALTIME));
+	if (!i)
+		return NULL;
+	i->path = strdup(in->path);
+	i->query = push_ingest_query(labels, in->query);
+	i->content_type = strdup(in->content_type);
+	return i->path && i->query && i->content_type ? i : push_item_unref(i);
+}
+
+void push_ingest(struct push *p, const struct ingest *in)
+{
+	_cleanup_labels_ struct label_set set = {0};
+	const char *service;
+
+	if (!p->n_endpoints || take_labels(p, in->labels, in->n_labels, in->bytes, &set) < 0)
+		return;
+	/* As Alloy: the server takes the service's name from the part before the brace. */
+	service = label_set_get(&set, "service_name");
+	if (service) {
+		_cleanup_free_ char *copy = strdup(service);
+
+		label_set_put(&set, "__name__", copy ? copy : "");
+	}
+	queue(p, set.failed ? NULL : make_ingest(&set, in), in->bytes);
 }
 
 bool push_busy(const struct push *p)
@@ -166,6 +237,21 @@ size_t push_n_endpoints(const struct push *p)
 const char *push_endpoint_url(const struct push *p, size_t i)
 {
 	return p->endpoints[i]->http.url;
+}
+
+const char *push_endpoint_name(const struct push *p, size_t i)
+{
+	return p->endpoints[i]->name;
+}
+
+bool push_endpoint_fails(const struct push *p, size_t i)
+{
+	return p->endpoints[i]->fails;
+}
+
+const struct push_latency *push_total_latency(const struct push *p, bool ingest)
+{
+	return &p->shared.total[ingest];
 }
 
 void push_get_stats(const struct push *p, size_t i, struct push_stats *ret)

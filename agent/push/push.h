@@ -27,12 +27,33 @@ enum push_drop {
 	PUSH_DROP_MAX,
 };
 
+/* How long a whole delivery took, and how long each attempt; of pushes and of /ingest. */
+enum push_latency_type {
+	PUSH_LATENCY_ENDPOINT,
+	PUSH_LATENCY_DOWNSTREAM,
+	PUSH_LATENCY_INGEST_ENDPOINT,
+	PUSH_LATENCY_INGEST_DOWNSTREAM,
+	PUSH_LATENCY_MAX,
+};
+
+#define PUSH_LATENCY_BOUNDS 11
+
+struct push_latency {
+	uint64_t counts[PUSH_LATENCY_BOUNDS + 1]; /* not cumulative; the last is +Inf */
+	double sum_s;
+};
+
+/* Bytes are those of the profiles, without labels. */
 struct push_stats {
 	uint64_t sent_profiles, sent_bytes;
 	uint64_t dropped_profiles[PUSH_DROP_MAX], dropped_bytes[PUSH_DROP_MAX];
 	uint64_t retries;
 	uint64_t queued_profiles, queued_bytes; /* now, with those being sent */
-	uint32_t failures;			/* in a row; 0: it works */
+	uint32_t failures;			/* attempts in a row that may be repeated */
+	uint32_t rejections;			/* the same, with those that may not: 0: it works */
+	uint64_t last_success_ms, last_error_ms; /* CLOCK_REALTIME; 0: never */
+	char last_error[200];
+	struct push_latency latency[PUSH_LATENCY_MAX];
 };
 
 /* Everything is borrowed for the call. Zero and NULL mean: not set. */
@@ -59,11 +80,15 @@ DEFINE_CLEANUP(struct push *, push_free)
 int push_add_endpoint(struct push *p, const struct push_options *o, char *why, size_t size);
 /* Labels that every profile gets, over its own. */
 int push_set_external(struct push *p, const struct label *labels, size_t n);
-/* Moves what waits in `old` to the endpoints of p with the same URL. */
+/* Moves what waits in `old`, and its counters, to the endpoints of p with the same URL. */
 void push_adopt(struct push *p, struct push *old);
+/* Called from the loop when an endpoint begins to fail repeatedly, or works again. */
+void push_on_change(struct push *p, void (*fn)(void *data), void *data);
 /* Queues one profile for all endpoints; see struct receiver for the arguments. */
 void push_send(struct push *p, const struct label *labels, size_t n, const uint8_t *pprof,
 	       size_t bytes, uint64_t time_ns);
+/* Queues a request to /ingest for all endpoints, with the labels in the parameter `name`. */
+void push_ingest(struct push *p, const struct ingest *in);
 
 /* Whether anything is queued or being sent. */
 bool push_busy(const struct push *p);
@@ -76,8 +101,13 @@ void push_hurry(struct push *p);
 int push_drain(struct push *p, uint64_t timeout_ms, const bool *abort);
 
 size_t push_n_endpoints(const struct push *p);
-/* The URL without credentials: what metrics call the endpoint. */
+/* As configured, without credentials: what metrics call the endpoint. Several may share one. */
 const char *push_endpoint_url(const struct push *p, size_t i);
+const char *push_endpoint_name(const struct push *p, size_t i);
 void push_get_stats(const struct push *p, size_t i, struct push_stats *ret);
+/* It failed several times in a row, the last time as stats.last_error says. */
+bool push_endpoint_fails(const struct push *p, size_t i);
+/* How long deliveries to all endpoints took. */
+const struct push_latency *push_total_latency(const struct push *p, bool ingest);
 /* The value of the label "reason". */
 const char *push_drop_name(enum push_drop d);

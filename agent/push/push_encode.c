@@ -168,3 +168,75 @@ void push_encode(const struct label_set *labels, const uint8_t *pprof, size_t by
 	put_header(b, 1, bytes);  /* RawSample.raw_profile */
 	buf_add(b, pprof, bytes);
 }
+
+/* ---- /ingest ------------------------------------------------------------------------------ */
+
+static void add_escaped(struct buf *b, const char *s, bool value)
+{
+	for (; *s; s++) {
+		unsigned char c = (unsigned char)*s;
+
+		if (value && strchr(",{}", c))
+			c = '_';
+		if ((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
+		    strchr("-._~", c))
+			buf_add_u8(b, c);
+		else
+			buf_printf(b, "%%%02X", c);
+	}
+}
+
+static int hex_digit(char c)
+{
+	return c >= '0' && c <= '9'   ? c - '0'
+	       : c >= 'a' && c <= 'f' ? c - 'a' + 10
+	       : c >= 'A' && c <= 'F' ? c - 'A' + 10
+				      : -1;
+}
+
+/* Whether the pair's key, unescaped, is `name`. */
+static bool has_key(const char *s, size_t n, const char *name)
+{
+	for (; n && *s != '='; name++) {
+		bool escaped = *s == '%' && n > 2 && hex_digit(s[1]) >= 0 && hex_digit(s[2]) >= 0;
+		char c = escaped ? (char)(hex_digit(s[1]) << 4 | hex_digit(s[2])) : *s;
+		size_t step = escaped ? 3 : 1;
+
+		if (c != *name || !*name)
+			return false;
+		s += step;
+		n -= step;
+	}
+	return !*name;
+}
+
+char *push_ingest_query(const struct label_set *labels, const char *query)
+{
+	_cleanup_buf_ struct buf b = BUF_INIT(PUSH_MAX_QUERY);
+	const char *name = label_set_get(labels, "__name__");
+	bool any = false;
+
+	buf_adds(&b, "name=");
+	add_escaped(&b, name ? name : "", true);
+	add_escaped(&b, "{", false);
+	for (size_t i = 0; i < labels->n; i++) {
+		if (!strcmp(labels->v[i].name, "__name__"))
+			continue;
+		add_escaped(&b, any ? "," : "", false);
+		add_escaped(&b, labels->v[i].name, true);
+		add_escaped(&b, "=", false);
+		add_escaped(&b, labels->v[i].value, true);
+		any = true;
+	}
+	add_escaped(&b, "}", false);
+	while (*query) {
+		size_t n = strcspn(query, "&");
+
+		if (n && !has_key(query, n, "name")) {
+			buf_adds(&b, "&");
+			buf_add(&b, query, n);
+		}
+		query += n + (query[n] == '&');
+	}
+	return b.failed ? NULL : strdup(buf_cstr(&b));
+}

@@ -26,3 +26,10 @@ int push_labels(const struct label *in, size_t n, const struct label_set *extern
 		struct label_set *ret, struct push_label_losses *ret_losses);
 /* Appends the request; b->failed tells whether it fitted. */
 void push_encode(const struct label_set *labels, const uint8_t *pprof, size_t bytes, struct buf *b);
+/*
+ * The query of a request to /ingest: `name` as the server's text form "service{a=b,c=d}", then
+ * what else the client asked with. In values ',', '{' and '}' become '_': the form cannot quote
+ * them. NULL without memory or when it is larger than PUSH_MAX_QUERY.
+ */
+char *push_ingest_query(const struct label_set *labels, const char *query);
+#define PUSH_MAX_QUERY (256u << 10)

@@ -8,11 +8,17 @@
 
 #include "agent/base/clock.h"
 #include "agent/config/duration.h"
+#include "agent/http/url.h"
 
 #define LOG_BURST	   3
 #define LOG_EVERY_MS	   30000
 #define MAX_RETRY_AFTER_MS (3600u * 1000u)
 #define HURRY_BACKOFF_MS   1000u
+#define FAILS_AFTER	   3 /* attempts in a row: one or two are the network's daily business */
+
+/* prometheus/client_golang's DefBuckets, which Alloy's histogram has. */
+const double push_latency_bounds[PUSH_LATENCY_BOUNDS] = {.005, .01, .025, .05, .1, .25,
+							 .5,   1,   2.5,  5,   10};
 
 /* A warning, unless `limit` holds it back; says how many were. */
 static void say(struct push_endpoint *e, struct log_limit *limit, const char *fmt, ...)
@@ -52,7 +58,63 @@ static size_t waiting(const struct push_endpoint *e)
 void push_endpoint_drop(struct push_endpoint *e, const struct push_item *i, enum push_drop why)
 {
 	e->stats.dropped_profiles[why]++;
-	e->stats.dropped_bytes[why] += i->len;
+	e->stats.dropped_bytes[why] += i->profile_bytes;
+}
+
+/* ---- What is told about it ---------------------------------------------------------------- */
+
+static void observe(struct push_latency *l, uint64_t since_ms)
+{
+	double s = (double)(clock_ms() - since_ms) / 1000;
+	size_t i = 0;
+
+	while (i < PUSH_LATENCY_BOUNDS && s > push_latency_bounds[i])
+		i++;
+	l->counts[i]++;
+	l->sum_s += s;
+}
+
+static struct push_latency *latency(struct push_endpoint *e, const struct push_item *i,
+				    enum push_latency_type type)
+{
+	return &e->stats.latency[i->path ? PUSH_LATENCY_INGEST_ENDPOINT + type : type];
+}
+
+/* The entry is done with, delivered or not. */
+static void release(struct push_endpoint *e, struct push_entry *entry)
+{
+	const struct push_item *i = entry->item;
+
+	observe(latency(e, i, PUSH_LATENCY_ENDPOINT), i->born_ms);
+	if (i->refs == 1)
+		observe(&e->shared->total[i->path != NULL], i->born_ms);
+	push_queue_release(&e->queue, entry);
+}
+
+static void set_fails(struct push_endpoint *e, bool fails)
+{
+	if (e->fails == fails)
+		return;
+	e->fails = fails;
+	if (e->shared->changed)
+		e->shared->changed(e->shared->data);
+}
+
+/* why NULL: it was taken. */
+static void note_attempt(struct push_endpoint *e, const char *why)
+{
+	uint64_t now = clock_ns(CLOCK_REALTIME) / 1000000u;
+
+	if (!why) {
+		e->stats.last_success_ms = now;
+		e->stats.rejections = 0;
+	} else {
+		e->stats.last_error_ms = now;
+		e->stats.rejections++;
+		(void)snprintf(e->stats.last_error, sizeof(e->stats.last_error), "%.*s",
+			       (int)sizeof(e->stats.last_error) - 1, why);
+	}
+	set_fails(e, e->stats.rejections >= FAILS_AFTER);
 }
 
 static bool too_old(const struct push_endpoint *e, const struct push_item *i)
@@ -143,7 +205,7 @@ static void retry(struct push_slot *s, const char *why, uint64_t retry_after_ms)
 	slot_clear(s);
 	if (e->max_retries && entry->attempts >= e->max_retries) {
 		push_endpoint_drop(e, entry->item, PUSH_DROP_RETRIES);
-		push_queue_release(&e->queue, entry);
+		release(e, entry);
 		ms = wait_after_failure(e, retry_after_ms);
 		say(e, &e->loss, "%s; giving up on a profile after %u retries, %zu queued", why,
 		    e->max_retries, waiting(e));
@@ -160,16 +222,18 @@ static void retry(struct push_slot *s, const char *why, uint64_t retry_after_ms)
 
 static void on_done(void *data, const struct fetch_reply *reply);
 
-static void start(struct push_endpoint *e, struct push_slot *s, struct push_entry *entry)
+static int send_entry(struct push_endpoint *e, struct push_slot *s, const struct push_item *i)
 {
-	const struct fetch_request q = {
+	_cleanup_free_ struct label *headers = NULL;
+	_cleanup_free_ char *url = NULL;
+	struct fetch_request q = {
 		.method = "POST",
 		.url = e->http.push_url,
 		.access = e->http.access,
 		.headers = e->http.headers,
 		.n_headers = e->http.n_headers,
-		.body = entry->item->data,
-		.body_bytes = entry->item->len,
+		.body = i->data,
+		.body_bytes = i->len,
 		.borrow_body = true,
 		.timeout_ms = e->timeout_ms,
 		.max_bytes = PUSH_MAX_REPLY,
@@ -177,8 +241,21 @@ static void start(struct push_endpoint *e, struct push_slot *s, struct push_entr
 		.data = s,
 	};
 
+	if (i->path) {
+		headers = push_http_ingest_headers(&e->http, i->content_type, &q.n_headers);
+		if (!headers || http_join_url(e->http.base, i->path, i->query, &url) < 0)
+			return -ENOMEM;
+		q.headers = headers;
+		q.url = url;
+	}
+	s->began_ms = clock_ms();
+	return fetch_start(e->multi, &q, &s->fetch);
+}
+
+static void start(struct push_endpoint *e, struct push_slot *s, struct push_entry *entry)
+{
 	s->entry = entry;
-	if (fetch_start(e->multi, &q, &s->fetch) < 0)
+	if (send_entry(e, s, entry->item) < 0)
 		retry(s, "out of memory", 0);
 }
 
@@ -188,7 +265,7 @@ static struct push_entry *take_fresh(struct push_endpoint *e)
 
 	while ((entry = push_queue_take(&e->queue)) && too_old(e, entry->item)) {
 		push_endpoint_drop(e, entry->item, PUSH_DROP_TOO_OLD);
-		push_queue_release(&e->queue, entry);
+		release(e, entry);
 		say(e, &e->loss,
 		    "dropping a profile that is older than the server takes, %zu queued",
 		    waiting(e));
@@ -221,9 +298,9 @@ static void succeeded(struct push_slot *s)
 	struct push_entry *entry = s->entry;
 
 	e->stats.sent_profiles++;
-	e->stats.sent_bytes += entry->item->len;
+	e->stats.sent_bytes += entry->item->profile_bytes;
 	slot_clear(s);
-	push_queue_release(&e->queue, entry);
+	release(e, entry);
 	if (e->stats.failures)
 		log_info("push to %s: works again after %u failed attempts, %zu profiles queued",
 			 e->name, e->stats.failures, waiting(e));
@@ -237,7 +314,7 @@ static void refused(struct push_slot *s, const char *why)
 
 	push_endpoint_drop(e, entry->item, PUSH_DROP_REFUSED);
 	slot_clear(s);
-	push_queue_release(&e->queue, entry);
+	release(e, entry);
 	say(e, &e->loss, "the server refused a profile: %s; dropping it, %zu queued", why,
 	    waiting(e));
 	e->stats.failures = e->backoff = 0;
@@ -256,11 +333,15 @@ static void on_done(void *data, const struct fetch_reply *got)
 	char why[320];
 
 	s->fetch = NULL;
+	observe(latency(e, s->entry->item, PUSH_LATENCY_DOWNSTREAM), s->began_ms);
 	/* A body that goes on and on was our end of the transfer; its status still counts. */
-	if (!got->r || reply.too_long)
+	if ((!got->r || reply.too_long) && s->entry->item->path)
+		verdict = push_reply_judge_ingest(&reply, e->retry_on_429, why, sizeof(why));
+	else if (!got->r || reply.too_long)
 		verdict = push_reply_judge(&reply, e->retry_on_429, why, sizeof(why));
 	else
 		(void)snprintf(why, sizeof(why), "%s", got->why);
+	note_attempt(e, verdict == PUSH_TAKEN ? NULL : why);
 	switch (verdict) {
 	case PUSH_TAKEN:
 		succeeded(s);
@@ -314,12 +395,14 @@ void push_endpoint_adopt(struct push_endpoint *e, struct push_endpoint *old)
 	e->stats = old->stats;
 	e->not_before_ms = old->not_before_ms;
 	e->backoff = old->backoff;
+	e->fails = old->fails;
 	if (e->not_before_ms > clock_ms())
 		loop_set_timer(e->timer, e->not_before_ms - clock_ms(), 0);
 	push_endpoint_pump(e);
 }
 
-int push_endpoint_new(struct http_multi *m, const struct push_options *o, char *why, size_t size,
+int push_endpoint_new(struct http_multi *m, struct push_shared *shared,
+		      const struct push_options *o, char *why, size_t size,
 		      struct push_endpoint **ret)
 {
 	_cleanup_(push_endpoint_freep) struct push_endpoint *e = calloc(1, sizeof(*e));
@@ -328,6 +411,7 @@ int push_endpoint_new(struct http_multi *m, const struct push_options *o, char *
 	if (!e)
 		return -ENOMEM;
 	e->multi = m;
+	e->shared = shared;
 	e->timeout_ms = o->timeout_ms;
 	e->queue.max_bytes = o->budget_bytes ? o->budget_bytes : PUSH_BUDGET_DEFAULT;
 	e->min_backoff_ms = MAX(o->min_backoff_ms, 1u);

@@ -15,11 +15,22 @@ struct push_slot {
 	struct push_endpoint *endpoint; /* borrowed */
 	struct push_entry *entry;	/* under way; NULL: free */
 	struct fetch *fetch;		/* NULL: free */
+	uint64_t began_ms;
 };
 
+/* What an endpoint shares with the others of its struct push. */
+struct push_shared {
+	struct push_latency total[2]; /* of pushes, of /ingest */
+	void (*changed)(void *data);
+	void *data;
+};
+
+extern const double push_latency_bounds[PUSH_LATENCY_BOUNDS];
+
 struct push_endpoint {
-	struct http_multi *multi; /* borrowed */
-	char *name;		  /* for messages */
+	struct http_multi *multi;   /* borrowed */
+	struct push_shared *shared; /* borrowed */
+	char *name;		    /* for messages */
 	struct push_http http;
 	struct push_queue queue;
 	struct push_slot slots[PUSH_PARALLEL];
@@ -27,12 +38,14 @@ struct push_endpoint {
 	uint64_t timeout_ms, min_backoff_ms, max_backoff_ms, window_ms, not_before_ms, random;
 	uint32_t max_retries, backoff; /* backoff: how often it was doubled */
 	bool retry_on_429, hurry;
+	bool fails, adopted; /* repeatedly; what waited went to another one */
 	struct push_stats stats;
 	struct log_limit trouble, loss; /* of messages: it will be retried; a profile is lost */
 };
 
 /* -EINVAL with the reason in why. */
-int push_endpoint_new(struct http_multi *m, const struct push_options *o, char *why, size_t size,
+int push_endpoint_new(struct http_multi *m, struct push_shared *shared,
+		      const struct push_options *o, char *why, size_t size,
 		      struct push_endpoint **ret);
 struct push_endpoint *push_endpoint_free(struct push_endpoint *e);
 DEFINE_CLEANUP(struct push_endpoint *, push_endpoint_free)

@@ -9,7 +9,8 @@
 
 #include "agent/http/url.h"
 
-#define PUSH_PATH "/push.v1.PusherService/Push"
+#define PUSH_PATH   "/push.v1.PusherService/Push"
+#define OWN_HEADERS 3
 
 static int bad(char *why, size_t size, const char *fmt, ...) _printf_(3, 4);
 static int bad(char *why, size_t size, const char *fmt, ...)
@@ -25,7 +26,6 @@ static int bad(char *why, size_t size, const char *fmt, ...)
 static int set_url(struct push_http *h, const char *base, char *why, size_t size)
 {
 	int r = http_join_url(base, PUSH_PATH, NULL, &h->push_url);
-	size_t n;
 
 	if (r == -EINVAL && strstr(base, "://") && strncasecmp(base, "http", 4) != 0)
 		return bad(why, size, "\"%.100s\" must begin with http:// or https://", base);
@@ -34,13 +34,10 @@ static int set_url(struct push_http *h, const char *base, char *why, size_t size
 			   base);
 	if (r < 0)
 		return r;
-	h->url = http_shown_url(base);
-	if (!h->url)
-		return -ENOMEM;
-	n = strlen(h->url);
-	if (n && h->url[n - 1] == '/')
-		h->url[n - 1] = '\0';
-	return 0;
+	h->base = strdup(base);
+	/* Dashboards look for what is written in the configuration. */
+	h->url = strpbrk(base, "@?#") ? http_shown_url(base) : strdup(base);
+	return h->base && h->url ? 0 : -ENOMEM;
 }
 
 /* Headers that make the request what it is; others may be anything. */
@@ -79,10 +76,11 @@ static int set_headers(struct push_http *h, const struct push_options *o, char *
 
 	if (r < 0)
 		return r;
-	h->headers = calloc(o->n_headers + 3, sizeof(*h->headers));
+	h->headers = calloc(o->n_headers + OWN_HEADERS, sizeof(*h->headers));
 	if (!h->headers)
 		return -ENOMEM;
 	(void)snprintf(timeout, sizeof(timeout), "%" PRIu64, o->timeout_ms);
+	/* The first OWN_HEADERS belong to the protocol. */
 	r = add_header(h, "Content-Type", "application/proto");
 	if (r >= 0)
 		r = add_header(h, "Connect-Protocol-Version", "1");
@@ -106,6 +104,23 @@ int push_http_init(struct push_http *h, const struct push_options *o, char *why,
 	return r < 0 ? r : http_access_new(o->http, why, size, &h->access);
 }
 
+struct label *push_http_ingest_headers(const struct push_http *h, const char *content_type,
+				       size_t *ret_n)
+{
+	struct label *v = calloc(h->n_headers + 1, sizeof(*v));
+	size_t n = 0;
+
+	if (!v)
+		return NULL;
+	/* Without one libcurl would call the body a form. */
+	v[n++] = (struct label){"Content-Type",
+				*content_type ? content_type : "application/octet-stream"};
+	for (size_t i = OWN_HEADERS; i < h->n_headers; i++)
+		v[n++] = h->headers[i];
+	*ret_n = n;
+	return v;
+}
+
 void push_http_done(struct push_http *h)
 {
 	for (size_t i = 0; i < h->n_headers; i++) {
@@ -113,6 +128,7 @@ void push_http_done(struct push_http *h)
 		free((char *)h->headers[i].value);
 	}
 	free(h->headers);
+	free(h->base);
 	free(h->push_url);
 	free(h->url);
 	http_access_unref(h->access);

@@ -2,6 +2,11 @@
 #include "agent/push/push_queue.h"
 
 #include <errno.h>
+#include <string.h>
+
+#include "agent/base/clock.h"
+
+#define ALLOCATION_COST 64 /* what the allocator adds to our pieces, about */
 
 struct push_item *push_item_new(uint8_t *data, size_t len, uint64_t time_ns)
 {
@@ -11,7 +16,12 @@ struct push_item *push_item_new(uint8_t *data, size_t len, uint64_t time_ns)
 		free(data);
 		return NULL;
 	}
-	*i = (struct push_item){.refs = 1, .time_ns = time_ns, .len = len, .data = data};
+	*i = (struct push_item){.refs = 1,
+				.time_ns = time_ns,
+				.born_ms = clock_ms(),
+				.len = len,
+				.profile_bytes = len,
+				.data = data};
 	return i;
 }
 
@@ -19,6 +29,9 @@ struct push_item *push_item_unref(struct push_item *i)
 {
 	if (i && !--i->refs) {
 		free(i->data);
+		free(i->path);
+		free(i->query);
+		free(i->content_type);
 		free(i);
 	}
 	return NULL;
@@ -26,7 +39,8 @@ struct push_item *push_item_unref(struct push_item *i)
 
 static size_t cost(const struct push_item *i)
 {
-	return i->len + sizeof(*i) + sizeof(struct push_entry);
+	return i->len + (i->query ? strlen(i->query) : 0) + sizeof(*i) + sizeof(struct push_entry) +
+	       ALLOCATION_COST;
 }
 
 static void append(struct push_queue *q, struct push_entry *e)

@@ -11,8 +11,11 @@
 struct push_item {
 	uint32_t refs;
 	uint64_t time_ns; /* of the profile, CLOCK_REALTIME */
-	size_t len;
+	uint64_t born_ms; /* when it was handed over, CLOCK_MONOTONIC */
+	size_t len, profile_bytes;
 	uint8_t *data;
+	/* A request to /ingest: where it goes below the endpoint's URL. path NULL: it is a push. */
+	char *path, *query, *content_type;
 };
 
 struct push_entry {

@@ -191,3 +191,17 @@ enum push_verdict push_reply_judge(const struct push_reply *reply, bool retry_on
 		return retry_on_429 ? PUSH_RETRY : PUSH_REFUSED;
 	return is_retried(code) ? PUSH_RETRY : PUSH_REFUSED;
 }
+
+enum push_verdict push_reply_judge_ingest(const struct push_reply *reply, bool retry_on_429,
+					  char *ret_why, size_t size)
+{
+	if (reply->status == 200)
+		return PUSH_TAKEN;
+	(void)snprintf(ret_why, size, "/ingest: HTTP status %ld%s%.*s", reply->status,
+		       reply->len ? ": " : "", (int)MIN(reply->len, 120u),
+		       reply->len ? reply->body : "");
+	printable(ret_why);
+	if (reply->status == 429)
+		return retry_on_429 ? PUSH_RETRY : PUSH_REFUSED;
+	return reply->status == 408 || reply->status >= 500 ? PUSH_RETRY : PUSH_REFUSED;
+}

@@ -21,3 +21,7 @@ struct push_reply {
 /* why: for people, printable, e.g. `429 resource_exhausted: push rate limit exceeded`. */
 enum push_verdict push_reply_judge(const struct push_reply *reply, bool retry_on_429, char *ret_why,
 				   size_t size);
+/* The same for a request to /ingest, which speaks plain HTTP: 200 is success, 408, 429 (if it is
+ * to be) and the 5xx are worth a retry. */
+enum push_verdict push_reply_judge_ingest(const struct push_reply *reply, bool retry_on_429,
+					  char *ret_why, size_t size);

@@ -169,6 +169,58 @@ static void a_429_is_retried_only_when_asked_for(void **state)
 	assert_int_equal(push_reply_judge(&plain, false, why, sizeof(why)), PUSH_REFUSED);
 }
 
+static void plain_http_replies_of_ingest_mean_what_they_mean_to_alloy(void **state)
+{
+	static const struct {
+		long status;
+		enum push_verdict verdict;
+	} cases[] = {
+		{200, PUSH_TAKEN},   {204, PUSH_REFUSED}, {302, PUSH_REFUSED}, {400, PUSH_REFUSED},
+		{401, PUSH_REFUSED}, {408, PUSH_RETRY},	  {413, PUSH_REFUSED}, {429, PUSH_RETRY},
+		{500, PUSH_RETRY},   {503, PUSH_RETRY},
+	};
+	char why[320];
+
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		struct push_reply r = {.status = cases[i].status, .body = "x\ny", .len = 3};
+
+		assert_int_equal(push_reply_judge_ingest(&r, true, why, sizeof(why)),
+				 cases[i].verdict);
+		if (r.status == 429)
+			assert_int_equal(push_reply_judge_ingest(&r, false, why, sizeof(why)),
+					 PUSH_REFUSED);
+	}
+	assert_string_equal(why, "/ingest: HTTP status 503: x?y");
+}
+
+static void the_name_of_an_ingest_carries_the_labels(void **state)
+{
+	static const struct {
+		const char *query, *want;
+	} cases[] = {
+		{"", ""},
+		{"name=x", ""},
+		{"a=1&name=x%7By%3Dz%7D&b=2", "&a=1&b=2"},
+		/* Whatever the server takes for the name, it is ours. */
+		{"n%61me=evil&%6eame&names=ok&nam=ok&&name", "&names=ok&nam=ok"},
+		{"%=&%6=&%zz=1", "&%=&%6=&%zz=1"},
+	};
+	_cleanup_labels_ struct label_set set = {0};
+
+	label_set_put(&set, "__name__", "svc");
+	label_set_put(&set, "a", "1 2");
+	label_set_put(&set, "b", "x,y}={z");
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		_cleanup_free_ char *got = push_ingest_query(&set, cases[i].query), *want = NULL;
+
+		assert_int_not_equal(asprintf(&want,
+					      "name=svc%%7Ba%%3D1%%202%%2Cb%%3Dx_y_%%3D_z%%7D%s",
+					      cases[i].want),
+				     -1);
+		assert_string_equal(got, want);
+	}
+}
+
 static struct push_item *item(uint64_t tag, size_t len)
 {
 	struct push_item *i = push_item_new(calloc(1, len), len, tag);
@@ -216,7 +268,7 @@ static void the_queue_drops_the_oldest_also_after_retries(void **state)
 
 static void what_is_being_sent_counts_and_is_not_dropped(void **state)
 {
-	struct push_queue q = {.max_bytes = 3500};
+	struct push_queue q = {.max_bytes = 3800};
 	struct push_item *x[4];
 	struct push_entry *e;
 	uint64_t last = 1;
@@ -248,6 +300,8 @@ int main(void)
 		cmocka_unit_test(a_profile_without_a_name_is_refused),
 		cmocka_unit_test(replies_mean_what_they_mean_to_alloy),
 		cmocka_unit_test(a_429_is_retried_only_when_asked_for),
+		cmocka_unit_test(plain_http_replies_of_ingest_mean_what_they_mean_to_alloy),
+		cmocka_unit_test(the_name_of_an_ingest_carries_the_labels),
 		cmocka_unit_test(the_queue_drops_the_oldest_also_after_retries),
 		cmocka_unit_test(what_is_being_sent_counts_and_is_not_dropped),
 	};
