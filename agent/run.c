@@ -22,6 +22,7 @@ struct run {
 	struct http_multi *http;
 	struct graph *graph;
 	struct ebpf_profiler_options profiler;
+	enum stability stability;
 	bool stopping, abort;
 };
 
@@ -65,6 +66,7 @@ static int run_config(struct run *run, const char *const *paths, size_t n)
 	int r;
 
 	env.types = component_registry(&env.n_types);
+	env.stability = run->stability;
 	if (!loop_add_signal(run->loop, SIGINT, on_end, run) ||
 	    !loop_add_signal(run->loop, SIGTERM, on_end, run) ||
 	    !loop_add_signal(run->loop, SIGHUP, on_reload, run))
@@ -95,6 +97,9 @@ int run_main(int argc, char **argv)
 		run_print_help(stdout);
 		return EXIT_DONE;
 	}
+	if (*o.alloy.ignored)
+		log_warn("flags without effect here: %s", o.alloy.ignored);
+	run.stability = o.alloy.stability;
 	/* Before anything reads of a control group. */
 	if (cgroupfs_join_host() < 0)
 		log_info("control groups are seen from inside this container only");

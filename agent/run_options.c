@@ -21,12 +21,16 @@ void run_print_help(FILE *f)
 {
 	fputs("Usage: tephra run [OPTIONS] FILE_OR_DIRECTORY...\n\n"
 	      "Profiles continuously, as a Grafana Alloy configuration says; of a directory all\n"
-	      "*.alloy files directly inside are read. Ends on SIGINT or SIGTERM, after what was\n"
-	      "collected is sent.\n\nOptions:\n"
+	      "*.alloy files directly inside are read, '-' is the standard input. Ends\n"
+	      "on SIGINT or SIGTERM, after what was collected is sent.\n\nOptions:\n"
 	      "      --log-level LEVEL  error, warn, info or debug (default info)\n"
 	      "      --cache-dir DIR    where tables of files are kept (default\n"
 	      "                         /var/cache/tephra; '' for none)\n"
-	      "  -h, --help             this text\n",
+	      "      --stability.level LEVEL\n"
+	      "                         generally-available (default), public-preview or\n"
+	      "                         experimental: what a configuration may use\n"
+	      "  -h, --help             this text\n\n"
+	      "Other flags of 'alloy run' are accepted and have no effect.\n",
 	      f);
 }
 
@@ -52,8 +56,11 @@ int run_options_parse(int argc, char **argv, struct run_options *ret)
 {
 	struct run_options o = {0};
 	enum log_level level;
+	char why[128];
 	int c;
 
+	if (alloy_flags_take(&argc, argv, &o.alloy, why, sizeof(why)) < 0)
+		return complain(why);
 	opterr = 0;
 	while ((c = getopt_long(argc, argv, ":h", long_options, NULL)) != -1) {
 		switch (c) {

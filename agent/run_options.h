@@ -2,12 +2,14 @@
 /* The command line of `tephra run`. */
 #pragma once
 
+#include "agent/alloy_flags.h"
 #include "agent/base/macro.h"
 
 struct run_options {
 	const char *const *paths; /* files and directories of the configuration */
 	size_t n_paths;
 	const char *cache_dir; /* NULL: the default */
+	struct alloy_flags alloy;
 	bool help;
 };
 

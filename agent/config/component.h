@@ -8,15 +8,13 @@
 
 #include "agent/base/loop.h"
 #include "agent/config/schema.h"
+#include "agent/config/stability.h"
 
 struct component;
 struct metrics;
 
 /* From worst to best, as /-/healthy and the API name them. */
 enum health { HEALTH_EXITED, HEALTH_UNHEALTHY, HEALTH_UNKNOWN, HEALTH_HEALTHY };
-
-/* How settled a feature is; --stability.level says what may be used. */
-enum stability { STABILITY_GA, STABILITY_PREVIEW, STABILITY_EXPERIMENTAL };
 
 struct component_type {
 	const char *name; /* "pyroscope.write" */
@@ -91,9 +89,6 @@ struct component {
  * refer to them are evaluated again: while loading in their turn, later from the event loop.
  */
 void component_export(struct component *c, struct value *v);
-
-/* "generally-available", "public-preview", "experimental". -EINVAL. */
-int stability_parse(const char *name, enum stability *ret);
 
 /* What the component thinks of itself: a server does not answer, a file is gone. Logged when it
  * changes. The text is cut at 1 KiB. */

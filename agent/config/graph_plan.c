@@ -123,20 +123,6 @@ static void report_unknown(const struct source *source, const struct ast_stmt *s
 		diag_help(d, "this version does not have it yet");
 }
 
-static const char *const stability_names[] = {"generally-available", "public-preview",
-					      "experimental"};
-
-int stability_parse(const char *name, enum stability *ret)
-{
-	for (size_t i = 0; i < ARRAY_SIZE(stability_names); i++) {
-		if (!strcmp(name, stability_names[i])) {
-			*ret = (enum stability)i;
-			return 0;
-		}
-	}
-	return -EINVAL;
-}
-
 bool stability_allows(const struct graph *g, enum stability level, const struct source *source,
 		      const struct ast_stmt *s, struct diag_list *d)
 {
@@ -148,7 +134,7 @@ bool stability_allows(const struct graph *g, enum stability level, const struct 
 		 "component \"%s\" is at stability level \"%s\", which is below the minimum "
 		 "allowed stability level \"%s\". Use --stability.level command-line flag to "
 		 "enable \"%s\" features",
-		 s->name, stability_names[level], stability_names[least], stability_names[level]);
+		 s->name, stability_name(level), stability_name(least), stability_name(level));
 	return false;
 }
 

@@ -4,9 +4,10 @@ is lost."""
 
 import os
 import signal
+import subprocess
 import time
 
-from lib import Target, case, check, wait_for
+from lib import TEPHRA, Target, case, check, spawn, wait_for
 from test_run import Receiver, agent
 
 INTERVAL_S = 2
@@ -170,5 +171,27 @@ lib.profiling "one" {
         n = len(recv.profiles())
         wait_for(lambda: len(recv.profiles()) > n, 15, "a profile with the last good text")
         p.end()
+    finally:
+        print(log()[-3000:])
+
+
+@case
+def a_configuration_comes_from_the_standard_input_with_the_flags_of_alloy():
+    t, recv = Target("split"), Receiver()
+    argv = [TEPHRA, "run", "--storage.path=/var/lib/alloy/data", "--stability.level",
+            "public-preview", "--cluster.enabled", "--disable-reporting", "-"]
+    with open("agent.log", "w", encoding="utf-8") as err:
+        p = spawn(argv, stdin=subprocess.PIPE, stderr=err)
+    p.stdin.write((ebpf(t.pid) + write(recv.port, "a")).encode())
+    p.stdin.close()
+    try:
+        wait_for(lambda: "profiling" in log(), 20, "the agent's start")
+        check("flags without effect here: --storage.path, --cluster.enabled" in log(), log())
+        # It cannot be read again: what it was stays.
+        p.send_signal(signal.SIGHUP)
+        wait_for(lambda: "configuration reloaded" in log(), 10, "the reload")
+        wait_step(recv, "a")
+        p.send_signal(signal.SIGTERM)
+        check(p.wait(15) == 0, f"exit code {p.returncode} after SIGTERM")
     finally:
         print(log()[-3000:])
