@@ -16,8 +16,10 @@
 
 /* ---- The agent's own namespace ---- */
 
+#define TRIES_MAX 4096
+
 /* Inode number of the cgroup namespace of the initial user namespace (PROC_CGROUP_INIT_INO in
- * include/linux/proc_ns.h): process 1 is in it unless the agent sees other processes only. */
+ * include/linux/proc_ns.h): the host's. */
 #define CGROUP_NS_INIT 0xEFFFFFFBu
 
 static bool in_host_namespace(void)
@@ -27,6 +29,39 @@ static bool in_host_namespace(void)
 	return stat("/proc/self/ns/cgroup", &own) < 0 || own.st_ino == CGROUP_NS_INIT;
 }
 
+/* Opens the cgroup namespace of a process, if it is one of those wanted: the host's, or any. */
+static int open_namespace(const char *pid, bool any)
+{
+	_cleanup_close_ int fd = -1;
+	char path[64];
+	struct stat st;
+
+	(void)snprintf(path, sizeof(path), "/proc/%.20s/ns/cgroup", pid);
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (fd < 0 || fstat(fd, &st) < 0)
+		return -errno;
+	return any || st.st_ino == CGROUP_NS_INIT ? TAKE_FD(fd) : -ENOENT;
+}
+
+/* Process 1 may be out of bounds where others, such as threads of the kernel, are not. */
+static int find_host_namespace(void)
+{
+	DIR *proc = opendir("/proc");
+	struct dirent *e;
+	int fd = -ENOENT;
+
+	if (!proc)
+		return -errno;
+	for (int tries = 0; fd < 0 && tries < TRIES_MAX && (e = readdir(proc));) {
+		if (e->d_name[0] < '1' || e->d_name[0] > '9')
+			continue;
+		fd = open_namespace(e->d_name, false);
+		tries++;
+	}
+	closedir(proc);
+	return fd >= 0 ? fd : open_namespace("1", true);
+}
+
 int cgroupfs_join_host(void)
 {
 	_cleanup_close_ int fd = -1;
@@ -34,14 +69,14 @@ int cgroupfs_join_host(void)
 
 	if (in_host_namespace() || stat("/proc/self/ns/cgroup", &own) < 0)
 		return 0;
-	fd = open("/proc/1/ns/cgroup", O_RDONLY | O_CLOEXEC);
-	if (fd < 0 || fstat(fd, &host) < 0)
+	fd = find_host_namespace();
+	if (fd < 0)
+		return fd;
+	if (fstat(fd, &host) < 0)
 		return -errno;
 	if (host.st_ino == own.st_ino)
 		return 0;
-	if (setns(fd, CLONE_NEWCGROUP) < 0)
-		return -errno;
-	return 1;
+	return setns(fd, CLONE_NEWCGROUP) < 0 ? -errno : 1;
 }
 
 /* ---- Hierarchies ---- */

@@ -21,9 +21,9 @@ struct cgroupfs {
 
 /*
  * Makes /proc/PID/cgroup and cgroupfs_open() show what the host shows, by joining the cgroup
- * namespace of process 1, when the agent sees the host's processes. 1: joined; 0: there is nothing
- * to do; a negative errno: paths stay relative to the agent's own group. Single-threaded programs
- * only, once, at the start.
+ * namespace of the host's processes, when the agent sees them (else that of process 1). 1: joined;
+ * 0: there is nothing to do; a negative errno: paths stay relative to the agent's own group.
+ * Single-threaded programs only, once, at the start.
  */
 int cgroupfs_join_host(void);
 
