@@ -133,6 +133,7 @@ static void set_live(struct profiler *p)
 	p->skel->bss->filter_mode = p->o.filter;
 	p->skel->bss->kernel_stacks = p->o.kernel_stacks;
 	p->skel->bss->task_split = p->o.split;
+	p->skel->bss->filter_epoch++;
 }
 
 /* What the programs can not know of the machine when they are compiled. */
@@ -385,9 +386,18 @@ static int put(struct bpf_map *map, const void *key, const void *value)
 	return bpf_map_update_elem(bpf_map__fd(map), key, value, BPF_ANY) < 0 ? -errno : 0;
 }
 
+/* The programs remember who is no target. What is taken out needs no word: it is looked up. */
+static int put_target(struct profiler *p, struct bpf_map *map, const void *key, const void *value)
+{
+	int r = put(map, key, value);
+
+	p->skel->bss->filter_epoch++;
+	return r;
+}
+
 int profiler_add_target(struct profiler *p, uint32_t tgid, uint64_t start_ticks)
 {
-	return put(p->skel->maps.target_tgids, &tgid, &start_ticks);
+	return put_target(p, p->skel->maps.target_tgids, &tgid, &start_ticks);
 }
 
 void profiler_remove_target(struct profiler *p, uint32_t tgid)
@@ -399,7 +409,7 @@ int profiler_add_cgroup(struct profiler *p, uint64_t cgroup_id)
 {
 	const uint32_t one = 1;
 
-	return put(p->skel->maps.target_cgroups, &cgroup_id, &one);
+	return put_target(p, p->skel->maps.target_cgroups, &cgroup_id, &one);
 }
 
 void profiler_remove_cgroup(struct profiler *p, uint64_t cgroup_id)

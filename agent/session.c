@@ -24,6 +24,7 @@
 #define CACHE_DIR	 "/var/cache/tephra"
 #define CACHE_BYTES	 (512u << 20)
 #define MAP_BYTES_MS	 60000
+#define STATUS_FRAMES	 20000
 
 struct session {
 	struct loop *loop; /* borrowed */
@@ -39,6 +40,7 @@ struct session {
 	uint64_t interval_start_ns; /* CLOCK_REALTIME */
 	uint64_t interval_start_mono_ns;
 	uint64_t lost_before;
+	size_t status_slot;
 	struct naming_stats naming;
 	uint64_t intervals, collect_ns, collect_max_ns, lost_user, tasks_new;
 	uint64_t map_bytes, map_bytes_ms; /* when it was read; 0: never */
@@ -344,22 +346,28 @@ static bool frame_is_named(struct session *s, uint64_t frame)
 	       symtab_lookup(f->table, address, &hit) == 0;
 }
 
+/* Of some of the stacks, which are others the next time: it is for a status line, twice a second.
+ */
 static double named_share(struct session *s)
 {
+	const struct hash *all = &s->stacks.by_hash;
 	uint64_t frames = 0, named = 0;
 
-	HASH_FOREACH (slot, &s->stacks.by_hash) {
+	for (size_t i = 0; i < all->cap && frames < STATUS_FRAMES; i++) {
+		const struct hash_slot *slot = &all->slots[s->status_slot++ & (all->cap - 1)];
 		const struct stack *st = (const struct stack *)(uintptr_t)slot->value;
 
-		for (uint32_t i = 0; i < st->n_kernel + st->n_user; i++) {
+		if (slot->value == HASH_NONE)
+			continue;
+		for (uint32_t k = 0; k < st->n_kernel + st->n_user; k++) {
 			uint64_t known;
 
-			if (FRAME_KIND(st->frames[i]) == FRAME_REASON)
+			if (FRAME_KIND(st->frames[k]) == FRAME_REASON)
 				continue;
-			known = hash_get(&s->named, st->frames[i]);
+			known = hash_get(&s->named, st->frames[k]);
 			if (known == HASH_NONE) {
-				known = frame_is_named(s, st->frames[i]);
-				(void)hash_put(&s->named, st->frames[i], known);
+				known = frame_is_named(s, st->frames[k]);
+				(void)hash_put(&s->named, st->frames[k], known);
 			}
 			frames++;
 			named += known;

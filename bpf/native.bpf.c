@@ -252,7 +252,7 @@ __noinline int native_step(u32 cpu)
 	/* In a system call whose code is not mapped: execve() has taken the address space away. */
 	if (!range)
 		return walk_done(c, OUTCOME_CUT,
-				 c->n_user == 0 && c->n_kernel ? REASON_EXEC : REASON_NO_MAPPING);
+				 c->n_user == 0 && c->in_kernel ? REASON_EXEC : REASON_NO_MAPPING);
 	frame = range->first_frame + (pc - range->start);
 	rule = range->state == RANGE_BAD ? RULE_BASE(RULE_INVALID, 0, 0) : RULE_FP_GUESS;
 	if (range->state == RANGE_PENDING ||

@@ -16,7 +16,9 @@ int BPF_PROG(follow_fork, struct task_struct *parent, struct task_struct *child)
 		return 0; /* a thread */
 	from = visible_id(BPF_CORE_READ(parent, group_leader), from);
 	to = visible_id(child, to);
-	if (bpf_map_lookup_elem(&target_tgids, &from))
+	if (bpf_map_lookup_elem(&target_tgids, &from)) {
 		bpf_map_update_elem(&target_tgids, &to, &whenever, BPF_ANY);
+		__sync_fetch_and_add(&filter_epoch, 1);
+	}
 	return 0;
 }

@@ -65,6 +65,7 @@ __u32 active_counts = 0;
 __u32 filter_mode = FILTER_NONE;
 __u32 kernel_stacks = 0; /* take them */
 __u32 task_split = 0;	 /* enum task_split */
+__u32 filter_epoch = 0;	 /* raised whenever the filter or what it holds may be another */
 
 /* ---- Who ---- */
 
@@ -113,15 +114,27 @@ static __always_inline int tgid_is_target(struct task_struct *task, u32 tgid)
 		BPF_CORE_READ(task, group_leader, start_boottime) / START_TICK_NS == *start);
 }
 
-static __always_inline int is_target(struct task_struct *task, u32 tgid)
+/* Mostly it is a process that was none on this CPU before: that is one cache line instead of a
+ * look-up in cold memory for each level of its control groups. */
+static __always_inline int is_target(struct cpu_state *c, struct task_struct *task, u32 tgid)
 {
-	u32 mode = filter_mode;
+	u32 mode = filter_mode, epoch = filter_epoch;
+	struct other *o = &c->others[tgid & (OTHERS - 1)];
+	u64 groups;
 
 	if (mode == FILTER_NONE)
 		return 1;
+	groups = (u64)BPF_CORE_READ(task, cgroups);
+	if (o->tgid == tgid && o->groups == groups && o->epoch == epoch)
+		return 0;
 	if ((mode & FILTER_TGID) && tgid_is_target(task, tgid))
 		return 1;
-	return (mode & FILTER_CGROUP) && cgroup_is_target(task);
+	if ((mode & FILTER_CGROUP) && cgroup_is_target(task))
+		return 1;
+	o->tgid = tgid;
+	o->groups = groups;
+	o->epoch = epoch;
+	return 0;
 }
 
 static __always_inline void task_identify(struct cpu_state *c, struct task_struct *task, u32 tgid,
@@ -230,7 +243,8 @@ static __always_inline void take_kernel_stack(struct bpf_perf_event_data *ctx, s
 	long bytes;
 
 	c->n_kernel = 0;
-	if (!kernel_stacks || arch_in_user(ctx))
+	c->in_kernel = !arch_in_user(ctx);
+	if (!kernel_stacks || !c->in_kernel)
 		return;
 	bytes = bpf_get_stack(ctx, c->frames, 8 * (STACK_MAX_KERNEL - 1), 0);
 	if (bytes <= 0)
@@ -377,7 +391,7 @@ int sample(struct bpf_perf_event_data *ctx)
 		return 0;
 	if (pid_ns)
 		tgid = visible_id(BPF_CORE_READ(task, group_leader), tgid);
-	if (!is_target(task, tgid)) {
+	if (!is_target(c, task, tgid)) {
 		c->stats[STAT_IGNORED]++;
 		return 0;
 	}

@@ -14,6 +14,7 @@
 extern const volatile __u32 max_user_frames; /* at most STACK_MAX_USER */
 extern const volatile __u32 rule_cache_mask; /* entries - 1 */
 extern const volatile __u32 n_cpus;
+extern __u32 filter_epoch;	    /* see struct other */
 extern const volatile __u32 pid_ns; /* inode number of the agent's pid namespace; 0: the host's */
 
 /* ---- State of one CPU ----
@@ -39,8 +40,17 @@ struct range_memo {
 };
 _Static_assert(sizeof(struct range_memo) == 64, "one cache line");
 
+/* A process that no target names, with its control groups; true while the filter is the same. */
+#define OTHERS 16
+
+struct other {
+	u64 groups; /* address of the css_set */
+	u32 tgid, epoch;
+};
+
 struct cpu_state {
 	u64 stats[STAT_MAX];
+	struct other others[OTHERS];
 	u32 files_named; /* ids given out by this CPU */
 	u32 rules_kept;	 /* pairs this CPU has put into rule_cache */
 	/* The sample. */
@@ -51,7 +61,7 @@ struct cpu_state {
 	u32 mm_seq, cpu;
 	u64 hash;
 	u32 n_kernel, n_user;
-	u32 flags;
+	u32 in_kernel; /* where the sample interrupted */
 	u32 current_range, n_ranges;
 	u32 next_rule; /* predicted index in rule_cache */
 	u32 result;    /* of the walk: enum walk_outcome */

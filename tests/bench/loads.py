@@ -162,8 +162,8 @@ def several(*starters):
 CONFIG = """
 pyroscope.ebpf "host" {{
   forward_to       = [pyroscope.write.local.receiver]
-  targets          = []
-  targets_only     = false
+  targets          = [{targets}]
+  targets_only     = {only}
   collect_interval = "{interval}s"
   sample_rate      = {hz}
 }}
@@ -177,9 +177,10 @@ pyroscope.write "local" {{
 
 
 class Agent:
-    """`tephra run` on the whole host, with an empty cache, pushing to a receiver on this host."""
+    """`tephra run` on the whole host, or with targets (as text) on them alone; with an empty cache,
+    pushing to a receiver on this host."""
 
-    def __init__(self, work, hz=99, interval=15):
+    def __init__(self, work, hz=99, interval=15, targets=""):
         need(RECEIVER)
         self.dir = os.path.join(work, "received")
         self.cache = os.path.join(work, "cache")
@@ -189,22 +190,39 @@ class Agent:
         self.receiver = start([sys.executable, RECEIVER, "--port", "0", "--out", self.dir],
                               stdout=subprocess.PIPE, text=True)
         port = json.loads(self.receiver.stdout.readline())["port"]
-        config = os.path.join(work, "bench.alloy")
-        with open(config, "w", encoding="utf-8") as f:
-            f.write(CONFIG.format(interval=interval, hz=hz, port=port))
+        self.config, self.port, self.starts = os.path.join(work, "bench.alloy"), port, {}
+        self.configure(interval, hz, targets)
         self.log = os.path.join(work, "agent.log")
         self.began = time.monotonic()
         with open(self.log, "w", encoding="utf-8") as log:
-            self.proc = start([os.environ["TEPHRA"], "run", "--cache-dir", self.cache, config],
+            self.proc = start([os.environ["TEPHRA"], "run", "--cache-dir", self.cache,
+                               self.config],
                               stderr=log)
         self.pid, self.interval = self.proc.pid, interval
 
+    def configure(self, interval, hz, targets):
+        with open(self.config, "w", encoding="utf-8") as f:
+            f.write(CONFIG.format(interval=interval, hz=hz, port=self.port, targets=targets,
+                                  only="true" if targets else "false"))
+
+    def reload(self, *args):
+        self.configure(*args)
+        self.proc.send_signal(signal.SIGHUP)
+
     def pushes(self):
-        """Profiles that were taken so far, oldest first (files, not read)."""
+        """The intervals that were pushed so far, oldest first: the first file of each. The profiles
+        of one interval have one start."""
         if self.proc.poll() is not None:
             with open(self.log, encoding="utf-8") as f:
                 raise RuntimeError(f"the agent ended: {f.read()[-500:]}")
-        return sorted(n for n in os.listdir(self.dir) if n.endswith(".json"))
+        for name in sorted(n for n in os.listdir(self.dir) if n.endswith(".json")):
+            if name not in self.starts:
+                with open(os.path.join(self.dir, name), encoding="utf-8") as f:
+                    self.starts[name] = json.load(f).get("time_ns")
+        first = {}
+        for name, start in self.starts.items():
+            first.setdefault(start, name)
+        return sorted(first.values())
 
     def wait_push(self, n, timeout=None):
         """Waits for the nth push; the seconds since the start."""
@@ -212,9 +230,13 @@ class Agent:
                    timeout or self.interval * (n + 1) + 15, f"push number {n}")
         return time.monotonic() - self.began
 
-    def profile(self, i):
-        with open(os.path.join(self.dir, self.pushes()[i]), encoding="utf-8") as f:
-            return json.load(f)
+    def profiles(self):
+        """All that were taken, as the receiver describes them."""
+        found = []
+        for name in sorted(n for n in os.listdir(self.dir) if n.endswith(".json")):
+            with open(os.path.join(self.dir, name), encoding="utf-8") as f:
+                found.append(json.load(f))
+        return found
 
     def stop(self):
         """As an operator would; the exit code."""

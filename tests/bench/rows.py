@@ -13,6 +13,7 @@ import time
 
 import loads
 import proc
+import rows_targets
 from pprof import record
 from lib import binomial_bound, fresh_copy, matches_chain, name_matches
 
@@ -390,4 +391,5 @@ def config_load(b):
 
 ROWS = {"walk": walk_cost, "cpu": agent_cpu, "memory": agent_memory, "complete": complete,
         "storm": fork_storm, "split": known_split, "scheduler": scheduler, "push": first_push,
-        "relabel": relabel_cost, "config": config_load}
+        "relabel": relabel_cost, "config": config_load,
+        "filter": rows_targets.unmatched, "reload": rows_targets.reloads}

@@ -6,7 +6,7 @@ import os
 import shutil
 
 from lib import (Skip, Target, assert_chains, assert_complete, case, check, fixture_path,
-                 is_reason, matches_chain, need_program, record, record_target, spawn)
+                 is_complete, is_reason, matches_chain, need_program, record, record_target, spawn)
 
 
 def vanishing(how):
@@ -36,6 +36,10 @@ def exec_over_itself():
     # A tenth of a second of burning per program: its start (dynamic linker) shows a little.
     assert_complete(folded, at_least=0.98)
     assert_chains(folded, t.chains, other=0.1)
+    # Inside of execve() there is no user stack; that is no fault, with or without kernel frames.
+    folded = record("-p", t.pid, "--kernel=no", f=997, out="user.folded").folded()
+    assert_complete(folded, at_least=0.98, complete=lambda s: is_complete(s) or
+                    s[-1] == "[calling exec]")
 
 
 @case

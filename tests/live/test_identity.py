@@ -69,7 +69,7 @@ class Agent:
         self.proc = spawn([*wrap, TEPHRA, "run", "--cache-dir", os.path.abspath("cache"),
                            "config.alloy"], stderr=self.log)
 
-    def write(self, targets=(), more="", interval="1s", second=""):
+    def write(self, targets=(), more="", interval="1s", rate=499, second=""):
         listed = "".join("    {" + ", ".join(f'"{k}" = "{v}"' for k, v in t.items()) + "},\n"
                          for t in targets)
         text = f"""
@@ -78,7 +78,7 @@ pyroscope.ebpf "e" {{
   targets          = [
 {listed}  ]
   collect_interval = "{interval}"
-  sample_rate      = 499
+  sample_rate      = {rate}
 {more}
 }}
 {second}
@@ -362,6 +362,28 @@ def a_reload_loses_no_sample():
           f"bound {bound:.3f} s")
     check(used - bound - 0.1 <= got <= used_late + bound + 0.3,
           f"{got:.3f} s pushed of {used:.3f} to {used_late:.3f} s")
+
+
+@case(timeout=60)
+def a_new_rate_loses_no_sample():
+    t, rates = Target("split"), [997, 199, 499]
+    agent = Agent(targets=[pid_target(t.pid, "t")], interval="2s")
+    agent.wait_for("t")
+    got = seconds(agent.series()["t"])
+    first = max(p["time_ns"] + p["duration_ns"] for p in agent.series()["t"])
+    before, late = cpu_seconds(t.pid), time.time() - first / 1e9
+    for i in range(5):
+        agent.reload(targets=[pid_target(t.pid, "t")], interval="2s",
+                     more=f"  // {i}", rate=rates[i % 3])
+        time.sleep(1)
+    used = cpu_seconds(t.pid) - before
+    s = agent.stop()["t"]
+    t.stop()
+    got = seconds(s) - got
+    check({p["period"] for p in s} == {10**9 // r for r in rates}, f"{[p['period'] for p in s]}")
+    bound = 2.576 * (used * 199) ** 0.5 / 199 + 0.03 * used
+    print(f"{got:.3f} s pushed, scheduler {used:.3f} s, late by {late:.3f}, bound {bound:.3f} s")
+    check(used - bound <= got <= used + late + bound + 0.3, f"{got:.3f} s of {used:.3f} s")
 
 
 @case(timeout=60)
