@@ -80,11 +80,18 @@ static const struct schema http_schema = {
 	.validate = http_validate,
 };
 
+static uint64_t poll_ms(const struct http_component *c)
+{
+	const struct http_args *a = c->base.args;
+
+	return MAX((uint64_t)a->poll_frequency / 1000000u, 1u);
+}
+
 static void failed(struct http_component *c, const char *why)
 {
 	component_set_health(&c->base, HEALTH_UNHEALTHY, "cannot fetch the module: %s", why);
 	if (!c->base.exports)
-		loop_set_timer(c->poll, RETRY_MS, 0);
+		loop_set_timer(c->poll, MIN(RETRY_MS, poll_ms(c)), 0);
 }
 
 static void on_done(void *data, const struct fetch_reply *reply)
@@ -142,10 +149,8 @@ static void fetch_text(struct http_component *c)
 static void on_poll(void *data)
 {
 	struct http_component *c = data;
-	const struct http_args *a = c->base.args;
-	uint64_t ms = MAX((uint64_t)a->poll_frequency / 1000000u, 1u);
 
-	loop_set_timer(c->poll, ms, 0);
+	loop_set_timer(c->poll, poll_ms(c), 0);
 	fetch_text(c);
 }
 

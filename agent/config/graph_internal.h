@@ -160,6 +160,9 @@ bool node_is_import(const struct node *n);
 /* Reports what plan_node() refused; -ENOMEM only. */
 int plan_refused(int r, const struct node *there, const struct source *source,
 		 const struct ast_stmt *s, struct diag_list *d);
+/* Reports, once, when there are too many nodes for another one. */
+bool plan_has_room(struct plan *p, const struct source *source, const struct ast_stmt *s,
+		   struct diag_list *d);
 /* Reports when a block of that level is not allowed. */
 bool stability_allows(const struct graph *g, enum stability level, const struct source *source,
 		      const struct ast_stmt *s, struct diag_list *d);

@@ -289,7 +289,10 @@ int module_foreach(struct plan *p, struct module *m, const struct source *source
 	if (n->bad || !before || before->kind != NODE_FOREACH || !before->next_items)
 		return 0;
 	n->next_items = value_ref(before->next_items);
-	for (size_t i = 0; i < n->next_items->n_items && r >= 0; i++)
+	for (size_t i = 0; i < n->next_items->n_items && r >= 0; i++) {
+		if (!plan_has_room(p, source, s, d))
+			return 0;
 		r = expand_item(p, n, var, i, n->next_items->items[i], template, d);
+	}
 	return r;
 }

@@ -240,6 +240,18 @@ static int add_block(struct plan *p, struct module *m, const struct source *sour
 	return add_other(p, m, r == -ENOENT, source, s, d);
 }
 
+bool plan_has_room(struct plan *p, const struct source *source, const struct ast_stmt *s,
+		   struct diag_list *d)
+{
+	if (p->n_nodes < GRAPH_MAX_COMPONENTS)
+		return true;
+	if (!p->full)
+		diag_add(d, DIAG_ERROR, stmt_header(source, s), "more than %d components",
+			 GRAPH_MAX_COMPONENTS);
+	p->full = true;
+	return false;
+}
+
 /* What others in the same module may use comes in the first pass, whatever the order. */
 static int add_statement(struct plan *p, struct module *m, const struct source *source,
 			 const struct ast_stmt *s, int pass, struct diag_list *d)
@@ -249,13 +261,8 @@ static int add_statement(struct plan *p, struct module *m, const struct source *
 
 	if ((declare || import) != !pass)
 		return 0;
-	if (p->n_nodes >= GRAPH_MAX_COMPONENTS) {
-		if (!p->full)
-			diag_add(d, DIAG_ERROR, stmt_header(source, s), "more than %d components",
-				 GRAPH_MAX_COMPONENTS);
-		p->full = true;
+	if (!plan_has_room(p, source, s, d))
 		return 0;
-	}
 	if (!s->is_block) {
 		diag_add(d, DIAG_ERROR, (struct span){source, s->start, s->end},
 			 "unrecognized attribute %s", s->name);

@@ -2,9 +2,11 @@
 """SIGHUP while profiling: changed, broken, renamed and removed components, and modules; no interval
 is lost."""
 
+import http.server
 import os
 import signal
 import subprocess
+import threading
 import time
 
 from lib import TEPHRA, Target, case, check, spawn, wait_for
@@ -170,6 +172,66 @@ lib.profiling "one" {
         wait_for(lambda: "module.alloy:1:" in log(), 10, "the error in the log")
         n = len(recv.profiles())
         wait_for(lambda: len(recv.profiles()) > n, 15, "a profile with the last good text")
+        p.end()
+    finally:
+        print(log()[-3000:])
+
+
+class ModuleServer(http.server.BaseHTTPRequestHandler):
+    """Answers with .text, or 503 as long as there is none."""
+
+    text, asked = None, 0
+
+    def do_GET(self):
+        ModuleServer.asked += 1
+        body = (ModuleServer.text or "").encode()
+        self.send_response(200 if body else 503)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *args):
+        pass
+
+
+@case(timeout=60)
+def a_module_comes_from_a_server_that_is_away_at_first():
+    t, recv = Target("split"), Receiver()
+    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), ModuleServer)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+
+    def module(step):
+        return f"""
+declare "profiling" {{
+  argument "to" {{ }}
+  pyroscope.ebpf "ebpf" {{
+    forward_to       = argument.to.value
+    targets          = [{{ "__process_pid__" = "{t.pid}", "service_name" = "{step}" }}]
+    collect_interval = "1s"
+  }}
+}}
+"""
+
+    def services():
+        return {p["labels"]["service_name"] for p in recv.profiles()}
+
+    p = Agent(write(recv.port, "a") + f"""
+import.http "lib" {{
+  url            = "http://127.0.0.1:{server.server_port}/module.alloy"
+  poll_frequency = "500ms"
+  poll_timeout   = "400ms"
+}}
+lib.profiling "one" {{
+  to = [pyroscope.write.local.receiver]
+}}
+""")
+    try:
+        wait_for(lambda: ModuleServer.asked > 1, 10, "a second request")
+        check("import.http.lib is unhealthy" in log() or "the server answers 503" in log(), log())
+        ModuleServer.text = module("one")
+        wait_for(lambda: "one" in services(), 15, "a profile from the module")
+        ModuleServer.text = module("two")
+        wait_for(lambda: "two" in services(), 15, "a profile from its new text")
         p.end()
     finally:
         print(log()[-3000:])

@@ -7,6 +7,7 @@
 
 #include <cmocka.h>
 
+#include "agent/base/buf.h"
 #include "agent/components/registry.h"
 #include "tests/unit/config/part.h"
 
@@ -311,6 +312,40 @@ static void experimental_blocks_need_to_be_allowed(void **state)
 				  "command-line flag to enable \"experimental\" features");
 }
 
+static void expect_too_many(struct buf *text)
+{
+	_cleanup_(graph_freep) struct graph *g = NULL;
+	_cleanup_diag_ struct diag_list d = {0};
+	_cleanup_free_ char *line = NULL;
+
+	assert_int_equal(graph_load_text("t", buf_cstr(text), text->len, &part_env, &d, &g), 0);
+	assert_false(graph_ok(g));
+	line = diag_summary(&d);
+	assert_non_null(strstr(line, "more than 10000 components"));
+	assert_int_equal(d.n_errors, 1);
+	buf_reset(text);
+}
+
+static void modules_that_multiply_are_bounded(void **state)
+{
+	_cleanup_buf_ struct buf text = BUF_INIT(1u << 20);
+
+	/* Each level has ten of the one before: 10^7 in all. */
+	for (int level = 0; level < 8; level++) {
+		buf_printf(&text, "declare \"d%d\" {\n", level);
+		for (int i = 0; i < 10 && level; i++)
+			buf_printf(&text, "d%d \"i%d\" { }\n", level - 1, i);
+		buf_adds(&text, "}\n");
+	}
+	buf_adds(&text, "d7 \"all\" { }\n");
+	expect_too_many(&text);
+	buf_adds(&text, "foreach \"f\" {\nvar = \"v\"\ntemplate { }\ncollection = [");
+	for (int i = 0; i < 20000; i++)
+		buf_adds(&text, "1,");
+	buf_adds(&text, "]\n}\n");
+	expect_too_many(&text);
+}
+
 /* As the chart grafana/k8s-monitoring generates it. */
 static void the_pattern_of_the_helm_chart_loads(void **state)
 {
@@ -374,6 +409,7 @@ int main(void)
 		cmocka_unit_test_setup(the_text_of_a_module_can_come_from_a_component, part_reset),
 		cmocka_unit_test_setup(foreach_makes_a_module_of_each_element, part_reset),
 		cmocka_unit_test_setup(experimental_blocks_need_to_be_allowed, part_reset),
+		cmocka_unit_test_setup(modules_that_multiply_are_bounded, part_reset),
 		cmocka_unit_test_setup(the_pattern_of_the_helm_chart_loads, part_reset),
 	};
 

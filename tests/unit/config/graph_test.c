@@ -233,6 +233,23 @@ static void all_errors_of_a_file_are_reported_at_once(void **state)
 	assert_string_equal(d.items[2].help, "did you mean \"forward_to\"?");
 }
 
+static void ten_thousand_errors_in_a_file_are_counted_and_the_first_kept(void **state)
+{
+	_cleanup_buf_ struct buf text = BUF_INIT(4u << 20);
+	struct component_env env = env_new();
+	_cleanup_(graph_freep) struct graph *g = NULL;
+	_cleanup_diag_ struct diag_list d = {0};
+	_cleanup_free_ char *line = NULL;
+
+	for (int i = 0; i < 10000; i++)
+		buf_printf(&text, "pyroscope.write \"w%d\" { endpoint { } }\n", i % 5000);
+	assert_int_equal(graph_load_text("t", buf_cstr(&text), text.len, &env, &d, &g), 0);
+	assert_int_equal(d.n_errors, 10000);
+	assert_int_equal(d.n, DIAG_KEEP);
+	line = diag_summary(&d);
+	assert_non_null(strstr(line, "(and 9999 more diagnostics)"));
+}
+
 static char *printed(const char *text)
 {
 	struct component_env env = env_new();
@@ -478,6 +495,7 @@ int main(void)
 		cmocka_unit_test(what_alloy_loads_is_loaded),
 		cmocka_unit_test(what_alloy_refuses_is_refused_at_its_place),
 		cmocka_unit_test(all_errors_of_a_file_are_reported_at_once),
+		cmocka_unit_test(ten_thousand_errors_in_a_file_are_counted_and_the_first_kept),
 		cmocka_unit_test(diagnostics_show_the_source_with_carets),
 		cmocka_unit_test(a_directory_is_one_configuration),
 		cmocka_unit_test(a_missing_file_is_named),
