@@ -12,6 +12,8 @@
 #include "agent/config/graph.h"
 #include "agent/ebpf_profiler.h"
 #include "agent/http/multi.h"
+#include "agent/notify.h"
+#include "agent/ops/ops.h"
 #include "agent/run_options.h"
 #include "agent/verbs.h"
 
@@ -21,6 +23,9 @@ struct run {
 	struct loop *loop;
 	struct http_multi *http;
 	struct graph *graph;
+	struct ops *ops;
+	struct notify *notify;
+	const struct run_options *options;
 	struct ebpf_profiler_options profiler;
 	enum stability stability;
 	bool stopping, abort;
@@ -35,26 +40,82 @@ static void on_end(int signo, void *data)
 	loop_quit(run->loop, 0);
 }
 
+static int reload(void *data, char **ret_why)
+{
+	struct run *run = data;
+	int r;
+
+	if (run->stopping) {
+		*ret_why = strdup("the agent is about to end");
+		return -ECANCELED;
+	}
+	notify_reloading(run->notify);
+	r = config_reload(run->graph, ret_why);
+	ops_loaded(run->ops, r >= 0);
+	notify_ready(run->notify);
+	if (r >= 0)
+		notify_status(run->notify, "profiling");
+	else
+		notify_status(run->notify, "profiling, the last reload failed: %s",
+			      *ret_why ? *ret_why : strerror(-r));
+	return r;
+}
+
 static void on_reload(int signo, void *data)
 {
 	struct run *run = data;
 	_cleanup_free_ char *why = NULL;
 
-	if (run->graph && !run->stopping)
-		(void)config_reload(run->graph, &why);
+	if (run->graph)
+		(void)reload(run, &why);
+}
+
+/* Before anything is loaded into the kernel: a second agent ends here. */
+static int open_ops(struct run *run)
+{
+	const struct ops_options o = {
+		.loop = run->loop,
+		.listen = run->options->listen,
+		.prefix = run->options->ui_prefix,
+		.reload = reload,
+		.data = run,
+	};
+	char why[256] = "";
+	int r = ops_new(&o, why, sizeof(why), &run->ops);
+
+	if (r < 0) {
+		log_error("%s%s", *why ? why : strerror(-r),
+			  r == -EADDRINUSE ? ": another agent runs, or another program uses it; "
+					     "choose another address with "
+					     "--server.http.listen-addr, or '' for none"
+					   : "");
+		return -EINVAL;
+	}
+	r = ops_set_graph(run->ops, run->graph);
+	if (r < 0)
+		return -EINVAL;
+	if (*ops_address(run->ops))
+		log_info("now listening for http traffic at %s", ops_address(run->ops));
+	ops_loaded(run->ops, true);
+	return 0;
 }
 
 static int run_graph(struct run *run)
 {
-	int r = graph_start(run->graph);
+	int r = open_ops(run);
 
+	if (r >= 0)
+		r = graph_start(run->graph);
 	if (r < 0)
 		return r;
 	log_info("profiling");
+	notify_ready(run->notify);
+	notify_status(run->notify, "profiling");
 	if (!run->stopping)
 		r = loop_run(run->loop);
 	if (r < 0)
 		return r;
+	notify_stopping(run->notify);
 	log_info("ending: collecting and sending what is left");
 	return 0;
 }
@@ -75,12 +136,15 @@ static int run_config(struct run *run, const char *const *paths, size_t n)
 	r = config_load(paths, n, &env, stderr, &run->graph);
 	if (r < 0)
 		return r;
-	log_set_format(LOG_FORMAT_LOGFMT);
+	/* Unless the configuration or the command line chose one. */
+	if (log_get_format() == LOG_FORMAT_PLAIN)
+		log_set_format(LOG_FORMAT_LOGFMT);
 	r = run_graph(run);
 	/* Stopping hands the last samples over; they are sent before the senders go. */
 	graph_stop(run->graph);
 	if (r >= 0 && graph_drain(run->graph, DRAIN_MS, &run->abort) < 0)
 		log_warn("ending with profiles that could not be sent");
+	run->ops = ops_free(run->ops);
 	run->graph = graph_free(run->graph);
 	return r;
 }
@@ -106,11 +170,15 @@ int run_main(int argc, char **argv)
 	r = loop_new(&run.loop);
 	if (r >= 0)
 		r = http_multi_new(run.loop, &run.http);
+	if (r >= 0)
+		r = notify_new(run.loop, &run.notify);
 	if (r >= 0) {
+		run.options = &o;
 		run.profiler.loop = run.loop;
 		run.profiler.cache_dir = o.cache_dir;
 		r = run_config(&run, o.paths, o.n_paths);
 	}
+	notify_free(run.notify);
 	http_multi_free(run.http);
 	loop_free(run.loop);
 	if (r >= 0)

@@ -5,13 +5,18 @@
 #include <getopt.h>
 
 #include "agent/base/log.h"
+#include "agent/ops/ops.h"
 #include "agent/verbs.h"
 
-enum long_option { OPT_LOG_LEVEL = 256, OPT_CACHE_DIR };
+enum long_option { OPT_LOG_LEVEL = 256, OPT_LOG_FORMAT, OPT_CACHE_DIR, OPT_LISTEN, OPT_UI_PREFIX };
 
 static const struct option long_options[] = {
 	{"log-level", required_argument, NULL, OPT_LOG_LEVEL},
 	{"log.level", required_argument, NULL, OPT_LOG_LEVEL},
+	{"log-format", required_argument, NULL, OPT_LOG_FORMAT},
+	{"log.format", required_argument, NULL, OPT_LOG_FORMAT},
+	{"server.http.listen-addr", required_argument, NULL, OPT_LISTEN},
+	{"server.http.ui-path-prefix", required_argument, NULL, OPT_UI_PREFIX},
 	{"cache-dir", required_argument, NULL, OPT_CACHE_DIR},
 	{"help", no_argument, NULL, 'h'},
 	{0},
@@ -23,7 +28,14 @@ void run_print_help(FILE *f)
 	      "Profiles continuously, as a Grafana Alloy configuration says; of a directory all\n"
 	      "*.alloy files directly inside are read, '-' is the standard input. Ends\n"
 	      "on SIGINT or SIGTERM, after what was collected is sent.\n\nOptions:\n"
+	      "      --server.http.listen-addr HOST:PORT\n"
+	      "                         health, metrics and targets over HTTP (default\n"
+	      "                         " OPS_LISTEN "; '' for none)\n"
+	      "      --server.http.ui-path-prefix PATH\n"
+	      "                         where its page for people is (default /)\n"
 	      "      --log-level LEVEL  error, warn, info or debug (default info)\n"
+	      "      --log-format NAME  logfmt or json (default logfmt); level and format\n"
+	      "                         given here win over the block logging {}\n"
 	      "      --cache-dir DIR    where tables of files are kept (default\n"
 	      "                         /var/cache/tephra; '' for none)\n"
 	      "      --stability.level LEVEL\n"
@@ -54,7 +66,8 @@ static int complain_option(const char *fmt, char *const *argv)
 
 int run_options_parse(int argc, char **argv, struct run_options *ret)
 {
-	struct run_options o = {0};
+	struct run_options o = {.listen = OPS_LISTEN};
+	enum log_format format;
 	enum log_level level;
 	char why[128];
 	int c;
@@ -67,7 +80,18 @@ int run_options_parse(int argc, char **argv, struct run_options *ret)
 		case OPT_LOG_LEVEL:
 			if (log_level_parse(optarg, &level) < 0)
 				return complain("the log level is error, warn, info or debug");
-			log_set_level(level);
+			log_force_level(level);
+			break;
+		case OPT_LOG_FORMAT:
+			if (log_format_parse(optarg, &format) < 0)
+				return complain("the log format is logfmt or json");
+			log_force_format(format);
+			break;
+		case OPT_LISTEN:
+			o.listen = optarg;
+			break;
+		case OPT_UI_PREFIX:
+			o.ui_prefix = optarg;
 			break;
 		case OPT_CACHE_DIR:
 			o.cache_dir = optarg;

@@ -9,6 +9,8 @@ struct run_options {
 	const char *const *paths; /* files and directories of the configuration */
 	size_t n_paths;
 	const char *cache_dir; /* NULL: the default */
+	const char *listen;    /* of the HTTP server; "": none */
+	const char *ui_prefix; /* NULL: "/" */
 	struct alloy_flags alloy;
 	bool help;
 };

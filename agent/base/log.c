@@ -8,10 +8,16 @@
 
 #include "agent/base/clock.h"
 
+/* What one place in the code may write: so many lines at once, then one in so long. */
+#define LOG_PLACES   64
+#define LOG_BURST    50
+#define LOG_EVERY_MS 10000
+
 static enum log_level max_level = LOG_LEVEL_INFO;
 static enum log_format log_format = LOG_FORMAT_PLAIN;
 static bool level_forced, format_forced;
 static uint64_t counts[LOG_LEVEL_DEBUG + 1];
+static struct log_limit places[LOG_PLACES]; /* by the format a message is made from */
 static void (*log_hook)(void *);
 static void *log_hook_data;
 
@@ -228,9 +234,21 @@ static void write_fields(enum log_level level, const char *text)
 	free(line);
 }
 
+/* A person who waits for a verb's end gets everything, and so does who debugs. */
+static bool may_write(enum log_level level, const char *fmt, uint32_t *ret_suppressed)
+{
+	uintptr_t place = (uintptr_t)fmt;
+
+	if (log_format == LOG_FORMAT_PLAIN || level == LOG_LEVEL_DEBUG)
+		return true;
+	return log_limit_ok(&places[(place >> 3 ^ place >> 11) % LOG_PLACES], LOG_BURST,
+			    LOG_EVERY_MS, ret_suppressed);
+}
+
 int log_write(enum log_level level, int r, const char *fmt, ...)
 {
 	int saved_errno = errno;
+	uint32_t suppressed = 0;
 	char text[2048];
 	va_list ap;
 	int n;
@@ -238,11 +256,19 @@ int log_write(enum log_level level, int r, const char *fmt, ...)
 	counts[level]++;
 	if (level > max_level)
 		return r;
+	if (!may_write(level, fmt, &suppressed)) {
+		errno = saved_errno;
+		return r;
+	}
 	va_start(ap, fmt);
 	n = vsnprintf(text, sizeof(text), fmt, ap);
 	va_end(ap);
 	if (r < 0 && n >= 0 && (size_t)n < sizeof(text))
 		(void)snprintf(text + n, sizeof(text) - n, ": %s", strerror(-r));
+	n = (int)strlen(text);
+	if (suppressed)
+		(void)snprintf(text + n, sizeof(text) - (size_t)n,
+			       " (and %u more of the kind were not written)", suppressed);
 	if (log_hook)
 		log_hook(log_hook_data);
 	if (log_format != LOG_FORMAT_PLAIN)

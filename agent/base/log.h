@@ -3,7 +3,8 @@
  * Logging: one line per message on stderr, as logfmt (`ts=... level=... msg="..."`) or JSON. Text
  * is lower-case and starts with what failed; it says "ignoring" or "skipping" when work goes on.
  * Text that begins with the id of a component and ": " is written without it, and with the fields
- * component_path and component_id, as Grafana Alloy does.
+ * component_path and component_id, as Grafana Alloy does. In the continuous agent one place in the
+ * code can not fill the log: after a burst it writes a line every ten seconds.
  * log_*_errno() take a negative errno, append its text and return it, so that they fit a `return`.
  */
 #pragma once

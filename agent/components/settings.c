@@ -67,6 +67,13 @@ static int logging_update(struct component *c, const void *old, char *why, size_
 	return logging_apply(c);
 }
 
+/* The block is gone: what would hold without it. */
+static void logging_done(struct component *c)
+{
+	log_set_level(LOG_LEVEL_INFO);
+	log_set_format(LOG_FORMAT_LOGFMT);
+}
+
 const struct component_type settings_logging = {
 	.name = "logging",
 	.schema = &logging_schema,
@@ -74,6 +81,7 @@ const struct component_type settings_logging = {
 	.singleton = true,
 	.build = logging_build,
 	.update = logging_update,
+	.done = logging_done,
 };
 
 struct livedebugging {

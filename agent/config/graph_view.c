@@ -160,3 +160,11 @@ struct value *graph_view_debug_info(const struct graph_view *v)
 
 	return or_empty(c && c->type->debug_info ? c->type->debug_info(c) : NULL);
 }
+
+void graph_view_text(const struct graph *g, struct buf *b)
+{
+	const struct unit *u = g->plan ? g->plan->unit : NULL;
+
+	for (size_t i = 0; u && i < u->n_files; i++)
+		buf_add(b, u->files[i]->source->text, u->files[i]->source->len);
+}

@@ -6,6 +6,7 @@
  */
 #pragma once
 
+#include "agent/base/buf.h"
 #include "agent/config/graph.h"
 
 struct graph_view {
@@ -34,5 +35,7 @@ const char *graph_view_from(const struct graph_view *v, size_t i);
 struct value *graph_view_arguments(const struct graph_view *v);
 struct value *graph_view_exports(const struct graph_view *v);
 struct value *graph_view_debug_info(const struct graph_view *v);
+/* Appends the text of the main configuration that is in force. */
+void graph_view_text(const struct graph *g, struct buf *b);
 /* "healthy", "unhealthy", "unknown", "exited". */
 const char *health_name(enum health h);

@@ -345,7 +345,12 @@ int http_server_set_tls(struct http_server *s, const struct http_server_tls *tls
 	if (!tls->cert && !s->tls.cert)
 		return 0;
 	r = server_copy_tls(s, tls, why, size);
-	if (r > 0)
-		loop_set_timer(s->restart_timer, RESTART_MS, 0);
+	if (r > 0) {
+		/* At once, so that nobody is served as before; unless an answer is on its way. */
+		if (s->running || s->stats.open)
+			loop_set_timer(s->restart_timer, RESTART_MS, 0);
+		else
+			on_restart(s);
+	}
 	return MIN(r, 0);
 }

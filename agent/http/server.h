@@ -108,6 +108,9 @@ int http_server_set_auth(struct http_server *s, const struct http_server_auth *a
 int http_server_set_tls(struct http_server *s, const struct http_server_tls *tls, char *why,
 			size_t size);
 
+/* SHA-256 of n bytes, in hex. */
+void http_sha256_hex(const void *bytes, size_t n, char ret[2 * 32 + 1]);
+
 /* NULL when there is none. Borrowed until the reply. */
 const char *http_call_header(const struct http_call *c, const char *name);
 /* A decoded parameter of the query; NULL when there is none. Borrowed until the reply. */

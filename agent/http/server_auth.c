@@ -14,6 +14,15 @@ static void sha256(const char *s, uint8_t ret[32])
 	(void)gnutls_hash_fast(GNUTLS_DIG_SHA256, s, strlen(s), ret);
 }
 
+void http_sha256_hex(const void *bytes, size_t n, char ret[2 * 32 + 1])
+{
+	uint8_t hash[32] = {0};
+
+	(void)gnutls_hash_fast(GNUTLS_DIG_SHA256, bytes, n, hash);
+	for (size_t i = 0; i < sizeof(hash); i++)
+		(void)snprintf(ret + 2 * i, 3, "%02x", hash[i]);
+}
+
 void server_auth_done(struct http_server *s)
 {
 	for (size_t i = 0; i < s->auth.n_paths; i++)
