@@ -102,6 +102,11 @@ int http_multi_new(struct loop *loop, struct http_multi **ret)
 	curl_multi_setopt(m->curl, CURLMOPT_TIMERFUNCTION, set_timer);
 	curl_multi_setopt(m->curl, CURLMOPT_TIMERDATA, m);
 	curl_multi_setopt(m->curl, CURLMOPT_MAXCONNECTS, MAX_KEPT);
+	/*
+	 * HTTP/2, but one transfer a connection: multiplexed uploads stall in some versions of
+	 * libcurl (curl #11426), and an endless watch would share its fate with all others.
+	 */
+	curl_multi_setopt(m->curl, CURLMOPT_PIPELINING, CURLPIPE_NOTHING);
 	*ret = TAKE_PTR(m);
 	return 0;
 }

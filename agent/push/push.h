@@ -11,7 +11,7 @@
 #include "agent/labels.h"
 
 #define PUSH_PARALLEL	    4		    /* requests at a time to one endpoint that works */
-#define PUSH_BUDGET_DEFAULT (16u << 20)	    /* bytes waiting for one endpoint */
+#define PUSH_BUDGET_DEFAULT (13u << 20)	    /* bytes waiting for one endpoint: 16 MB resident */
 #define PUSH_WINDOW_MS	    (3600u * 1000u) /* a server takes no profile older than this */
 #define PUSH_MAX_REPLY	    (64u << 10)
 

@@ -15,6 +15,7 @@ import loads
 import proc
 import rows_targets
 from pprof import record
+from rows_push import dead_endpoint
 from lib import binomial_bound, fresh_copy, matches_chain, name_matches
 
 UNSURE = "over, but what was measured can not tell"
@@ -391,5 +392,5 @@ def config_load(b):
 
 ROWS = {"walk": walk_cost, "cpu": agent_cpu, "memory": agent_memory, "complete": complete,
         "storm": fork_storm, "split": known_split, "scheduler": scheduler, "push": first_push,
-        "relabel": relabel_cost, "config": config_load,
+        "outage": dead_endpoint, "relabel": relabel_cost, "config": config_load,
         "filter": rows_targets.unmatched, "reload": rows_targets.reloads}

@@ -15,9 +15,22 @@ import threading
 import time
 import unittest
 
-from web import Web
+from web import Certificates, Web
 
 DRIVER = sys.argv.pop(1) if len(sys.argv) > 1 else "build/tests/live/fetch_driver"
+
+
+def read(path):
+    with open(path, encoding="utf-8", errors="replace") as f:
+        return f.read()
+
+
+def wait_for(what):
+    deadline = time.monotonic() + 10
+    while not what():
+        if time.monotonic() > deadline:
+            raise AssertionError("it did not happen within 10 s")
+        time.sleep(0.02)
 
 
 def plain(status, body, **headers):
@@ -221,6 +234,29 @@ class FetchTest(unittest.TestCase):
             r, _ = self.one("--timeout-ms", 5000, self.raw(data))
             self.assertNotEqual(r["r"], "0", data[:40])
             self.assertTrue(r["why"])
+
+    def test_http2(self):
+        with socket.socket() as s:
+            s.bind(("127.0.0.1", 0))
+            port = s.getsockname()[1]
+        cert, key = Certificates(self.tmp).by_ip
+        with open(os.path.join(self.tmp, "big"), "wb") as f:
+            f.write(b"x" * 3000000)
+        log = os.path.join(self.tmp, "log")
+        with open(log, "w") as out:
+            server = subprocess.Popen(["nghttpd", "-v", "--address=127.0.0.1", "-d", self.tmp,
+                                       str(port), key, cert], stdout=out)
+        self.addCleanup(server.wait)
+        self.addCleanup(server.kill)
+        wait_for(lambda: "listen" in read(log))
+        url = f"https://127.0.0.1:{port}/big"
+        replies, _, _ = self.fetch("--insecure", "--http2", "--n", 8, url)
+        self.assertEqual([(r["r"], r["status"], r["len"]) for r in replies],
+                         [("0", 200, 3000000)] * 8)
+        r, _ = self.one("--insecure", "--http2", "--stream", "--quiet", url)
+        self.assertEqual((r["r"], r["streamed"]), ("0", 3000000))
+        wait_for(lambda: read(log).count(":path: /big") == 9)
+        self.assertIn("The negotiated protocol: h2", read(log))
 
     def test_retry_after_is_told(self):
         w = Web(self, plain(503, b"", **{"Retry-After": "7"}))

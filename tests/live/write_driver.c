@@ -26,8 +26,8 @@ struct driver {
 	struct graph *graph;
 	const char *config, *second; /* the configuration is replaced by `second` half-way */
 	uint64_t count, sent, bytes, interval_ms, run_ms, drain_ms;
-	bool ingest, stats;
-	bool stop;
+	bool ingest, stats, spread;
+	bool go, stop; /* with stats: the first line on stdin was there; the last */
 };
 
 static void send_ingest(struct receiver *r, const char *number, const struct buf *b)
@@ -57,7 +57,9 @@ static void send_one(struct driver *d)
 	struct component *c = NULL;
 
 	(void)snprintf(number, sizeof(number), "%" PRIu64, d->sent);
-	push_profile(&b, 10000000 + d->sent, now, d->bytes);
+	/* Sizes between a quarter and seven quarters, as those of real targets differ. */
+	push_profile(&b, 10000000 + d->sent, now,
+		     d->spread ? d->bytes / 4 + d->sent * 7919 % (d->bytes * 3 / 2 + 1) : d->bytes);
 	while ((c = graph_next(d->graph, &pyroscope_write_type, c))) {
 		struct receiver *r = &((struct write_component *)c)->receiver;
 
@@ -106,7 +108,10 @@ static void print_state(const struct driver *d)
 	}
 }
 
-/* For measurements: resident bytes and CPU time so far, when asked by a line on stdin. */
+/*
+ * For measurements: resident bytes and CPU time so far, when asked by a line on stdin. The first
+ * line begins the sending, the end of stdin is the end.
+ */
 static void print_use(const struct driver *d)
 {
 	_cleanup_fclose_ FILE *f = fopen("/proc/self/statm", "re");
@@ -136,6 +141,7 @@ static void on_stdin(int fd, uint32_t events, void *data)
 	for (ssize_t i = 0; i < n; i++) {
 		if (line[i] == '\n')
 			print_use(d);
+		d->go = d->go || line[i] == '\n';
 	}
 }
 
@@ -175,12 +181,14 @@ static int run(struct driver *d)
 		loop_set_timer(timer, 0, d->interval_ms);
 	if (d->stats && !loop_add_fd(loop, STDIN_FILENO, EPOLLIN, on_stdin, d))
 		return -errno;
+	d->go = d->go || !d->stats;
 	while (!d->stop && clock_ms() < end && (d->stats || d->sent < d->count || busy(d))) {
+		bool send = d->go && !d->interval_ms && d->sent < d->count;
 		int r;
 
-		if (!d->interval_ms && d->sent < d->count)
+		if (send)
 			send_one(d);
-		r = loop_once(loop, !d->interval_ms && d->sent < d->count ? 0 : 50);
+		r = loop_once(loop, send ? 0 : d->stats ? 1000 : 50);
 		if (r >= 0 && d->second && d->sent >= d->count / 2)
 			r = reload(d);
 		if (r < 0)
@@ -220,6 +228,8 @@ static int parse_options(int argc, char **argv, struct driver *d)
 			d->ingest = true;
 		} else if (!strcmp(argv[i], "--stats")) {
 			d->stats = true;
+		} else if (!strcmp(argv[i], "--spread")) {
+			d->spread = true;
 		} else {
 			d->config = argv[i];
 		}
