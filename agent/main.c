@@ -18,6 +18,8 @@ static const struct verb {
 } verbs[] = {
 	{"record", record_main, "profile a command, processes, containers or this host once"},
 	{"run", run_main, "profile continuously, as an Alloy configuration says"},
+	{"validate", validate_main, "check a configuration without running it"},
+	{"fmt", fmt_main, "write configuration files in their usual form"},
 	{"check", check_main, "what this kernel, these privileges and this build can do"},
 };
 

@@ -13,6 +13,8 @@ enum exit_code {
 
 int record_main(int argc, char **argv);
 int run_main(int argc, char **argv);
+int validate_main(int argc, char **argv);
+int fmt_main(int argc, char **argv);
 int check_main(int argc, char **argv);
 
 /* Prints one line on stderr: what is wrong and how to get help. Returns EXIT_USAGE. */

@@ -93,7 +93,9 @@ int source_new(const char *name, const char *text, size_t len, struct source **r
 
 int source_open(const char *path, struct source **ret)
 {
-	_cleanup_close_ int fd = open(path, O_RDONLY | O_CLOEXEC);
+	bool is_stdin = !strcmp(path, "-");
+	_cleanup_close_ int fd = is_stdin ? fcntl(STDIN_FILENO, F_DUPFD_CLOEXEC, 0)
+					  : open(path, O_RDONLY | O_CLOEXEC);
 	_cleanup_buf_ struct buf b = BUF_INIT(SOURCE_MAX + 1);
 	struct stat st;
 
@@ -115,7 +117,7 @@ int source_open(const char *path, struct source **ret)
 		if (b.failed)
 			return b.failed;
 	}
-	return source_new(path, buf_cstr(&b), b.len, ret);
+	return source_new(is_stdin ? "stdin" : path, buf_cstr(&b), b.len, ret);
 }
 
 void source_position(const struct source *s, uint32_t offset, uint32_t *ret_line, uint32_t *ret_col)

@@ -26,7 +26,8 @@ struct span {
 
 /* Copies. 0, -ENOMEM, or -E2BIG over SOURCE_MAX. */
 int source_new(const char *name, const char *text, size_t len, struct source **ret);
-/* Reads a regular file. A negative errno of open/read, -E2BIG over SOURCE_MAX, -EISDIR. */
+/* Reads a regular file, or for "-" standard input, which is called "stdin". A negative errno of
+ * open/read, -E2BIG over SOURCE_MAX, -EISDIR. */
 int source_open(const char *path, struct source **ret);
 struct source *source_free(struct source *s);
 DEFINE_CLEANUP(struct source *, source_free)
