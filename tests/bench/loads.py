@@ -5,11 +5,13 @@ started here ends with the benchmark, by its own process group."""
 import atexit
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
 import sys
 import time
+import urllib.request
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 TESTS = os.path.dirname(HERE)
@@ -196,9 +198,16 @@ class Agent:
         self.began = time.monotonic()
         with open(self.log, "w", encoding="utf-8") as log:
             self.proc = start([os.environ["TEPHRA"], "run", "--cache-dir", self.cache,
-                               self.config],
+                               "--server.http.listen-addr=127.0.0.1:0", self.config],
                               stderr=log)
         self.pid, self.interval = self.proc.pid, interval
+
+    def get(self, path):
+        """What its HTTP server answers."""
+        with open(self.log, encoding="utf-8") as f:
+            at = re.search(r"http traffic at ([0-9.:]+)", f.read()).group(1)
+        with urllib.request.urlopen(f"http://{at}{path}", timeout=10) as reply:
+            return reply.read().decode()
 
     def configure(self, interval, hz, targets):
         with open(self.config, "w", encoding="utf-8") as f:

@@ -343,6 +343,26 @@ def first_push(b):
                 ["from fork() of the agent to the receiver having checked the profile; no cache"])]
 
 
+def scrape(b):
+    """What a scrape costs the agent that profiles a busy host, as it counts itself."""
+    busy = loads.fixture("split")
+    agent = loads.Agent(b.work, interval=5)
+    try:
+        agent.wait_push(1, timeout=30)
+        n, counters = 20 if b.quick else 200, []
+        for i in range(n + 1):
+            text = agent.get("/metrics")
+            if i in (0, n):
+                counters.append([float(re.search(rf"^{name} (\S+)$", text, re.M).group(1))
+                                 for name in ("tephra_scrape_seconds_total", "tephra_scrapes_total")])
+        agent.stop()
+    finally:
+        loads.end(busy)
+    ms = (counters[1][0] - counters[0][0]) / (counters[1][1] - counters[0][1]) * 1e3
+    return [Row("a scrape of /metrics", "< 5 ms", f"{ms:.2f} ms", ms < 5,
+                [f"{len(text.splitlines())} lines, {len(text)} bytes"])]
+
+
 # ---- Targets -----------------------------------------------------------------------------------
 
 def relabel_cost(b):
@@ -392,5 +412,6 @@ def config_load(b):
 
 ROWS = {"walk": walk_cost, "cpu": agent_cpu, "memory": agent_memory, "complete": complete,
         "storm": fork_storm, "split": known_split, "scheduler": scheduler, "push": first_push,
-        "outage": dead_endpoint, "relabel": relabel_cost, "config": config_load,
+        "outage": dead_endpoint, "scrape": scrape, "relabel": relabel_cost,
+        "config": config_load,
         "filter": rows_targets.unmatched, "reload": rows_targets.reloads}

@@ -67,7 +67,7 @@ class Agent:
         self.write(**kw)
         self.log = open("agent.log", "w", encoding="utf-8")
         self.proc = spawn([*wrap, TEPHRA, "run", "--cache-dir", os.path.abspath("cache"),
-                           "config.alloy"], stderr=self.log)
+                           "--server.http.listen-addr=127.0.0.1:0", "config.alloy"], stderr=self.log)
 
     def write(self, targets=(), more="", interval="1s", rate=499, second=""):
         listed = "".join("    {" + ", ".join(f'"{k}" = "{v}"' for k, v in t.items()) + "},\n"
@@ -443,7 +443,8 @@ pyroscope.write "w" {{
   }}
 }}
 """)
-    script = f'"{fixture_path("split")}" > /dev/null & exec "{TEPHRA}" run --cache-dir "" in.alloy'
+    script = f'"{fixture_path("split")}" > /dev/null & exec "{TEPHRA}" run --cache-dir "" ' \
+        '--server.http.listen-addr= in.alloy'
     p = spawn(["unshare", "--pid", "--fork", "--kill-child", "--mount-proc", "/bin/sh", "-c",
                script], stderr=open("agent.log", "w", encoding="utf-8"), cwd=agent_dir)
 

@@ -241,7 +241,8 @@ lib.profiling "one" {{
 def a_configuration_comes_from_the_standard_input_with_the_flags_of_alloy():
     t, recv = Target("split"), Receiver()
     argv = [TEPHRA, "run", "--storage.path=/var/lib/alloy/data", "--stability.level",
-            "public-preview", "--cluster.enabled", "--disable-reporting", "-"]
+            "public-preview", "--cluster.enabled", "--disable-reporting",
+            "--server.http.listen-addr=127.0.0.1:0", "-"]
     with open("agent.log", "w", encoding="utf-8") as err:
         p = spawn(argv, stdin=subprocess.PIPE, stderr=err)
     p.stdin.write((ebpf(t.pid) + write(recv.port, "a")).encode())

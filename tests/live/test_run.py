@@ -55,7 +55,7 @@ pyroscope.write "local" {{
 def agent(text, name="config.alloy"):
     with open(name, "w") as f:
         f.write(text)
-    return spawn([TEPHRA, "run", name], stderr=open("agent.log", "w"))
+    return spawn([TEPHRA, "run", "--server.http.listen-addr=127.0.0.1:0", name], stderr=open("agent.log", "w"))
 
 
 @case(timeout=90)
