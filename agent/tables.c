@@ -11,10 +11,10 @@
 #include "agent/base/log.h"
 #include "agent/base/loop.h"
 #include "agent/filekey.h"
+#include "agent/parser/build.h"
 #include "agent/parser/parser.h"
 #include "symbolizer/table.h"
 
-#define KIND_FILE	  0
 #define DELIVERIES_A_TURN 64 /* then the loop looks at its other sources */
 
 enum load_state { LOAD_PARSING, LOAD_SHARING, LOAD_DONE };
@@ -127,7 +127,7 @@ static void on_parsed(void *data, struct parser_result *result)
 	if (result->r == -EIO && !l->retried) {
 		l->retried = true;
 		t->stats.retried++;
-		if (parser_request(t->parser, TAKE_FD(result->in_fd), KIND_FILE, on_parsed, l) == 0)
+		if (parser_request(t->parser, TAKE_FD(result->in_fd), BUILD_FILE, on_parsed, l) == 0)
 			return;
 	}
 	load_end(l, result->r, result->r == 0 ? store(t, &l->key, result) : NULL);
@@ -170,7 +170,7 @@ int tables_load(struct tables *t, int fd, tables_done_fn fn, void *data)
 	} else if (t->cache && tablecache_get(t->cache, &l->key, &table) == 0) {
 		load_end(l, 0, table);
 	} else {
-		r = parser_request(t->parser, TAKE_FD(taken), KIND_FILE, on_parsed, l);
+		r = parser_request(t->parser, TAKE_FD(taken), BUILD_FILE, on_parsed, l);
 		if (r < 0)
 			load_end(l, r, NULL);
 	}
