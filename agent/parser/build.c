@@ -5,6 +5,7 @@
 
 #include "agent/parser/child.h"
 #include "agent/parser/image.h"
+#include "symbolizer/debuglink.h"
 #include "symbolizer/dwarf.h"
 #include "symbolizer/lines.h"
 #include "symbolizer/objfile.h"
@@ -48,19 +49,29 @@ static int add_symbols(struct objfile *o, struct table_writer *w, uint32_t *flag
 	return r == -ENOMEM ? r : 0;
 }
 
-static int build_file(int in_fd, struct table_writer *w, uint32_t *ret_flags)
+static void add_crc(const struct image *image, struct table_writer *w)
+{
+	struct table_info *info = (struct table_info *)w->sections[TABLE_INFO].data;
+
+	if (info && !info->build_id_bytes)
+		info->file_crc = debuglink_crc(image->data, image->bytes);
+}
+
+static int build_file(int in_fd, bool is_debug, struct table_writer *w, uint32_t *ret_flags)
 {
 	_cleanup_image_ struct image image = {0};
 	uint32_t flags = 0;
 	int r;
 
 	r = image_open(in_fd, &image);
-	if (r == 0)
+	if (r == 0 && !is_debug)
 		r = add_rows(image.object, w, &flags);
 	if (r == 0)
 		r = add_symbols(image.object, w, &flags);
 	if (r == 0)
 		r = objfile_write_info(image.object, flags, w);
+	if (r == 0 && is_debug)
+		add_crc(&image, w);
 	if (r == 0)
 		*ret_flags = flags;
 	return r < 0 ? r : 0;
@@ -121,8 +132,8 @@ int build_table(const int *in_fds, size_t n, uint32_t kind, int out_fd, uint32_t
 	int r = -EINVAL;
 
 	table_writer_init(&w, SECTION_BYTES_MAX);
-	if (kind == BUILD_FILE && n == 1)
-		r = build_file(in_fds[0], &w, ret_flags);
+	if ((kind == BUILD_FILE || kind == BUILD_DEBUG) && n == 1)
+		r = build_file(in_fds[0], kind == BUILD_DEBUG, &w, ret_flags);
 	else if (kind == BUILD_LINES && n >= 2 && n <= CHILD_FILES_MAX)
 		r = build_lines(in_fds, n, &w);
 	return r < 0 ? r : table_write(&w, out_fd);

@@ -11,6 +11,8 @@ enum build_kind {
 	 * when it is no ELF file or when memory runs out. *ret_flags: enum table_info_flags.
 	 */
 	BUILD_FILE,
+	/* A separate debug file: symbols and TABLE_INFO, with file_crc when it has no build id. */
+	BUILD_DEBUG,
 	/*
 	 * The functions and lines at some addresses: a query (lines.h), the file with the debug
 	 * information, the one that .gnu_debugaltlink names if the query says so, and any number

@@ -603,7 +603,7 @@ static void on_loaded(void *data, int r, struct table *t)
 static void load(struct fixture *f, int fd, struct answer *a)
 {
 	*a = (struct answer){0};
-	assert_int_equal(tables_load(f->tables, fd, on_loaded, a), 0);
+	assert_int_equal(tables_load(f->tables, fd, BUILD_FILE, on_loaded, a), 0);
 	assert_int_equal(a->calls, 0);
 }
 
