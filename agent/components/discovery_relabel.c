@@ -110,7 +110,8 @@ static int evaluate(struct relabel_component *c)
 	} else {
 		c->n_in = a->targets->n_items;
 		c->n_out = output->n_items;
-		component_set_health(&c->base, HEALTH_HEALTHY, "rules applied");
+		if (c->base.health == HEALTH_UNHEALTHY)
+			component_set_health(&c->base, HEALTH_HEALTHY, "rules applied");
 	}
 	component_export(&c->base, exports_of(output, &a->rules));
 	return 0;

@@ -186,7 +186,8 @@ static int relabel_build(struct component *base, char *why, size_t size)
 	relabel_free(c->rules);
 	c->rules = fresh;
 	relabel_cache_reset(&c->cache, (size_t)a->max_cache_size);
-	component_set_health(base, HEALTH_HEALTHY, "rules loaded");
+	if (base->health == HEALTH_UNHEALTHY)
+		component_set_health(base, HEALTH_HEALTHY, "new rules loaded");
 	component_export(base, exports_of(c, &a->rules));
 	return 0;
 }

@@ -10,6 +10,7 @@
 #include "agent/components/import.h"
 #include "agent/components/local_file.h"
 #include "agent/components/pyroscope_ebpf.h"
+#include "agent/components/pyroscope_receive_http.h"
 #include "agent/components/pyroscope_relabel.h"
 #include "agent/components/pyroscope_write.h"
 #include "agent/components/settings.h"
@@ -34,6 +35,7 @@ static const struct component_type *const types[] = {
 	&import_string_type,
 	&local_file_type,
 	&pyroscope_ebpf_type,
+	&pyroscope_receive_http_type,
 	&pyroscope_relabel_type,
 	&pyroscope_write_type,
 };

@@ -3,8 +3,8 @@
 
 #include <errno.h>
 #include <string.h>
-#include <zlib.h>
 
+#include "agent/export/gunzip.h"
 #include "agent/export/proto.h"
 #include "agent/base/utf8.h"
 
@@ -47,36 +47,6 @@ static void pprof_reader_done(struct pprof_reader *x)
 	hash_done(&x->processes);
 }
 
-static void pprof_inflate_end(z_stream *z)
-{
-	(void)inflateEnd(z);
-}
-
-/* Several gzip members in a row are one stream (RFC 1952, 2.2). */
-static int pprof_inflate(struct buf *out, const void *data, size_t n)
-{
-	_cleanup_(pprof_inflate_end)
-		z_stream z = {.next_in = (Bytef *)(uintptr_t)data, .avail_in = (uInt)n};
-	uint8_t chunk[16u << 10];
-	int state;
-
-	if (inflateInit2(&z, 15 + 16) != Z_OK)
-		return -ENOMEM;
-	do {
-		z.next_out = chunk;
-		z.avail_out = sizeof(chunk);
-		state = inflate(&z, Z_NO_FLUSH);
-		buf_add(out, chunk, sizeof(chunk) - z.avail_out);
-		if (out->failed)
-			return out->failed;
-		if (state == Z_STREAM_END && z.avail_in)
-			state = inflateReset(&z);
-	} while (state == Z_OK);
-	if (state == Z_MEM_ERROR)
-		return -ENOMEM;
-	return state == Z_STREAM_END ? 0 : -EBADMSG;
-}
-
 static int pprof_load(struct pprof_reader *x, const void *data, size_t n)
 {
 	const uint8_t *b = data;
@@ -84,7 +54,7 @@ static int pprof_load(struct pprof_reader *x, const void *data, size_t n)
 	if (n > PPROF_READ_RAW_MAX)
 		return -E2BIG;
 	if (n >= 2 && b[0] == 0x1f && b[1] == 0x8b)
-		return pprof_inflate(&x->raw, data, n);
+		return gunzip(&x->raw, data, n);
 	buf_add(&x->raw, data, n);
 	return x->raw.failed;
 }

@@ -30,10 +30,10 @@ struct ingest {
 
 struct receiver {
 	/*
-	 * One gzip pprof with its series labels (including __name__ and service_name; names that
-	 * start with "__" are dropped by the sender). Everything is borrowed for the call only.
-	 * time_ns: start of the profile, CLOCK_REALTIME. Never blocks; a receiver that can not
-	 * take it counts the loss itself.
+	 * One pprof, in gzip unless a client sent it plain, with its series labels (including
+	 * __name__ and service_name; names that start with "__" are dropped by the sender).
+	 * Everything is borrowed for the call only. time_ns: start of the profile, CLOCK_REALTIME.
+	 * Never blocks; a receiver that can not take it counts the loss itself.
 	 */
 	void (*append)(struct receiver *self, const struct label *labels, size_t n_labels,
 		       const uint8_t *pprof, size_t bytes, uint64_t time_ns);

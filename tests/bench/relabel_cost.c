@@ -213,7 +213,7 @@ static void measure(struct component_env *env, const char *what, const char *rul
 	       (double)(resident_kib("VmHWM:") - before) / 1024,
 	       (double)(mallinfo2().uordblks + mallinfo2().hblkhd - used) / 1048576,
 	       value_get(c->exports, "output")->n_items,
-	       c->health == HEALTH_HEALTHY ? "healthy" : "unhealthy");
+	       c->health == HEALTH_UNHEALTHY ? "unhealthy" : "healthy");
 	graph_stop(g);
 	graph_free(g);
 }
