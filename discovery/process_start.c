@@ -25,12 +25,11 @@ uint64_t process_start_parse(const char *text)
 	return v;
 }
 
-bool process_start_is_true(void)
+static bool in_time_namespace(void)
 {
 	struct stat st;
 
-	/* Kernels without time namespaces have no such file. */
-	return stat("/proc/self/ns/time", &st) < 0 || st.st_ino == HOST_TIME_NS;
+	return stat("/proc/self/ns/time", &st) == 0 && st.st_ino != HOST_TIME_NS;
 }
 
 uint64_t process_start_ticks(uint32_t pid)
@@ -42,7 +41,7 @@ uint64_t process_start_ticks(uint32_t pid)
 	(void)snprintf(path, sizeof(path), "/proc/%u/stat", pid);
 	fd = open(path, O_RDONLY | O_CLOEXEC);
 	n = fd < 0 ? -1 : read(fd, text, sizeof(text) - 1);
-	if (n <= 0)
+	if (n <= 0 || in_time_namespace())
 		return 0;
 	text[n] = '\0';
 	return process_start_parse(text);
