@@ -27,6 +27,8 @@ struct component_type {
 	 * configuration is read anew: it reads its text again.
 	 */
 	bool import;
+	/* There are no exports until it has got something: who refers to it waits for that. */
+	bool late;
 	enum stability stability;
 	/*
 	 * All may be NULL. Failing ones return a negative errno and say why (one line).

@@ -174,11 +174,6 @@ static void failed(struct node *n, const char *text, bool tell)
 		log_error("%s: %s", n->id, text);
 }
 
-void node_failed(struct node *n, const char *text)
-{
-	failed(n, text, !n->graph->loading && !n->graph->reloading);
-}
-
 static void succeeded(struct node *n)
 {
 	if (!n->failure)
@@ -349,10 +344,12 @@ static int evaluate_component(struct node *n, bool doomed, struct diag_list *d)
 	return r >= 0 && n->type->import ? take_text(n, d) : r;
 }
 
-/* Something may only be missing because nothing is built. */
+/* Something may only be missing because nothing is built, or has come yet. */
 static bool is_missing(const struct node *n)
 {
-	return !n->ready || (n->component && !n->built && !node_value(n));
+	if (!n->ready)
+		return true;
+	return n->component && !node_value(n) && (!n->built || n->type->late);
 }
 
 static const struct node *waits_for(const struct node *n)
@@ -413,7 +410,7 @@ int node_evaluate(struct node *n, struct diag_list *d)
 	else if (r != -ENOMEM)
 		text = diag_summary(&own);
 	if (text)
-		node_failed(n, text);
+		failed(n, text, !g->loading && !g->reloading);
 	diag_move(d, &own);
 	return r == -ENOMEM ? r : 0;
 }
