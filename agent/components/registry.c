@@ -5,6 +5,8 @@
 #include "agent/components/discovery_dockerswarm.h"
 #include "agent/components/discovery_file.h"
 #include "agent/components/discovery_http.h"
+#include "agent/components/discovery_kubelet.h"
+#include "agent/components/discovery_kubernetes.h"
 #include "agent/components/discovery_process.h"
 #include "agent/components/discovery_relabel.h"
 #include "agent/components/import.h"
@@ -13,6 +15,7 @@
 #include "agent/components/pyroscope_receive_http.h"
 #include "agent/components/pyroscope_relabel.h"
 #include "agent/components/pyroscope_write.h"
+#include "agent/components/remote_kubernetes.h"
 #include "agent/components/settings.h"
 #include "agent/components/settings_http.h"
 
@@ -27,6 +30,8 @@ static const struct component_type *const types[] = {
 	&discovery_dockerswarm_type,
 	&discovery_file_type,
 	&discovery_http_type,
+	&discovery_kubelet_type,
+	&discovery_kubernetes_type,
 	&discovery_process_type,
 	&discovery_relabel_type,
 	&import_file_type,
@@ -38,6 +43,8 @@ static const struct component_type *const types[] = {
 	&pyroscope_receive_http_type,
 	&pyroscope_relabel_type,
 	&pyroscope_write_type,
+	&remote_kubernetes_configmap_type,
+	&remote_kubernetes_secret_type,
 };
 /* clang-format on */
 

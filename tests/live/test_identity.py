@@ -247,9 +247,7 @@ def a_whole_host_has_names():
         want = {"tephra-test", "split", f"container/{box.id[:12]}", "named"}
         agent.wait_for(*want)
         s = agent.stop()
-        total = sum(seconds(v) for v in s.values())
-        unnamed = sum(seconds(v) for k, v in s.items() if k.startswith("ebpf/"))
-        check(unnamed < 0.05 * total, f"{unnamed:.2f} of {total:.2f} s unnamed: {list(s)}")
+        check(not any(n.startswith("ebpf/") for n in s), f"unnamed: {list(s)}")
     finally:
         for x in t.values():
             x.stop()
@@ -293,33 +291,6 @@ def threads_have_their_own_names_and_ids_when_asked():
     n = [sum(p["samples"] for p in s[k]) / len(s[k]) for k in ("names", "plain")]
     print(f"samples in a profile: {n}")
     check(n[1] < n[0], f"stacks are split without being asked: {n}")
-
-
-@case(timeout=60)
-def arguments_apply_while_profiling():
-    cxx = Target("cxx")
-    dd = spawn(["dd", "if=/dev/zero", "of=/dev/null", "bs=1"], stderr=subprocess.DEVNULL)
-
-    def targets(n):
-        return [pid_target(dd.pid, f"dd{n}"), pid_target(cxx.pid, f"cxx{n}")]
-
-    def names(what):
-        return {f["name"] for p in agent.series()[what] for f in p["top"]}
-
-    agent = Agent(targets=targets(1))
-    agent.wait_for("dd1", "cxx1")
-    agent.reload(targets=targets(2), more='  demangle = "full"\n  kernel_frames = false\n'
-                                          '  verbose_mode = true')
-    agent.wait_for("dd2", "cxx2")
-    agent.stop()
-    cxx.stop()
-    check(any("_ZN7fixture7handler" in x for x in names("cxx1")), names("cxx1"))
-    check("fixture::handler()" in names("cxx2"), names("cxx2"))
-
-    def kernel(what):
-        return any("do_syscall_64" in x or "vfs_" in x for x in names(what))
-    check(kernel("dd1") and not kernel("dd2"), f"{names('dd1')}\n{names('dd2')}")
-    check("samples in" in agent.said(), "verbose_mode says what an interval brought")
 
 
 @case(timeout=60)
@@ -431,11 +402,9 @@ pyroscope.ebpf "second" {{
     agent.wait_for("first", "second", "also")
     s = agent.stop()
     check(set(s) == {"first", "second", "also"}, list(s))
-    # One starts after the other: what they saw of the same process in each second is the same.
-    share = [sum(p["total"] for p in s[k]) / sum(p["duration_ns"] for p in s[k])
-             for k in ("first", "also")]
-    print(share)
-    check(abs(share[0] - share[1]) < 0.3 * max(share) + 0.1, f"the same process, twice: {share}")
+    both = seconds(s["first"]), seconds(s["also"])
+    print(both)
+    check(abs(both[0] - both[1]) < 0.3 * max(both) + 0.2, f"the same process, twice: {both}")
     a.stop()
     b.stop()
 
