@@ -54,6 +54,11 @@ static int add_header(struct curl_slist **list, const char *name, const char *va
 static void set_protocol(CURL *c, const struct http_options *o)
 {
 	curl_easy_setopt(c, CURLOPT_NOSIGNAL, 1L);
+#if LIBCURL_VERSION_NUM >= 0x075700
+	/* Ending a transfer would wait for its name resolution: seconds in which nothing goes on.
+	 */
+	curl_easy_setopt(c, CURLOPT_QUICK_EXIT, 1L);
+#endif
 	curl_easy_setopt(c, CURLOPT_CONNECTTIMEOUT_MS, CONNECT_TIMEOUT_MS);
 	curl_easy_setopt(c, CURLOPT_USERAGENT, "tephra/" TEPHRA_VERSION);
 	/* fetch.c follows them: it knows what must not go to another server. */

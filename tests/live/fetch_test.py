@@ -184,6 +184,28 @@ class FetchTest(unittest.TestCase):
         self.assertEqual((r["r"], r["why"], r["status"]),
                          ("ETIMEDOUT", "the reply was not complete within 0.3 s", 200))
 
+    def test_a_dead_name_server_holds_up_nothing(self):
+        inside = """
+import fcntl, os, socket, struct, subprocess, sys
+s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+fcntl.ioctl(s, 0x8914, struct.pack("16sh14x", b"lo", 1))  # SIOCSIFFLAGS, IFF_UP
+s.bind(("127.0.0.1", 53))
+subprocess.run(["mount", "--bind", sys.argv[1], "/etc/resolv.conf"], check=True)
+sys.exit(subprocess.run(sys.argv[2:]).returncode)
+"""
+        conf = os.path.join(self.tmp, "resolv.conf")
+        with open(conf, "w") as f:
+            f.write("nameserver 127.0.0.1\noptions timeout:5 attempts:1\n")
+        start = time.monotonic()
+        p = subprocess.run(["unshare", "-rmn", sys.executable, "-c", inside, conf, DRIVER,
+                            "--timeout-ms", "300", "http://pyroscope.test/"],
+                           capture_output=True, text=True, timeout=30)
+        took = time.monotonic() - start
+        reply, last = (json.loads(line) for line in p.stdout.splitlines())
+        self.assertEqual((reply["r"], last["left"]), ("ETIMEDOUT", 0), p.stderr)
+        self.assertLess(last["ms"], 2000)
+        self.assertLess(took, 4)  # the end does not wait for it either
+
     def test_nobody_there(self):
         with socket.socket() as s:
             s.bind(("127.0.0.1", 0))
