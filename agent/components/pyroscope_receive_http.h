@@ -15,6 +15,6 @@
 #define RECEIVE_RETRY_MS     5000u
 #define RECEIVE_MAX_BODY     (16u << 20) /* as sent */
 #define RECEIVE_MAX_BODIES   (64u << 20) /* of all requests at a time */
-#define RECEIVE_MAX_UNPACKED (64u << 20) /* a body in gzip, unpacked */
+#define RECEIVE_MAX_UNPACKED (32u << 20) /* a body in gzip, unpacked */
 
 extern const struct component_type pyroscope_receive_http_type;

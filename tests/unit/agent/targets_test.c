@@ -187,6 +187,39 @@ static void a_process_that_is_not_there_yet_is_bound_later(void **state)
 	targets_done(&t);
 }
 
+/* Alloy's order; a target that has all of them, and then one less each time. */
+static void each_source_of_a_service_name_counts_when_those_before_it_are_missing(void **state)
+{
+	static const struct {
+		const char *label, *value, *ebpf, *java;
+	} sources[] = {
+		{"service_name", "own", "own", "own"},
+		{"__meta_kubernetes_pod_annotation_pyroscope_io_service_name", "note", "note",
+		 "note"},
+		{"__meta_kubernetes_namespace", "ns", "ebpf/ns/pod", "java/ns/pod"},
+		{"__meta_docker_container_name", "/box", "/box", "/box"},
+		{"__meta_dockerswarm_container_label_service_name", "label", "label", "label"},
+		{"__meta_dockerswarm_service_name", "swarm", "swarm", "swarm"},
+		{"other", "x", "unspecified", "unspecified"},
+	};
+
+	for (size_t first = 0; first < ARRAY_SIZE(sources); first++) {
+		struct target t = {0};
+
+		label_set_put(&t.labels, "__meta_kubernetes_pod_container_name", "pod");
+		for (size_t i = first; i < ARRAY_SIZE(sources); i++)
+			label_set_put(&t.labels, sources[i].label, sources[i].value);
+		for (int java = 0; java < 2; java++) {
+			_cleanup_labels_ struct label_set set = {0};
+
+			assert_int_equal(targets_series(&t, java ? "java" : "ebpf", &set), 0);
+			assert_string_equal(label_set_get(&set, "service_name"),
+					    java ? sources[first].java : sources[first].ebpf);
+		}
+		label_set_done(&t.labels);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -197,6 +230,8 @@ int main(void)
 		cmocka_unit_test(a_reused_id_is_another_process),
 		cmocka_unit_test(a_listed_process_stays_the_one_that_was_listed),
 		cmocka_unit_test(a_process_that_is_not_there_yet_is_bound_later),
+		cmocka_unit_test(
+			each_source_of_a_service_name_counts_when_those_before_it_are_missing),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
