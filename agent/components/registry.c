@@ -12,8 +12,11 @@
 #include "agent/components/import.h"
 #include "agent/components/local_file.h"
 #include "agent/components/pyroscope_ebpf.h"
+#include "agent/components/pyroscope_enrich.h"
+#include "agent/components/pyroscope_java.h"
 #include "agent/components/pyroscope_receive_http.h"
 #include "agent/components/pyroscope_relabel.h"
+#include "agent/components/pyroscope_scrape.h"
 #include "agent/components/pyroscope_write.h"
 #include "agent/components/remote_kubernetes.h"
 #include "agent/components/settings.h"
@@ -25,6 +28,7 @@ static const struct component_type *const types[] = {
 	&settings_http,
 	&settings_livedebugging,
 	&settings_logging,
+	&settings_remotecfg,
 	&settings_tracing,
 	&discovery_docker_type,
 	&discovery_dockerswarm_type,
@@ -40,8 +44,11 @@ static const struct component_type *const types[] = {
 	&import_string_type,
 	&local_file_type,
 	&pyroscope_ebpf_type,
+	&pyroscope_enrich_type,
+	&pyroscope_java_type,
 	&pyroscope_receive_http_type,
 	&pyroscope_relabel_type,
+	&pyroscope_scrape_type,
 	&pyroscope_write_type,
 	&remote_kubernetes_configmap_type,
 	&remote_kubernetes_secret_type,

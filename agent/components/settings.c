@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "agent/base/log.h"
+#include "agent/components/http_client.h"
 
 struct logging {
 	char *level, *format, *destination;
@@ -35,8 +36,10 @@ static const struct option logging_options[] = {
 	{"level", OPTION_STRING, "info", .offset = LOGGING(level),
 	 .help = "debug, info, warn, error"},
 	{"format", OPTION_STRING, "logfmt", .offset = LOGGING(format), .help = "logfmt or json"},
-	{"destination", OPTION_STRING, "stderr", OPTION_LATER, LOGGING(destination)},
-	{"write_to", OPTION_ANY, NULL, OPTION_LATER, LOGGING(write_to)},
+	{"destination", OPTION_STRING, "stderr", OPTION_LATER, LOGGING(destination), NULL,
+	 "where the log goes"},
+	{"write_to", OPTION_ANY, NULL, OPTION_LATER, LOGGING(write_to), NULL,
+	 "receivers of log lines"},
 };
 
 static const struct schema logging_schema = {
@@ -89,7 +92,8 @@ struct livedebugging {
 };
 
 static const struct option livedebugging_options[] = {
-	{"enabled", OPTION_BOOL, .offset = offsetof(struct livedebugging, enabled)},
+	{"enabled", OPTION_BOOL, "false", .offset = offsetof(struct livedebugging, enabled),
+	 .help = "show data of components in a user interface, which is not there: no effect"},
 };
 
 static const struct schema livedebugging_schema = {
@@ -126,11 +130,11 @@ struct tracing {
 
 static const struct option jaeger_remote_options[] = {
 	{"url", OPTION_STRING, "http://127.0.0.1:5778/sampling",
-	 .offset = offsetof(struct jaeger_remote, url)},
+	 .offset = offsetof(struct jaeger_remote, url), .help = "no effect"},
 	{"max_operations", OPTION_FLOAT, "256",
-	 .offset = offsetof(struct jaeger_remote, max_operations)},
+	 .offset = offsetof(struct jaeger_remote, max_operations), .help = "no effect"},
 	{"refresh_interval", OPTION_DURATION, "1m",
-	 .offset = offsetof(struct jaeger_remote, refresh_interval)},
+	 .offset = offsetof(struct jaeger_remote, refresh_interval), .help = "no effect"},
 };
 
 static const struct schema jaeger_remote_schema = {
@@ -141,7 +145,7 @@ static const struct schema jaeger_remote_schema = {
 
 static const struct option sampler_options[] = {
 	{"jaeger_remote", OPTION_BLOCK, .offset = offsetof(struct sampler, jaeger_remote),
-	 .block = &jaeger_remote_schema},
+	 .block = &jaeger_remote_schema, .help = "no effect"},
 };
 
 static const struct schema sampler_schema = {
@@ -153,11 +157,13 @@ static const struct schema sampler_schema = {
 /* The agent makes no traces of its own: accepted, so that shared files load. */
 static const struct option tracing_options[] = {
 	{"sampling_fraction", OPTION_FLOAT, "0.1",
-	 .offset = offsetof(struct tracing, sampling_fraction)},
-	{"write_to", OPTION_ANY, .offset = offsetof(struct tracing, write_to)},
-	{"send_traceparent", OPTION_BOOL, .offset = offsetof(struct tracing, send_traceparent)},
+	 .offset = offsetof(struct tracing, sampling_fraction),
+	 .help = "no effect: the agent makes no traces of its own"},
+	{"write_to", OPTION_ANY, .offset = offsetof(struct tracing, write_to), .help = "no effect"},
+	{"send_traceparent", OPTION_BOOL, "false",
+	 .offset = offsetof(struct tracing, send_traceparent), .help = "no effect"},
 	{"sampler", OPTION_BLOCK, .offset = offsetof(struct tracing, sampler),
-	 .block = &sampler_schema},
+	 .block = &sampler_schema, .help = "no effect"},
 };
 
 static const struct schema tracing_schema = {
@@ -169,6 +175,40 @@ static const struct schema tracing_schema = {
 const struct component_type settings_tracing = {
 	.name = "tracing",
 	.schema = &tracing_schema,
+	.size = sizeof(struct component),
+	.singleton = true,
+};
+
+struct remotecfg {
+	char *url, *id, *name;
+	struct schema_map attributes;
+	int64_t poll_frequency;
+	struct http_client http;
+};
+
+#define REMOTE(member) offsetof(struct remotecfg, member)
+/* Without a URL it does nothing, there and here. */
+static const struct option remotecfg_options[] = {
+	{"url", OPTION_STRING, NULL, OPTION_REFUSED, REMOTE(url), NULL,
+	 "put the configuration into a file, or import it with import.http"},
+	{"id", OPTION_STRING, .offset = REMOTE(id), .help = "the name of this agent"},
+	{"name", OPTION_STRING, .offset = REMOTE(name), .help = "its name for people"},
+	{"attributes", OPTION_MAP, .offset = REMOTE(attributes),
+	 .help = "what the server chooses a configuration by"},
+	{"poll_frequency", OPTION_DURATION, "1m", .offset = REMOTE(poll_frequency),
+	 .help = "how often the server is asked"},
+	HTTP_CLIENT_OPTIONS(struct remotecfg, http),
+};
+
+static const struct schema remotecfg_schema = {
+	.size = sizeof(struct remotecfg),
+	.options = remotecfg_options,
+	.n = ARRAY_SIZE(remotecfg_options),
+};
+
+const struct component_type settings_remotecfg = {
+	.name = "remotecfg",
+	.schema = &remotecfg_schema,
 	.size = sizeof(struct component),
 	.singleton = true,
 };

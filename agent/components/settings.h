@@ -4,4 +4,5 @@
 
 #include "agent/config/component.h"
 
-extern const struct component_type settings_livedebugging, settings_logging, settings_tracing;
+extern const struct component_type settings_livedebugging, settings_logging, settings_remotecfg,
+	settings_tracing;

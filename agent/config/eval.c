@@ -163,6 +163,18 @@ static bool is_ignored(const struct value *v)
 	return v->kind == VALUE_CAPSULE && v->type == &capsule_ignored;
 }
 
+/* A new reference to what stands for a value that nobody knows yet. */
+static int unknown(struct value **ret)
+{
+	return or_nomem(value_capsule(&capsule_ignored, NULL), ret);
+}
+
+/* Whether something that was looked up since then may change its value before it is used. */
+static bool depends(const struct eval *e, size_t lookups_before)
+{
+	return e->check_only && e->lookups > lookups_before;
+}
+
 static int eval_access(struct eval *e, const struct ast_expr *x, struct value **ret)
 {
 	_cleanup_value_ struct value *left = NULL;
@@ -208,6 +220,7 @@ static int index_array(struct eval *e, const struct ast_expr *x, const struct va
 static int eval_index(struct eval *e, const struct ast_expr *x, struct value **ret)
 {
 	_cleanup_value_ struct value *left = NULL, *index = NULL;
+	size_t before = e->lookups;
 	struct value *field;
 	int r = eval_expr(e, x->left, &left);
 
@@ -215,6 +228,8 @@ static int eval_index(struct eval *e, const struct ast_expr *x, struct value **r
 		r = eval_expr(e, x->right, &index);
 	if (r < 0)
 		return r;
+	if (left->kind == VALUE_ARRAY && !left->n_items && depends(e, before))
+		return unknown(ret);
 	if (is_ignored(left)) {
 		*ret = TAKE_PTR(left);
 		return 0;
@@ -235,6 +250,7 @@ static int eval_call(struct eval *e, const struct ast_expr *x, struct value **re
 {
 	_cleanup_(value_list_done) struct value_list l = {0};
 	_cleanup_value_ struct value *fn = NULL, *args = NULL;
+	size_t before = e->lookups;
 	struct stdlib_call c;
 	int r = eval_expr(e, x->left, &fn);
 
@@ -253,6 +269,8 @@ static int eval_call(struct eval *e, const struct ast_expr *x, struct value **re
 	args = value_array(&l);
 	if (!args)
 		return -ENOMEM;
+	if (fn->fn->reads && depends(e, before))
+		return unknown(ret);
 	c = (struct stdlib_call){.eval = e, .expr = x, .args = args->items, .n = args->n_items};
 	return stdlib_call(fn->fn, &c, ret);
 }
@@ -265,9 +283,11 @@ static int eval_operator(struct eval *e, const struct ast_expr *x, struct value 
 	if (r < 0)
 		return r;
 	if (x->kind == AST_UNARY)
-		return eval_unary(e, x, a, ret);
+		return e->check_only && is_ignored(a) ? unknown(ret) : eval_unary(e, x, a, ret);
 	/* No short-circuit: both sides of && and || are always evaluated. */
 	r = eval_expr(e, x->right, &b);
+	if (r >= 0 && e->check_only && (is_ignored(a) || is_ignored(b)))
+		return unknown(ret);
 	return r < 0 ? r : eval_binary(e, x, a, b, ret);
 }
 
@@ -276,6 +296,7 @@ int eval_expr(struct eval *e, const struct ast_expr *x, struct value **ret)
 	if (e->lookup && (x->kind == AST_IDENT || x->kind == AST_ACCESS)) {
 		int r = e->lookup(x, e, ret);
 
+		e->lookups += r >= 0;
 		if (r != -ENOENT)
 			return r;
 	}

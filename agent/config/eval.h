@@ -18,9 +18,15 @@ struct eval {
 	 */
 	int (*lookup)(const struct ast_expr *x, struct eval *e, struct value **ret);
 	void *data; /* for lookup */
+	/* Nothing runs: what components export now is not what they will export. */
+	bool check_only;
+	size_t lookups;	 /* names that lookup has resolved so far */
+	size_t unknowns; /* arguments whose value depends on them, other than targets and receivers
+			  */
 };
 
-/* What a component of other telemetry exports: whatever is inside it is such a thing, too. */
+/* What a component of other telemetry exports, and what cannot be known yet: whatever is inside it
+ * is such a thing, too. */
 extern const struct capsule_type capsule_ignored;
 
 /* A new reference. -EINVAL: reported to diags; -ENOMEM: not. */

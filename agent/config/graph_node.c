@@ -197,7 +197,11 @@ static void args_free(const struct schema *s, void *args)
 static int decode(struct node *n, struct diag_list *d, void **ret)
 {
 	const struct schema *s = n->type->schema;
-	struct eval e = {.source = n->source, .diags = d, .lookup = scope_lookup, .data = n};
+	struct eval e = {.source = n->source,
+			 .diags = d,
+			 .lookup = scope_lookup,
+			 .data = n,
+			 .check_only = n->graph->env->check_only};
 	void *args = calloc(1, MAX(s->size, 1u));
 	int r;
 

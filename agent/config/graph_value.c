@@ -41,7 +41,11 @@ static const struct schema export_schema = {
 
 static struct eval eval_of(struct node *n, struct diag_list *d)
 {
-	return (struct eval){.source = n->source, .diags = d, .lookup = scope_lookup, .data = n};
+	return (struct eval){.source = n->source,
+			     .diags = d,
+			     .lookup = scope_lookup,
+			     .data = n,
+			     .check_only = n->graph->env->check_only};
 }
 
 /* Takes v; NULL is -ENOMEM. */

@@ -306,8 +306,10 @@ static int decode_block(struct decoder *d, const struct option *o, const struct 
 	void *to = blocks, *grown;
 	int r;
 
-	if (s->label)
+	if (s->label && !(o->flags & OPTION_LABELLED))
 		return fail(d, s, "block \"%s\" does not support specifying labels", s->name);
+	if (!s->label && (o->flags & OPTION_LABELLED))
+		return fail(d, s, "block \"%s\" requires non-empty label", s->name);
 	if (o->type == OPTION_BLOCK) {
 		*(bool *)to = true;
 		return schema_decode(o->block, s, d->eval, to);
@@ -325,8 +327,11 @@ static int decode_block(struct decoder *d, const struct option *o, const struct 
 static int decode_attribute(struct decoder *d, const struct option *o, const struct ast_stmt *s)
 {
 	_cleanup_value_ struct value *v = NULL;
+	size_t before = d->eval->lookups;
 	int r = eval_expr(d->eval, s->value, &v);
 
+	if (d->eval->lookups > before && o->type != OPTION_TARGETS && o->type != OPTION_RECEIVERS)
+		d->eval->unknowns++;
 	return r < 0 ? r : schema_store(o, d->eval, s->value, v, field_of(o, d->args));
 }
 
@@ -397,6 +402,7 @@ int schema_decode(const struct schema *schema, const struct ast_stmt *block, str
 {
 	struct decoder d = {.schema = schema, .eval = e, .args = args};
 	struct span all = {e->source, block->start, block->end};
+	size_t before = e->unknowns;
 	char why[256];
 	int r = 0;
 
@@ -411,6 +417,10 @@ int schema_decode(const struct schema *schema, const struct ast_stmt *block, str
 	     "are accepted, but have no effect in this version");
 	warn(&d, &d.deprecated, "is deprecated and has no effect",
 	     "are deprecated and have no effect");
+	if (schema->later)
+		diag_add(e->diags, DIAG_WARNING,
+			 (struct span){e->source, block->start, block->header_end},
+			 "\"%s\" is accepted, but not built yet: %s", block->name, schema->later);
 	for (size_t i = 0; i < schema->n; i++) {
 		const struct option *o = &schema->options[i];
 		bool is_block = o->type == OPTION_BLOCK || o->type == OPTION_BLOCKS;
@@ -423,6 +433,9 @@ int schema_decode(const struct schema *schema, const struct ast_stmt *block, str
 			diag_help(e->diags, "%s: %s", o->name, o->help);
 		r = -EINVAL;
 	}
+	/* What stands for values that are not there yet need not be valid. */
+	if (e->check_only && e->unknowns > before)
+		return r;
 	if (r >= 0 && schema->validate && schema->validate(args, why, sizeof(why)) < 0) {
 		diag_add(e->diags, DIAG_ERROR, all, "%s", why);
 		r = -EINVAL;

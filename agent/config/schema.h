@@ -34,6 +34,7 @@ enum option_flags {
 	OPTION_DEPRECATED = 1 << 1, /* accepted without effect, with a warning */
 	OPTION_LATER = 1 << 2,	    /* not built yet: a warning when it is not the default */
 	OPTION_REFUSED = 1 << 3,    /* not built yet: an error, as ignoring it would do harm */
+	OPTION_LABELLED = 1 << 4,   /* the blocks have a label, which nobody has needed yet */
 };
 
 struct option {
@@ -54,6 +55,7 @@ struct schema {
 	size_t n;
 	/* 0, or -EINVAL with a message for the block as a whole. May be NULL. */
 	int (*validate)(const void *args, char *ret_why, size_t size);
+	const char *later; /* what is not built yet of the whole block: a warning. May be NULL. */
 };
 
 #define SCHEMA_MAX_OPTIONS 64

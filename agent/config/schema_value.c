@@ -57,6 +57,11 @@ static int to_text(const struct place *p, const struct value *v, bool secret, ch
 	case VALUE_STRING:
 	case VALUE_CAPSULE:
 		text = value_text(v, &len, &is_secret);
+		/* What cannot be known without running; only a capsule has no text here. */
+		if (!text && p->eval->check_only && v->type == &capsule_ignored) {
+			text = "";
+			break;
+		}
 		if (!text)
 			return mismatch(p, "string", v);
 		if (is_secret && !secret)
@@ -315,11 +320,19 @@ int schema_store(const struct option *o, struct eval *e, const struct ast_expr *
 		 void *field)
 {
 	struct place p = {.eval = e, .x = x};
+	_cleanup_value_ struct value *nothing = NULL;
 	struct number n;
 	char why[512];
 	int r;
 
 	schema_clear(o, field);
+	/* What cannot be known without running is taken for nothing. */
+	if (e->check_only && v->kind == VALUE_CAPSULE && v->type == &capsule_ignored) {
+		nothing = value_null();
+		if (!nothing)
+			return -ENOMEM;
+		v = nothing;
+	}
 	switch (o->type) {
 	case OPTION_BOOL:
 		if (v->kind != VALUE_BOOL && v->kind != VALUE_NULL)
@@ -335,6 +348,8 @@ int schema_store(const struct option *o, struct eval *e, const struct ast_expr *
 		return r;
 	case OPTION_STRING:
 		r = to_text(&p, v, false, field);
+		if (e->check_only && v->kind == VALUE_NULL)
+			return r;
 		if (r >= 0 && o->check && o->check(*(char **)field, why, sizeof(why)) < 0)
 			return reject(&p, "is not valid: %s", why);
 		return r;

@@ -21,6 +21,7 @@ struct stdlib_entry {
 	int (*call)(struct stdlib_call *c, struct value **ret);
 	struct value *(*constant)(void);
 	const char *instead; /* deprecated: what to write now */
+	bool reads;	     /* parses its argument: which must be there to say what comes out */
 };
 
 /* Whether a traversal may begin with this name. */

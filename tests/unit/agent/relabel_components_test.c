@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* discovery.relabel and pyroscope.relabel in a graph. */
+/* discovery.relabel, pyroscope.relabel and pyroscope.enrich in a graph. */
 #include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
@@ -9,6 +9,7 @@
 
 #include "agent/base/log.h"
 #include "agent/components/discovery_relabel.h"
+#include "agent/components/pyroscope_enrich.h"
 #include "agent/components/pyroscope_relabel.h"
 #include "agent/components/registry.h"
 #include "agent/components/targets_value.h"
@@ -244,6 +245,52 @@ static int teardown(void **state)
 	return 0;
 }
 
+static struct receiver *enrich_of(const struct graph *g)
+{
+	const struct component *c = graph_next(g, &pyroscope_enrich_type, NULL);
+
+	return value_get(c->exports, "receiver")->data;
+}
+
+static void profiles_get_labels_of_the_target_they_match(void **state)
+{
+	static const struct label matching[] = {{"host", "a"}, {"team", "old"}};
+	static const struct label other[] = {{"host", "b"}};
+	struct ingest in = {.labels = matching, .n_labels = 2, .path = "/ingest"};
+	struct graph *g;
+
+	env.stability = STABILITY_EXPERIMENTAL;
+	g = load("test.sink \"s\" { }\n"
+		 "pyroscope.enrich \"e\" {\n"
+		 " targets = [{name = \"a\", team = \"t\", zone = \"z\"}, {team = \"none\"}]\n"
+		 " target_match_label = \"name\"\n profiles_match_label = \"host\"\n"
+		 " labels_to_copy = [\"team\", \"absent\"]\n"
+		 " forward_to = [test.sink.s.receiver]\n}\n",
+		 NULL);
+	sink.appended = sink.ingested = 0;
+	enrich_of(g)->append(enrich_of(g), matching, 2, (const uint8_t *)"p", 1, 1);
+	assert_string_equal(label_set_get(&sink.labels, "team"), "t");
+	assert_string_equal(label_set_get(&sink.labels, "host"), "a");
+	assert_null(label_set_get(&sink.labels, "zone"));
+	assert_null(label_set_get(&sink.labels, "absent"));
+	enrich_of(g)->append(enrich_of(g), other, 1, (const uint8_t *)"p", 1, 1);
+	assert_int_equal(sink.labels.n, 1);
+	in.query = "name=x";
+	in.content_type = "text/plain";
+	in.body = (const uint8_t *)"i";
+	in.bytes = 1;
+	enrich_of(g)->ingest(enrich_of(g), &in);
+	assert_string_equal(label_set_get(&sink.labels, "team"), "t");
+	assert_int_equal(sink.appended, 2);
+	assert_int_equal(sink.ingested, 1);
+	graph_free(g);
+	env.stability = STABILITY_GA;
+	g = load("pyroscope.enrich \"e\" {\n targets = []\n target_match_label = \"a\"\n"
+		 " forward_to = []\n}\n",
+		 "is at stability level \"experimental\"");
+	graph_free(g);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -251,6 +298,7 @@ int main(void)
 		cmocka_unit_test(mistakes_are_shown_where_they_are),
 		cmocka_unit_test(rules_that_take_too_long_change_nothing),
 		cmocka_unit_test(profiles_are_relabelled_or_dropped),
+		cmocka_unit_test(profiles_get_labels_of_the_target_they_match),
 	};
 
 	return cmocka_run_group_tests(tests, setup, teardown);
