@@ -156,6 +156,20 @@ static void show_losses(struct metrics *m, const struct session_stats *s)
 		    (double)s->parser.failures[i]);
 }
 
+static void show_bpf(struct metrics *m, const struct bpf_time_stats *s)
+{
+	static const struct metric_family
+		share = {"tephra_bpf_cpu_ratio",
+			 "CPUs' time in the sampling program, in one second of the last minute.",
+			 METRIC_GAUGE},
+		each = {"tephra_bpf_sample_seconds", "... for one sample.", METRIC_GAUGE};
+
+	if (!s->windows)
+		return;
+	metrics_add(m, &share, NULL, 0, s->cpu_ratio);
+	metrics_add(m, &each, NULL, 0, s->sample_ns / 1e9);
+}
+
 static void show_budgets(struct metrics *m, const struct session_stats *s)
 {
 	one(m, &used, "part", "rows", (double)s->rows.bytes);
@@ -191,4 +205,5 @@ void ebpf_session_metrics(struct session *session, struct metrics *m)
 	metrics_add(m, &period, NULL, 0, (double)s.period_ns / 1e9);
 	show_losses(m, &s);
 	show_budgets(m, &s);
+	show_bpf(m, &s.bpf);
 }

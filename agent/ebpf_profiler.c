@@ -58,6 +58,7 @@ static struct session_options options_of(const struct ebpf_profiler *e)
 				.split = split_of(args),
 				.filter = FILTER_TGID, /* nothing, before the first sync */
 			},
+		.measure_bpf = true,
 		.cache_dir = e->po->cache_dir ? e->po->cache_dir : ebpf_cache_dir(args),
 	};
 

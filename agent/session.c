@@ -34,6 +34,7 @@ struct session {
 	struct tables *tables;
 	struct files *files;
 	struct late *late;
+	struct bpf_time *bpf_time; /* NULL: not measured */
 	struct stacks stacks;
 	struct tasks tasks;
 	struct kallsyms *kallsyms;
@@ -161,6 +162,7 @@ struct session *session_free(struct session *s)
 {
 	if (!s)
 		return NULL;
+	bpf_time_free(s->bpf_time);
 	profiler_free(s->profiler);
 	tables_free(s->tables);
 	parser_free(s->parser);
@@ -183,6 +185,8 @@ int session_start(struct session *s)
 {
 	int r = profiler_start(s->profiler);
 
+	if (r >= 0 && s->o.measure_bpf && !s->bpf_time)
+		r = bpf_time_new(s->loop, s->profiler, &s->bpf_time);
 	s->interval_start_ns = clock_ns(CLOCK_REALTIME);
 	s->interval_start_mono_ns = clock_ns(CLOCK_MONOTONIC);
 	return r;
@@ -424,6 +428,7 @@ void session_get_stats(struct session *s, struct session_stats *ret)
 		.period_ns = profiler_period_ns(s->profiler),
 	};
 	profiler_stats(s->profiler, ret->kernel);
+	bpf_time_get_stats(s->bpf_time, &ret->bpf);
 	late_get_stats(s->late, &ret->late);
 	files_get_stats(s->files, &ret->files);
 	tables_get_stats(s->tables, &ret->tables);

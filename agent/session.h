@@ -7,6 +7,7 @@
  */
 #pragma once
 
+#include "agent/bpf_time.h"
 #include "agent/export/profile.h"
 #include "agent/files.h"
 #include "agent/late.h"
@@ -23,6 +24,7 @@ struct session_options {
 	struct profiler_options profiler;
 	enum demangle_mode demangle;
 	const char *cache_dir; /* NULL: the default; "": no cache on disk */
+	bool measure_bpf;      /* see bpf_time.h */
 };
 
 int session_new(struct loop *loop, const struct session_options *o, struct session **ret);
@@ -74,5 +76,6 @@ struct session_stats {
 	size_t rows_budget, stacks_budget;
 	uint64_t map_bytes; /* of the kernel's tables; at most a minute old */
 	uint64_t period_ns;
+	struct bpf_time_stats bpf;
 };
 void session_get_stats(struct session *s, struct session_stats *ret);

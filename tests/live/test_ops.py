@@ -206,6 +206,12 @@ def a_scrape_is_well_formed_and_counts_samples():
           == 2, "running components")
     check(value(after, "tephra_samples_total", component_id="pyroscope.ebpf.host") > 0, "scope")
     check(value(after, "UnwindNativeFrames_total", otel_scope_name="pyroscope.ebpf") > 0, "scope")
+    # Root may measure it: the first second of that begins after three.
+    wait_for(lambda: "\ntephra_bpf_cpu_ratio{" in a.get("/metrics"), 15, "the time of BPF")
+    bpf = parse_metrics(a.get("/metrics"))
+    print(f"BPF: {value(bpf, 'tephra_bpf_cpu_ratio') * 100:.3f} % of a CPU, "
+          f"{value(bpf, 'tephra_bpf_sample_seconds') * 1e6:.1f} us a sample")
+    check(0 < value(bpf, "tephra_bpf_cpu_ratio") < 0.05, "tephra_bpf_cpu_ratio")
     check(took < 0.005, f"a scrape takes {took * 1e3:.1f} ms")
     a.stop()
     t.stop()
