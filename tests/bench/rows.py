@@ -13,6 +13,7 @@ import time
 
 import loads
 import proc
+import rows_kube
 import rows_targets
 from pprof import record
 from rows_push import dead_endpoint
@@ -414,4 +415,5 @@ ROWS = {"walk": walk_cost, "cpu": agent_cpu, "memory": agent_memory, "complete":
         "storm": fork_storm, "split": known_split, "scheduler": scheduler, "push": first_push,
         "outage": dead_endpoint, "scrape": scrape, "relabel": relabel_cost,
         "config": config_load,
-        "filter": rows_targets.unmatched, "reload": rows_targets.reloads}
+        "filter": rows_targets.unmatched, "reload": rows_targets.reloads,
+        "kube": rows_kube.pods_of_a_cluster}
