@@ -280,6 +280,9 @@ static int hook_start(struct ebpf_component *c, void *data, char *why, size_t si
 		return -ENOMEM;
 	}
 	c->hook_data = e;
+	log_info("%s: native code of all languages is profiled; frames of Python, Perl, PHP, Ruby, "
+		 "Java, .NET and JavaScript have no names yet, whatever *_enabled says",
+		 c->base.id);
 	try_start(e);
 	return 0;
 }

@@ -8,7 +8,8 @@
 
 #define KEEP_INTERVALS 8
 #define CGROUP_BYTES   8192
-#define TASKS_MAX      32768 /* some 12 MB */
+#define PATH_ROOM      (CGROUP_PATH_BYTES + 2) /* a "/" for each NUL; the last may have none */
+#define TASKS_MAX      32768		       /* some 12 MB */
 
 void tasks_done(struct tasks *t)
 {
@@ -31,7 +32,7 @@ static ssize_t read_proc(uint32_t tgid, const char *what, char *to, size_t n)
 }
 
 /* The kernel's components, leaf first, as a path from the root. */
-static void cgroup_path(const struct event_task *e, char path[CGROUP_PATH_BYTES + 1])
+static void cgroup_path(const struct event_task *e, char path[PATH_ROOM])
 {
 	size_t end = MIN(e->path_bytes, (uint32_t)CGROUP_PATH_BYTES), at = 0;
 
@@ -56,7 +57,7 @@ static void cgroup_path(const struct event_task *e, char path[CGROUP_PATH_BYTES 
  */
 static void task_describe(struct task *task, const struct event_task *e)
 {
-	char path[CGROUP_PATH_BYTES + 1], text[CGROUP_BYTES];
+	char path[PATH_ROOM], text[CGROUP_BYTES];
 	ssize_t n;
 
 	cgroup_path(e, path);
@@ -77,7 +78,7 @@ static void task_describe(struct task *task, const struct event_task *e)
 			.cgroup_path = path,
 			.exe = task->exe,
 			.comm = task->comm,
-			.is_kernel = !e->id.mm,
+			.is_kernel = e->flags & TASK_KERNEL,
 		},
 		task->service);
 }

@@ -269,6 +269,7 @@ static __noinline void announce_task(struct cpu_state *c)
 	cgrp = task_cgroup(task, &bit);
 	c->task.h.kind = EVENT_TASK;
 	c->task.id = c->id;
+	c->task.flags = BPF_CORE_READ(task, flags) & PF_KTHREAD ? TASK_KERNEL : 0;
 	c->task.start_ns = BPF_CORE_READ(task, group_leader, start_boottime);
 	c->task.cgroup = BPF_CORE_READ(cgrp, kn, id) | bit;
 	c->task.parent = BPF_CORE_READ(task, real_parent, tgid);

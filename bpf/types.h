@@ -291,6 +291,10 @@ enum task_split {
 /* Of cgroup names, from the leaf to the root, each followed by NUL. */
 #define CGROUP_PATH_BYTES 1024
 
+enum task_flags {
+	TASK_KERNEL = 1 << 0, /* a kernel thread; a process that exits has no mm, too */
+};
+
 struct event_task {
 	struct event_header h;
 	struct task_id id;
@@ -298,6 +302,8 @@ struct event_task {
 	__u64 cgroup;	/* cgroup id: inode number in the hierarchy */
 	__u32 parent;	/* tgid of the parent */
 	__u32 path_bytes;
+	__u32 flags; /* enum task_flags */
+	__u32 pad;
 	char comm[TASK_COMM_BYTES]; /* of the thread with SPLIT_NAME, else of the process */
 	char path[CGROUP_PATH_BYTES];
 };

@@ -25,11 +25,12 @@ uint64_t process_start_parse(const char *text)
 	return v;
 }
 
-static bool in_time_namespace(void)
+bool process_start_is_true(void)
 {
 	struct stat st;
 
-	return stat("/proc/self/ns/time", &st) == 0 && st.st_ino != HOST_TIME_NS;
+	/* Kernels without time namespaces have no such file. */
+	return stat("/proc/self/ns/time", &st) < 0 || st.st_ino == HOST_TIME_NS;
 }
 
 uint64_t process_start_ticks(uint32_t pid)
@@ -41,7 +42,7 @@ uint64_t process_start_ticks(uint32_t pid)
 	(void)snprintf(path, sizeof(path), "/proc/%u/stat", pid);
 	fd = open(path, O_RDONLY | O_CLOEXEC);
 	n = fd < 0 ? -1 : read(fd, text, sizeof(text) - 1);
-	if (n <= 0 || in_time_namespace())
+	if (n <= 0)
 		return 0;
 	text[n] = '\0';
 	return process_start_parse(text);

@@ -4,10 +4,10 @@
 
 #include "agent/base/macro.h"
 
-/*
- * Field 22 of /proc/PID/stat: ticks of USER_HZ since boot (proc(5)). 0 when there is no such
- * process; also in a time namespace, where the field counts from somewhere else than the kernel.
+/* Field 22 of /proc/PID/stat: ticks of USER_HZ since boot (proc(5)). 0: there is no such process.
  */
 uint64_t process_start_ticks(uint32_t pid);
+/* False in a time namespace: there the field counts from somewhere else than the kernel does. */
+bool process_start_is_true(void);
 /* The same of the text of /proc/PID/stat; 0 when it is none. */
 uint64_t process_start_parse(const char *text);

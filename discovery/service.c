@@ -168,12 +168,15 @@ int service_unit(const char *path, char ret[SERVICE_NAME_MAX + 1])
 	return -ENOENT;
 }
 
+/* Empty for what has no name of its own. */
 static struct span executable(const char *exe)
 {
 	static const char deleted[] = " (deleted)";
 	const char *slash = strrchr(exe, '/');
 	struct span s = {slash ? slash + 1 : exe, 0};
 
+	if (!strncmp(exe, "/memfd:", 7))
+		return s;
 	s.n = strlen(s.s);
 	if (ends_with(s, deleted))
 		s.n -= strlen(deleted);

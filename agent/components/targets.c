@@ -253,6 +253,8 @@ void targets_bind(struct targets *t, bool listed)
 {
 	uint64_t now = clock_ms();
 
+	if (!process_start_is_true())
+		return;
 	for (size_t i = 0; i < t->n; i++) {
 		struct target *x = &t->v[i];
 		uint64_t ticks;

@@ -214,7 +214,7 @@ def with_pid(pid, argv):
 def a_reused_process_id_is_not_the_target():
     victim, other = Target("split"), Target("split")
     targets = [pid_target(victim.pid, "victim"), pid_target(other.pid, "other")]
-    agent = Agent(targets=targets)
+    agent = Agent(targets=targets, interval="500ms")
     agent.wait_for("victim", "other")
     victim.stop()
     gone = time.time_ns()
@@ -224,7 +224,7 @@ def a_reused_process_id_is_not_the_target():
     n = len(agent.series()["other"])
     wait_for(lambda: len(agent.series()["other"]) >= n + 3, 15, "three more intervals")
     # The list is the same: also a reload does not make it another process.
-    agent.reload(targets=[*targets, container_target("c" * 64, "x")])
+    agent.reload(targets=[*targets, container_target("c" * 64, "x")], interval="500ms")
     wait_for(lambda: len(agent.series()["other"]) >= n + 6, 15, "three more intervals")
     s = agent.stop()
     late = [p for p in s["victim"] if p["time_ns"] > gone]
@@ -247,7 +247,9 @@ def a_whole_host_has_names():
         want = {"tephra-test", "split", f"container/{box.id[:12]}", "named"}
         agent.wait_for(*want)
         s = agent.stop()
-        check(not any(n.startswith("ebpf/") for n in s), f"unnamed: {list(s)}")
+        total = sum(seconds(v) for v in s.values())
+        unnamed = sum(seconds(v) for k, v in s.items() if k.startswith("ebpf/"))
+        check(unnamed < 0.05 * total, f"{unnamed:.2f} of {total:.2f} s unnamed: {list(s)}")
     finally:
         for x in t.values():
             x.stop()
@@ -291,6 +293,34 @@ def threads_have_their_own_names_and_ids_when_asked():
     n = [sum(p["samples"] for p in s[k]) / len(s[k]) for k in ("names", "plain")]
     print(f"samples in a profile: {n}")
     check(n[1] < n[0], f"stacks are split without being asked: {n}")
+
+
+@case(timeout=60)
+def arguments_apply_while_profiling():
+    cxx = Target("cxx")
+    dd = spawn(["dd", "if=/dev/zero", "of=/dev/null", "bs=1"], stderr=subprocess.DEVNULL)
+
+    def targets(n):
+        return [pid_target(dd.pid, f"dd{n}"), pid_target(cxx.pid, f"cxx{n}")]
+
+    def names(what):
+        return {f["name"] for p in agent.series()[what] for f in p["top"]}
+
+    agent = Agent(targets=targets(1))
+    agent.wait_for("dd1", "cxx1")
+    agent.reload(targets=targets(2), more='  demangle = "full"\n  kernel_frames = false\n'
+                                          '  verbose_mode = true')
+    agent.wait_for("dd2", "cxx2")
+    agent.stop()
+    cxx.stop()
+    check(any(x.startswith("_ZN7fixture") for x in names("cxx1")), names("cxx1"))
+    check(any(x.startswith("fixture::") for x in names("cxx2")) and
+          not any(x.startswith("_Z") for x in names("cxx2")), names("cxx2"))
+
+    def kernel(what):
+        return any("do_syscall_64" in x or "vfs_" in x for x in names(what))
+    check(kernel("dd1") and not kernel("dd2"), f"{names('dd1')}\n{names('dd2')}")
+    check("samples in" in agent.said(), "verbose_mode says what an interval brought")
 
 
 @case(timeout=60)
@@ -342,7 +372,7 @@ def a_reload_loses_no_sample():
     wait_for(lambda: "profiling" in agent.said(), 10, "a running agent")
     before, began = cpu_seconds(t.pid), time.monotonic()
     n = 0
-    while time.monotonic() < began + 10:
+    while time.monotonic() < began + 7:
         n += 1
         agent.reload(targets=[pid_target(t.pid, names[n % 2], team=n),
                               *([container_target("e" * 64, "x")] if n % 3 else [])],
@@ -372,7 +402,7 @@ def a_new_rate_loses_no_sample():
     got = seconds(agent.series()["t"])
     first = max(p["time_ns"] + p["duration_ns"] for p in agent.series()["t"])
     before, late = cpu_seconds(t.pid), time.time() - first / 1e9
-    for i in range(5):
+    for i in range(3):
         agent.reload(targets=[pid_target(t.pid, "t")], interval="2s",
                      more=f"  // {i}", rate=rates[i % 3])
         time.sleep(1)
@@ -402,9 +432,11 @@ pyroscope.ebpf "second" {{
     agent.wait_for("first", "second", "also")
     s = agent.stop()
     check(set(s) == {"first", "second", "also"}, list(s))
-    both = seconds(s["first"]), seconds(s["also"])
-    print(both)
-    check(abs(both[0] - both[1]) < 0.3 * max(both) + 0.2, f"the same process, twice: {both}")
+    # One starts after the other: what they saw of the same process in each second is the same.
+    share = [sum(p["total"] for p in s[k]) / sum(p["duration_ns"] for p in s[k])
+             for k in ("first", "also")]
+    print(share)
+    check(abs(share[0] - share[1]) < 0.3 * max(share) + 0.1, f"the same process, twice: {share}")
     a.stop()
     b.stop()
 

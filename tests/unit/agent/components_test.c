@@ -10,6 +10,7 @@
 #include "agent/components/pyroscope_ebpf.h"
 #include "agent/components/registry.h"
 #include "agent/config/graph.h"
+#include "agent/metrics.h"
 
 #define ID_A "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"
 
@@ -142,6 +143,77 @@ static void the_service_name_comes_from_the_first_label_that_has_one(void **stat
 	}
 }
 
+static const char *const shown_lines[] = {
+	"pyroscope_ebpf_active_targets 2\n",
+	"pyroscope_ebpf_pprofs_total{service_name=\"busy\"} 2\n",
+	"pyroscope_ebpf_pprof_bytes_total{service_name=\"busy\"} 8\n",
+	"pyroscope_ebpf_pprof_samples_total{service_name=\"busy\"} 77\n",
+	"pyroscope_ebpf_pprofs_dropped_total 0\n",
+	"pyroscope_ebpf_profiling_sessions_total 0\n",
+	"pyroscope_ebpf_profiling_sessions_failing_total 0\n",
+	"pyroscope_forwarded_entries_total 0\n",
+	"pyroscope_fanout_latency_bucket{le=\"+Inf\"} 2\n",
+	"pyroscope_fanout_latency_count 2\n",
+};
+
+static void what_a_target_brought_is_shown(void **state)
+{
+	struct component_env env;
+	struct graph *g = load("pyroscope.ebpf \"e\" {\n forward_to = []\n targets = [\n"
+			       "{\"__process_pid__\" = 10, service_name = \"idle\"},\n"
+			       "{\"__container_id__\" = \"c1\", service_name = \"busy\"},\n"
+			       "{service_name = \"neither\"},\n]\n}",
+			       &env);
+	struct ebpf_component *c = profiler(g);
+	struct target *t = ebpf_target(c, 99, 0, "c1");
+	_cleanup_labels_ struct label_set labels = {0};
+	_cleanup_buf_ struct buf text = BUF_INIT(1u << 20);
+	_cleanup_(metrics_freep) struct metrics *m = NULL;
+	_cleanup_value_ struct value *info = NULL;
+	const struct value *first;
+
+	assert_int_equal(ebpf_labels(t, "", "", &labels), 0);
+	assert_string_equal(label_set_get(&labels, "__container_id__"), "c1");
+	ebpf_append(c, t, &labels, (const uint8_t *)"four", 4, 70, 1);
+	ebpf_append(c, t, &labels, (const uint8_t *)"four", 4, 7, 2);
+	assert_int_equal(metrics_new(&m), 0);
+	pyroscope_ebpf_type.metrics(&c->base, m);
+	assert_int_equal(metrics_write(m, &text), 0);
+	buf_add(&text, "", 1);
+	for (size_t i = 0; i < ARRAY_SIZE(shown_lines); i++) {
+		if (!strstr((const char *)text.data, shown_lines[i]))
+			fail_msg("no \"%s\" in:\n%s", shown_lines[i], (const char *)text.data);
+	}
+	info = pyroscope_ebpf_type.debug_info(&c->base);
+	assert_non_null(info);
+	/* Those with samples come first. */
+	first = value_get(info, "targets")->items[0];
+	assert_string_equal(value_get(first, "container_id")->s, "c1");
+	assert_true(number_float(value_get(first, "samples")->n) == 77);
+	assert_true(number_float(value_get(info, "targets_total")->n) == 2);
+	assert_true(number_float(value_get(info, "targets_matched")->n) == 1);
+	assert_true(number_float(value_get(info, "targets_unusable")->n) == 1);
+	graph_free(g);
+}
+
+static void a_retired_target_is_found_for_two_intervals(void **state)
+{
+	struct component_env env;
+	struct graph *g = load("pyroscope.ebpf \"e\" {\n forward_to = []\n"
+			       "targets = [{\"__process_pid__\" = 10, n = \"a\"}]\n}",
+			       &env);
+	struct ebpf_component *c = profiler(g);
+	struct targets none = {0};
+
+	targets_replace(&c->targets, &none, &c->retired[0]);
+	assert_string_equal(label(c, 10, NULL, "n"), "a");
+	ebpf_next_interval(c);
+	assert_string_equal(label(c, 10, NULL, "n"), "a");
+	ebpf_next_interval(c);
+	assert_null(ebpf_target(c, 10, 0, NULL));
+	graph_free(g);
+}
+
 static void discovery_finds_this_process_and_joins_containers(void **state)
 {
 	struct component_env env;
@@ -186,6 +258,8 @@ int main(void)
 		cmocka_unit_test(a_target_is_found_by_process_before_container),
 		cmocka_unit_test(without_targets_only_services_have_names),
 		cmocka_unit_test(the_service_name_comes_from_the_first_label_that_has_one),
+		cmocka_unit_test(what_a_target_brought_is_shown),
+		cmocka_unit_test(a_retired_target_is_found_for_two_intervals),
 		cmocka_unit_test(discovery_finds_this_process_and_joins_containers),
 	};
 

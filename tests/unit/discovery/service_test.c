@@ -92,6 +92,7 @@ static const struct {
 	{{"", "", "", "gone\xff", false}, "gone_"},
 	{{"", "", "", "", false}, ""},
 	{{"", "/", "/", "slash", false}, "slash"},
+	{{"", "/", "/memfd:sealed-91173221a7ea (deleted)", "runc", false}, "runc"},
 	{{"", "/", "", "kworker/0:1", true}, "kernel"},
 };
 
