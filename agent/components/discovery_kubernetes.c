@@ -483,27 +483,48 @@ static const struct metric_family failures_total = {"prometheus_sd_kubernetes_fa
 static const struct metric_family targets_gauge = {
 	"prometheus_sd_discovered_targets", "Current number of discovered targets.", METRIC_GAUGE};
 
+static void add_events(struct metrics *m, const char *role, const char *event, uint64_t n)
+{
+	const struct label l[] = {{"event", (char *)event}, {"role", (char *)role}};
+
+	metrics_add(m, &events_total, l, ARRAY_SIZE(l), (double)n);
+}
+
 static void kubernetes_metrics(const struct component *base, struct metrics *m)
 {
+	/* As Prometheus names the kinds here; several namespaces are one. */
+	static const char *const roles[KUBE_KINDS] = {
+		[KUBE_POD] = "pod",
+		[KUBE_NODE] = "node",
+		[KUBE_NAMESPACE_OBJECT] = "namespace",
+		[KUBE_SERVICE] = "service",
+		[KUBE_ENDPOINTS_OBJECT] = "endpoints",
+		[KUBE_ENDPOINTSLICE] = "endpointslice",
+		[KUBE_INGRESS_OBJECT] = "ingress",
+	};
 	const struct kubernetes_component *c = (const struct kubernetes_component *)base;
 	const struct discovery *d = c->discovery;
 	uint64_t failures = 0;
 
-	for (size_t i = 0; d && i < d->n_reflectors; i++) {
-		const struct kube_reflector_state *s = kube_reflector_state(d->reflectors[i]);
-		const struct {
-			const char *name;
-			uint64_t n;
-		} events[] = {{"add", s->added}, {"update", s->modified}, {"delete", s->deleted}};
-		const char *kind = kube_kind_resource(kube_reflector_kind(d->reflectors[i]));
+	for (size_t kind = 0; d && kind < KUBE_KINDS; kind++) {
+		uint64_t added = 0, modified = 0, deleted = 0;
 
-		for (size_t k = 0; k < ARRAY_SIZE(events); k++) {
-			struct label l[] = {{"event", (char *)events[k].name},
-					    {"role", (char *)kind}};
+		if (!kube_view_needs(&d->view, kind))
+			continue;
+		for (size_t i = 0; i < d->n_reflectors; i++) {
+			const struct kube_reflector_state *s =
+				kube_reflector_state(d->reflectors[i]);
 
-			metrics_add(m, &events_total, l, ARRAY_SIZE(l), (double)events[k].n);
+			if (kube_reflector_kind(d->reflectors[i]) != kind)
+				continue;
+			added += s->added;
+			modified += s->modified;
+			deleted += s->deleted;
+			failures += s->failures;
 		}
-		failures += s->failures;
+		add_events(m, roles[kind], "add", added);
+		add_events(m, roles[kind], "update", modified);
+		add_events(m, roles[kind], "delete", deleted);
 	}
 	metrics_add(m, &failures_total, NULL, 0, (double)failures);
 	metrics_add(m, &targets_gauge, NULL, 0, (double)c->n_targets);
