@@ -13,7 +13,7 @@ import subprocess
 import threading
 import time
 
-from lib import TEPHRA, Target, case, check, need_program, spawn, tephra, wait_for
+from lib import ROOT, TEPHRA, Target, case, check, need_program, spawn, tephra, wait_for
 
 CONFIG = """
 pyroscope.ebpf "host" {{
@@ -212,6 +212,12 @@ def a_scrape_is_well_formed_and_counts_samples():
     print(f"BPF: {value(bpf, 'tephra_bpf_cpu_ratio') * 100:.3f} % of a CPU, "
           f"{value(bpf, 'tephra_bpf_sample_seconds') * 1e6:.1f} us a sample")
     check(0 < value(bpf, "tephra_bpf_cpu_ratio") < 0.05, "tephra_bpf_cpu_ratio")
+    # What the dashboard asks for is there.
+    with open(os.path.join(ROOT, "contrib", "dashboards", "tephra.json")) as f:
+        asked = {x for p in json.load(f)["panels"] for t in p.get("targets", ())
+                 for x in re.findall(r"\b(?:tephra|alloy|pyroscope)_[a-z_]+", t["expr"])}
+    missing = asked - {name for name, _ in bpf}
+    check(len(asked) > 20 and not missing, f"the dashboard asks for {sorted(missing)}")
     check(took < 0.005, f"a scrape takes {took * 1e3:.1f} ms")
     a.stop()
     t.stop()
