@@ -97,6 +97,27 @@ static int scan_segments(struct scan *s, const Elf64_Ehdr *e)
 	return 0;
 }
 
+/* Files for debuggers alone (dwz's) have notes in sections and no segments. The headers are in
+ * s->block. */
+static int scan_sections(struct scan *s, size_t n)
+{
+	Elf64_Shdr notes[NOTE_SEGMENTS_MAX];
+	size_t n_notes = 0;
+
+	for (size_t i = 0; i < n && n_notes < ARRAY_SIZE(notes); i++) {
+		memcpy(&notes[n_notes], s->block + i * sizeof(Elf64_Shdr), sizeof(Elf64_Shdr));
+		n_notes += notes[n_notes].sh_type == SHT_NOTE;
+	}
+	for (size_t i = 0; i < n_notes && !s->id_bytes; i++) {
+		ssize_t got = read_block(s, notes[i].sh_offset, notes[i].sh_size);
+
+		if (got < 0)
+			return (int)got;
+		scan_notes(s, (size_t)got, notes[i].sh_addralign);
+	}
+	return 0;
+}
+
 static int scan_file(struct scan *s)
 {
 	Elf64_Ehdr e;
@@ -121,7 +142,7 @@ static int scan_file(struct scan *s)
 	if (got < 0)
 		return (int)got;
 	hash_block(s, got);
-	return 0;
+	return s->id_bytes ? 0 : scan_sections(s, (size_t)got / sizeof(Elf64_Shdr));
 }
 
 int filekey_read(int fd, struct filekey *ret)
@@ -141,6 +162,8 @@ int filekey_read(int fd, struct filekey *ret)
 		return r;
 	for (size_t i = 0; i < s.id_bytes; i++)
 		(void)snprintf(id + 2 * i, 3, "%02x", s.id[i]);
+	*ret = (struct filekey){.build_id_bytes = s.id_bytes};
+	memcpy(ret->build_id, s.id, s.id_bytes);
 	if (!s.id_bytes) {
 		const uint64_t when[] = {(uint64_t)st.stx_mtime.tv_sec, st.stx_mtime.tv_nsec};
 
@@ -150,4 +173,11 @@ int filekey_read(int fd, struct filekey *ret)
 		       (unsigned long long)st.stx_size, (unsigned long long)s.hash, st.stx_uid,
 		       TABLE_VERSION);
 	return 0;
+}
+
+void filekey_set_kind(struct filekey *k, unsigned int kind)
+{
+	size_t n = strlen(k->name);
+
+	(void)snprintf(k->name + n, sizeof(k->name) - n, "-%u", kind);
 }

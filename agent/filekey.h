@@ -15,8 +15,12 @@
 struct filekey {
 	/* Hexadecimal digits and '-': fit for a file name. */
 	char name[FILEKEY_NAME_BYTES];
+	uint8_t build_id[64];
+	size_t build_id_bytes; /* 0: it has none */
 };
 
 /* -EBADMSG: not an ELF file (or no regular file); -EOPNOTSUPP: 32-bit or big-endian; or the read
  * error. The file offset of fd is neither used nor changed. */
 int filekey_read(int fd, struct filekey *ret);
+/* Another table of the same contents: kind 1 to 9. */
+void filekey_set_kind(struct filekey *k, unsigned int kind);

@@ -24,35 +24,41 @@
 #define FILES_MANY 8192
 
 struct files {
-	struct profiler *profiler; /* borrowed */
-	struct tables *tables;	   /* borrowed */
-	void (*ready)(void *data, const struct file *f);
-	void *data;
+	struct files_options o;
 	struct hash by_id;	 /* id -> pointer to struct file */
 	struct hash by_key;	 /* hash of the key -> pointer */
 	struct hash valid_pages; /* file id << 32 | page: rows_page_get() has given it out */
 	uint32_t interval;
 	struct files_stats stats;
-	size_t loading;
+	size_t loading, loading_debug;
 };
 
-int files_new(struct profiler *profiler, struct tables *tables,
-	      void (*ready)(void *data, const struct file *f), void *data, struct files **ret)
+int files_new(const struct files_options *o, struct files **ret)
 {
 	struct files *f = calloc(1, sizeof(*f));
 
 	if (!f)
 		return -ENOMEM;
-	f->profiler = profiler;
-	f->tables = tables;
-	f->ready = ready;
-	f->data = data;
+	f->o = *o;
 	*ret = f;
 	return 0;
 }
 
+static void close_fds(struct file *file)
+{
+	if (file->fd >= 0)
+		close(TAKE_FD(file->fd));
+	if (file->root_fd >= 0)
+		close(TAKE_FD(file->root_fd));
+}
+
 static void file_free(struct file *file)
 {
+	if (file->debug) {
+		line_cache_forget(file->files->o.lines, file->debug);
+		debug_file_free(file->debug);
+	}
+	close_fds(file);
 	table_free(file->table);
 	free(file->path);
 	free(file);
@@ -100,6 +106,7 @@ static struct file *file_add(struct files *f, uint32_t id, const struct file_key
 		goto fail;
 	file->files = f;
 	file->id = id;
+	file->fd = file->root_fd = -1;
 	file->last_interval = f->interval;
 	file->key = *key;
 	file->path = path;
@@ -131,8 +138,28 @@ static void file_done(struct files *f, struct file *file, int r)
 			state = RANGE_ROWS;
 	}
 	if (file->id >= FILE_ID_FIRST)
-		(void)profiler_set_file(f->profiler, &file->key, file->id, state);
-	f->ready(f->data, file);
+		(void)profiler_set_file(f->o.profiler, &file->key, file->id, state);
+	f->o.ready(f->o.data, file);
+}
+
+static void on_debug(void *data)
+{
+	struct file *file = data;
+
+	file->files->loading_debug--;
+}
+
+/* Looks for the debug information while the process is there. */
+static void find_debug(struct files *f, struct file *file)
+{
+	int fd = TAKE_FD(file->fd), root_fd = TAKE_FD(file->root_fd);
+
+	if (fd < 0)
+		return;
+	if (debug_file_new(&f->o.debug, fd, root_fd, file->path, file->info, on_debug, file,
+			   &file->debug) < 0)
+		return;
+	f->loading_debug += file->debug->state == DEBUG_LOADING;
 }
 
 static void on_table(void *data, int r, struct table *table)
@@ -150,13 +177,19 @@ static void on_table(void *data, int r, struct table *table)
 	}
 	for (uint32_t i = 0; r >= 0 && i < file->info->build_id_bytes; i++)
 		(void)snprintf(file->build_id + 2 * i, 3, "%02x", file->info->build_id[i]);
+	if (r >= 0)
+		find_debug(file->files, file);
+	close_fds(file);
 	file_done(file->files, file, r);
 }
 
 /* fd is taken. */
 static void file_load(struct files *f, struct file *file, int fd)
 {
-	int r = tables_load(f->tables, fd, on_table, file);
+	int r;
+
+	file->fd = fcntl(fd, F_DUPFD_CLOEXEC, 0);
+	r = tables_load(f->o.tables, fd, BUILD_FILE, on_table, file);
 
 	if (r < 0)
 		file_done(f, file, r);
@@ -231,6 +264,21 @@ static int open_file(const struct event_file *e, const char *path)
 	return fd < 0 ? -ENOENT : fd;
 }
 
+/* The root of a process that has another one than we; -1: ours, or it is gone. */
+static int open_root(uint32_t tgid)
+{
+	_cleanup_close_ int fd = -1;
+	struct stat theirs, ours;
+	char name[64];
+
+	(void)snprintf(name, sizeof(name), "/proc/%u/root", tgid);
+	fd = open(name, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	if (fd < 0 || fstat(fd, &theirs) < 0 || stat("/", &ours) < 0 ||
+	    (theirs.st_dev == ours.st_dev && theirs.st_ino == ours.st_ino))
+		return -1;
+	return TAKE_FD(fd);
+}
+
 /* The kernel lists components from the leaf to the root. */
 static char *event_path(const struct event_file *e)
 {
@@ -267,15 +315,16 @@ void files_on_event(struct files *f, const struct event_file *e)
 		if (!memcmp(&first->key, &e->key, sizeof(e->key)) && first->state == FILE_READY) {
 			file->alias = first->id;
 			file->state = FILE_READY;
-			(void)profiler_set_file(f->profiler, &e->key, e->id,
+			(void)profiler_set_file(f->o.profiler, &e->key, e->id,
 						first->info->flags & TABLE_HAS_ROWS ? RANGE_ROWS
 										    : RANGE_FP);
-			f->ready(f->data, file);
+			f->o.ready(f->o.data, file);
 			return;
 		}
 	}
 	(void)hash_put(&f->by_key, hash, (uintptr_t)file);
 	fd = open_file(e, file->path);
+	file->root_fd = open_root(e->tgid);
 	if (fd < 0) {
 		f->stats.vanished++;
 		file_done(f, file, fd);
@@ -346,7 +395,7 @@ int files_rule(struct files *f, uint64_t frame, uint64_t *ret_rule)
 		page = (const struct rows_page *)empty;
 	}
 	*ret_rule = rows_lookup(page, (uint16_t)FRAME_OFFSET(frame));
-	(void)profiler_load_page(f->profiler, id, number, page);
+	(void)profiler_load_page(f->o.profiler, id, number, page);
 	return 0;
 }
 
@@ -388,7 +437,7 @@ static void forget_idle(struct files *f, uint32_t idle)
 	f->by_id = kept;
 	hash_done(&f->valid_pages);
 	if (n)
-		profiler_forget_files(f->profiler, keys, n);
+		profiler_forget_files(f->o.profiler, keys, n);
 	f->stats.forgotten += n;
 }
 
@@ -410,7 +459,21 @@ void files_next_interval(struct files *f)
 
 size_t files_loading(const struct files *f)
 {
-	return f->loading;
+	return f->loading + f->loading_debug;
+}
+
+int files_names(struct files *f, const struct file *file, uint64_t offset,
+		struct symbols_names *ret)
+{
+	const struct symbols symbols = {
+		.table = file->table, .debug = file->debug, .lines = f->o.lines};
+	uint64_t vaddr;
+
+	ret->vaddr = offset;
+	ret->n = 0;
+	if (!file->table || table_offset_to_vaddr(file->table, offset, &vaddr) < 0)
+		return 0;
+	return symbols_get(&symbols, vaddr, ret);
 }
 
 void files_get_stats(const struct files *f, struct files_stats *ret)

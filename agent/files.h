@@ -7,7 +7,9 @@
  */
 #pragma once
 
+#include "agent/debug_file.h"
 #include "agent/profiler.h"
+#include "agent/symbols.h"
 
 struct loop;
 struct table;
@@ -26,18 +28,26 @@ struct file {
 	enum file_state state;
 	int error; /* FILE_FAILED: negative errno */
 	struct file_key key;
-	char *path;	     /* as the process sees it; "" unknown */
-	const char *name;    /* last component of path */
-	struct table *table; /* FILE_READY */
+	char *path;		  /* as the process sees it; "" unknown */
+	const char *name;	  /* last component of path */
+	struct table *table;	  /* FILE_READY */
+	struct debug_file *debug; /* FILE_READY; NULL: without memory */
+	int fd, root_fd;	  /* FILE_LOADING: for the search of debug information; else -1 */
 	const struct table_info *info;
 	char build_id[2 * 64 + 1]; /* hex, "" when the file has none */
 	uint32_t last_interval;	   /* when it was asked for last */
 	uint32_t alias; /* id of the entry with the table, when the kernel numbered it again */
 };
 
-/* ready: called when a file leaves FILE_LOADING. Profiler and tables are borrowed. */
-int files_new(struct profiler *profiler, struct tables *tables,
-	      void (*ready)(void *data, const struct file *f), void *data, struct files **ret);
+struct files_options {
+	struct profiler *profiler; /* borrowed, as all here */
+	struct tables *tables;
+	struct line_cache *lines;
+	struct debug_file_options debug;		 /* where debug files are looked for */
+	void (*ready)(void *data, const struct file *f); /* a file leaves FILE_LOADING */
+	void *data;
+};
+int files_new(const struct files_options *o, struct files **ret);
 struct files *files_free(struct files *f);
 DEFINE_CLEANUP(struct files *, files_free)
 
@@ -52,7 +62,13 @@ const struct file *files_get(const struct files *f, uint32_t id);
  * unknown or could not be read.
  */
 int files_rule(struct files *f, uint64_t frame, uint64_t *ret_rule);
-size_t files_loading(const struct files *f); /* how many are in FILE_LOADING */
+/* How many are in FILE_LOADING, or wait for the names in their debug files. */
+size_t files_loading(const struct files *f);
+
+/* symbols_get() for an offset of a file; ret->vaddr is the offset itself when that is in no
+ * executable segment. */
+int files_names(struct files *f, const struct file *file, uint64_t offset,
+		struct symbols_names *ret);
 
 /* Gives the pages of all tables back to the page cache; they return when they are read again. */
 void files_next_interval(struct files *f);

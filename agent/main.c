@@ -20,6 +20,7 @@ static const struct verb {
 	{"run", run_main, "profile continuously, as an Alloy configuration says"},
 	{"validate", validate_main, "check a configuration without running it"},
 	{"fmt", fmt_main, "write configuration files in their usual form"},
+	{"symbolize", symbolize_main, "the functions, files and lines at addresses of a file"},
 	{"check", check_main, "what this kernel, these privileges and this build can do"},
 };
 
@@ -29,7 +30,7 @@ static void print_help(FILE *f)
 	      "Shows where the CPU time of this host goes.\n\nVerbs:\n",
 	      f);
 	for (size_t i = 0; i < ARRAY_SIZE(verbs); i++)
-		fprintf(f, "  %-8s %s\n", verbs[i].name, verbs[i].help);
+		fprintf(f, "  %-9s %s\n", verbs[i].name, verbs[i].help);
 	fputs("\nOptions:\n"
 	      "  -h, --help     this text; 'tephra VERB --help' explains a verb\n"
 	      "  -V, --version  the version\n",

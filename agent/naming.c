@@ -47,7 +47,8 @@ static int64_t add_mapping(struct namer *k, const struct file *f)
 		.file = intern_str(&k->p->strings, f->path),
 		.build_id = intern_str(&k->p->strings, f->build_id),
 		.has_functions = true,
-		.has_lines = f->info && (f->info->flags & TABLE_HAS_LINES),
+		.has_lines = f->info &&
+			     ((f->info->flags & TABLE_HAS_LINES) || debug_file_has_lines(f->debug)),
 	};
 	uint64_t known = hash_get(&k->mappings, f->id);
 	int64_t r;
@@ -70,33 +71,42 @@ static const char *demangled(struct namer *k, const char *name)
 	return demangle(name, k->n->demangle, &k->text);
 }
 
+/* The functions of one address, inlined ones before those they are in. */
+static int64_t add_functions(struct namer *k, const struct symbols_names *names, uint32_t mapping)
+{
+	struct profile_line lines[LINE_FRAMES_MAX];
+
+	for (size_t i = 0; i < names->n; i++) {
+		const struct line_frame *f = &names->frames[i];
+		const char *name = f->name[0] ? f->name : "[unknown]";
+		int64_t function = add_function(k, f->is_linkage_name ? demangled(k, name) : name,
+						name, f->path, f->start_line);
+
+		if (function < 0)
+			return function;
+		lines[i] = (struct profile_line){.function = (uint32_t)function, .line = f->line};
+	}
+	return profile_add_location(k->p, names->vaddr, mapping, PROFILE_NATIVE, true, lines,
+				    names->n);
+}
+
 static int64_t name_native(struct namer *k, uint64_t frame)
 {
 	const struct file *f = files_get(k->n->files, FRAME_FILE(frame));
-	uint64_t address = FRAME_OFFSET(frame);
-	struct symtab_hit hit;
+	struct symbols_names names = {.vaddr = FRAME_OFFSET(frame)};
 	char text[512];
-	int64_t mapping, function;
+	int64_t mapping = 0;
 
-	if (!f) {
-		(void)snprintf(text, sizeof(text), "[unknown file]+0x%llx",
-			       (unsigned long long)address);
-		return add_location(k, address, 0, PROFILE_NATIVE, false,
-				    add_function(k, text, text, NULL, 0), 0);
-	}
-	mapping = add_mapping(k, f);
+	if (f)
+		mapping = add_mapping(k, f);
 	if (mapping < 0)
 		return mapping;
-	if (f->table && table_offset_to_vaddr(f->table, address, &address) == 0 &&
-	    symtab_lookup(f->table, address, &hit) == 0) {
-		function =
-			add_function(k, demangled(k, hit.name), hit.name, hit.file, hit.start_line);
-		return add_location(k, address, (uint32_t)mapping, PROFILE_NATIVE, true, function,
-				    hit.line);
-	}
-	(void)snprintf(text, sizeof(text), "%s+0x%llx", f->name[0] ? f->name : "[unknown file]",
-		       (unsigned long long)address);
-	return add_location(k, address, (uint32_t)mapping, PROFILE_NATIVE, false,
+	if (f && files_names(k->n->files, f, FRAME_OFFSET(frame), &names) != 0 && names.n)
+		return add_functions(k, &names, (uint32_t)mapping);
+	(void)snprintf(text, sizeof(text), "%s+0x%llx",
+		       f && f->name[0] ? f->name : "[unknown file]",
+		       (unsigned long long)names.vaddr);
+	return add_location(k, names.vaddr, (uint32_t)mapping, PROFILE_NATIVE, false,
 			    add_function(k, text, text, NULL, 0), 0);
 }
 

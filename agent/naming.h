@@ -20,7 +20,7 @@ struct naming_stats {
 };
 
 struct naming {
-	const struct files *files; /* borrowed, as all here */
+	struct files *files; /* borrowed, as all here */
 	struct tasks *tasks;
 	struct kallsyms *kallsyms; /* NULL: kernel frames keep their addresses */
 	enum demangle_mode demangle;

@@ -212,7 +212,7 @@ static void wait_for_late(struct record *r)
 {
 	uint64_t until = clock_ms() + LATE_PATIENCE_MS;
 
-	while (session_pending(r->session) && clock_ms() < until && r->interrupts < 2) {
+	while (session_prepare(r->session) && clock_ms() < until && r->interrupts < 2) {
 		show_status(r, "reading files");
 		if (loop_once(r->loop, 100) < 0)
 			return;

@@ -9,6 +9,7 @@
 #include "agent/base/log.h"
 #include "agent/files.h"
 #include "agent/late.h"
+#include "agent/line_cache.h"
 #include "agent/naming.h"
 #include "agent/parser/parser.h"
 #include "agent/stacks.h"
@@ -32,6 +33,7 @@ struct session {
 	struct profiler *profiler;
 	struct parser *parser;
 	struct tables *tables;
+	struct line_cache *lines;
 	struct files *files;
 	struct late *late;
 	struct bpf_time *bpf_time; /* NULL: not measured */
@@ -42,6 +44,7 @@ struct session {
 	uint64_t interval_start_mono_ns;
 	uint64_t lost_before;
 	size_t status_slot;
+	bool want_again; /* a file became ready that frames of known stacks are in */
 	struct naming_stats naming;
 	uint64_t intervals, collect_ns, collect_max_ns, lost_user, tasks_new;
 	uint64_t map_bytes, map_bytes_ms; /* when it was read; 0: never */
@@ -63,6 +66,22 @@ static void on_file(void *data, const struct event_file *e)
 	files_on_event(s->files, e);
 }
 
+/* Asks for the names of a stack's frames, so that they are there when it is written. */
+static void want_names(struct session *s, const uint64_t *frames, uint32_t n)
+{
+	struct symbols_names names;
+
+	for (uint32_t i = 0; i < n; i++) {
+		const struct file *f;
+
+		if (FRAME_KIND(frames[i]) != FRAME_NATIVE)
+			continue;
+		f = files_get(s->files, FRAME_FILE(frames[i]));
+		if (f && debug_file_has_lines(f->debug))
+			(void)files_names(s->files, f, FRAME_OFFSET(frames[i]), &names);
+	}
+}
+
 static void on_stack(void *data, const struct event_stack *e, const uint64_t *frames)
 {
 	struct session *s = data;
@@ -71,6 +90,7 @@ static void on_stack(void *data, const struct event_stack *e, const uint64_t *fr
 	if (!stacks_add(&s->stacks, e->hash, frames, e->n_kernel, e->n_user,
 			e->flags & STACK_COMPLETE))
 		profiler_forget_stack(s->profiler, e->hash);
+	want_names(s, frames + e->n_kernel, e->n_user);
 }
 
 static void on_late(void *data, const struct event_late *e)
@@ -84,6 +104,8 @@ static void on_file_ready(void *data, const struct file *f)
 {
 	struct session *s = data;
 
+	/* Stacks that came before have frames in it. */
+	s->want_again = true;
 	if (s->late)
 		late_resume(s->late);
 }
@@ -114,6 +136,20 @@ static int open_late(struct session *s)
 	return late_new(&o, &s->late);
 }
 
+static int open_files(struct session *s)
+{
+	const struct files_options o = {
+		.profiler = s->profiler,
+		.tables = s->tables,
+		.lines = s->lines,
+		.debug = {.tables = s->tables},
+		.ready = on_file_ready,
+		.data = s,
+	};
+
+	return files_new(&o, &s->files);
+}
+
 static int open_parts(struct session *s)
 {
 	static const char *const child_argv[] = {"tephra", PARSER_CHILD_VERB, NULL};
@@ -131,7 +167,9 @@ static int open_parts(struct session *s)
 	if (r >= 0)
 		r = tables_new(s->loop, s->parser, cache_dir(s), CACHE_BYTES, &s->tables);
 	if (r >= 0)
-		r = files_new(s->profiler, s->tables, on_file_ready, s, &s->files);
+		r = line_cache_new(s->loop, s->parser, 0, &s->lines);
+	if (r >= 0)
+		r = open_files(s);
 	if (r >= 0)
 		r = open_late(s);
 	return r;
@@ -164,10 +202,11 @@ struct session *session_free(struct session *s)
 		return NULL;
 	bpf_time_free(s->bpf_time);
 	profiler_free(s->profiler);
-	tables_free(s->tables);
-	parser_free(s->parser);
 	late_free(s->late);
 	files_free(s->files);
+	line_cache_free(s->lines);
+	tables_free(s->tables);
+	parser_free(s->parser);
 	stacks_done(&s->stacks);
 	tasks_done(&s->tasks);
 	kallsyms_free(s->kallsyms);
@@ -198,9 +237,18 @@ void session_stop(struct session *s)
 	profiler_poll(s->profiler);
 }
 
-size_t session_pending(const struct session *s)
+size_t session_prepare(struct session *s)
 {
-	return late_waiting(s->late);
+	profiler_poll(s->profiler);
+	if (s->want_again && !files_loading(s->files)) {
+		s->want_again = false;
+		HASH_FOREACH (slot, &s->stacks.by_hash) {
+			const struct stack *st = (const struct stack *)(uintptr_t)slot->value;
+
+			want_names(s, st->frames + st->n_kernel, st->n_user);
+		}
+	}
+	return late_waiting(s->late) + line_cache_pending(s->lines) + files_loading(s->files);
 }
 
 static void on_count(void *data, const struct count_entry *e)
@@ -301,6 +349,7 @@ static int conclude(struct session *s, uint64_t period_ns, struct profile **ret)
 	tasks_next_interval(&s->tasks, forget_task, s);
 	/* What the naming touched is not needed before the next interval. */
 	files_next_interval(s->files);
+	line_cache_next_interval(s->lines);
 	took = clock_ns(CLOCK_MONOTONIC) - start;
 	s->intervals++;
 	s->collect_ns += took;
@@ -336,18 +385,15 @@ int session_change(struct session *s, const struct session_options *o, struct pr
 
 static bool frame_is_named(struct session *s, uint64_t frame)
 {
+	struct symbols_names names;
 	const struct file *f;
-	struct symtab_hit hit;
-	uint64_t address;
 
 	if (FRAME_KIND(frame) == FRAME_KERNEL)
 		return true;
 	if (FRAME_KIND(frame) != FRAME_NATIVE)
 		return false;
 	f = files_get(s->files, FRAME_FILE(frame));
-	return f && f->table &&
-	       table_offset_to_vaddr(f->table, FRAME_OFFSET(frame), &address) == 0 &&
-	       symtab_lookup(f->table, address, &hit) == 0;
+	return f && files_names(s->files, f, FRAME_OFFSET(frame), &names) != 0 && names.n;
 }
 
 /* Of some of the stacks, which are others the next time: it is for a status line, twice a second.

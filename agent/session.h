@@ -45,8 +45,11 @@ int session_absorb(struct session *s);
  * sampled until now is *ret, named in the old way.
  */
 int session_change(struct session *s, const struct session_options *o, struct profile **ret);
-/* Late samples that still wait for their files. The loop must run for them to get done. */
-size_t session_pending(const struct session *s);
+/*
+ * Asks for all that the names of this interval need and do not have yet. What is still awaited:
+ * late samples, files, lines. The loop must run for it to come.
+ */
+size_t session_prepare(struct session *s);
 /*
  * What was sampled since the last call, named. With `final`, samples that still wait are counted
  * as they are; else they belong to the next interval. *ret may hold no samples.

@@ -11,10 +11,10 @@
 #include "agent/base/log.h"
 #include "agent/base/loop.h"
 #include "agent/filekey.h"
+#include "agent/parser/build.h"
 #include "agent/parser/parser.h"
 #include "symbolizer/table.h"
 
-#define KIND_FILE	  0
 #define DELIVERIES_A_TURN 64 /* then the loop looks at its other sources */
 
 enum load_state { LOAD_PARSING, LOAD_SHARING, LOAD_DONE };
@@ -23,6 +23,7 @@ struct load {
 	struct load *next;
 	struct tables *tables; /* borrowed */
 	enum load_state state;
+	enum build_kind kind;
 	struct filekey key;
 	bool retried;
 	int r;
@@ -127,7 +128,7 @@ static void on_parsed(void *data, struct parser_result *result)
 	if (result->r == -EIO && !l->retried) {
 		l->retried = true;
 		t->stats.retried++;
-		if (parser_request(t->parser, TAKE_FD(result->in_fd), KIND_FILE, on_parsed, l) == 0)
+		if (parser_request(t->parser, TAKE_FD(result->in_fd), l->kind, on_parsed, l) == 0)
 			return;
 	}
 	load_end(l, result->r, result->r == 0 ? store(t, &l->key, result) : NULL);
@@ -146,7 +147,7 @@ static bool is_being_built(const struct tables *t, const struct filekey *key)
 	return false;
 }
 
-int tables_load(struct tables *t, int fd, tables_done_fn fn, void *data)
+int tables_load(struct tables *t, int fd, enum build_kind kind, tables_done_fn fn, void *data)
 {
 	_cleanup_close_ int taken = fd;
 	struct load *l = calloc(1, sizeof(*l));
@@ -156,9 +157,12 @@ int tables_load(struct tables *t, int fd, tables_done_fn fn, void *data)
 
 	if (!l)
 		return -ENOMEM;
-	*l = (struct load){.tables = t, .state = LOAD_PARSING, .fn = fn, .data = data};
+	*l = (struct load){
+		.tables = t, .state = LOAD_PARSING, .kind = kind, .fn = fn, .data = data};
 	t->stats.loads++;
 	r = filekey_read(fd, &l->key);
+	if (r == 0 && kind != BUILD_FILE)
+		filekey_set_kind(&l->key, kind);
 	shared = r == 0 && is_being_built(t, &l->key);
 	*t->last = l;
 	t->last = &l->next;
@@ -170,7 +174,7 @@ int tables_load(struct tables *t, int fd, tables_done_fn fn, void *data)
 	} else if (t->cache && tablecache_get(t->cache, &l->key, &table) == 0) {
 		load_end(l, 0, table);
 	} else {
-		r = parser_request(t->parser, TAKE_FD(taken), KIND_FILE, on_parsed, l);
+		r = parser_request(t->parser, TAKE_FD(taken), kind, on_parsed, l);
 		if (r < 0)
 			load_end(l, r, NULL);
 	}

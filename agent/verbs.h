@@ -16,6 +16,7 @@ int run_main(int argc, char **argv);
 int validate_main(int argc, char **argv);
 int fmt_main(int argc, char **argv);
 int check_main(int argc, char **argv);
+int symbolize_main(int argc, char **argv);
 
 /* Prints one line on stderr: what is wrong and how to get help. Returns EXIT_USAGE. */
 int usage_error(const char *who, const char *what);

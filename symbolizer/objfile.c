@@ -17,6 +17,7 @@
 #include <zstd.h>
 
 #include "agent/base/cursor.h"
+#include "symbolizer/debuglink.h"
 #include "symbolizer/table.h"
 
 #define NAME_BYTES_MAX	     255
@@ -542,6 +543,7 @@ int objfile_write_info(struct objfile *o, uint32_t flags, struct table_writer *w
 		info.segments[info.n_segments].bytes = s->filesz;
 		info.n_segments++;
 	}
+	debuglink_read(o, &info);
 	buf_add(b, &info, sizeof(info));
 	return b->failed;
 }
@@ -552,7 +554,9 @@ const struct table_info *table_get_info(const struct table *t)
 	const struct table_info *info = table_section(t, TABLE_INFO, &bytes);
 
 	if (!info || bytes < sizeof(*info) || info->n_segments > TABLE_INFO_SEGMENTS ||
-	    info->build_id_bytes > sizeof(info->build_id))
+	    info->build_id_bytes > sizeof(info->build_id) ||
+	    info->alt_id_bytes > sizeof(info->alt_id) || info->debuglink[TABLE_LINK_BYTES - 1] ||
+	    info->altlink[TABLE_LINK_BYTES - 1])
 		return NULL;
 	return info;
 }

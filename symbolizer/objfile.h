@@ -66,11 +66,13 @@ int objfile_build_id(const struct objfile *o, const uint8_t **ret, size_t *ret_b
 
 /* ---- TABLE_INFO ---- */
 #define TABLE_INFO_SEGMENTS 16
+#define TABLE_LINK_BYTES    256
 enum table_info_flags {
 	TABLE_IS_GO = 1 << 0,	   /* has .gopclntab */
 	TABLE_HAS_ROWS = 1 << 1,   /* has unwind information; without: frame pointer chain */
 	TABLE_HAS_SYMTAB = 1 << 2, /* .symtab was there (else only .dynsym or nothing) */
 	TABLE_HAS_LINES = 1 << 3,
+	TABLE_HAS_DEBUG = 1 << 4, /* has .debug_info; set by objfile_write_info() */
 };
 struct table_info {
 	uint16_t type, machine;
@@ -82,6 +84,14 @@ struct table_info {
 	struct {
 		uint64_t offset, vaddr, bytes;
 	} segments[TABLE_INFO_SEGMENTS];
+	/* Where the debug information is, see debuglink.h; "" when the file does not say. */
+	char debuglink[TABLE_LINK_BYTES];
+	char altlink[TABLE_LINK_BYTES];
+	uint8_t alt_id[64]; /* build id of the file that altlink names */
+	uint32_t alt_id_bytes;
+	uint32_t debuglink_crc,
+		file_crc; /* file_crc: of this file, where it was asked for; else 0 */
+	uint32_t reserved;
 };
 
 int objfile_write_info(struct objfile *o, uint32_t flags, struct table_writer *w);

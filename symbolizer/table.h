@@ -11,7 +11,7 @@
 #include "agent/base/buf.h"
 
 #define TABLE_MAGIC   0x4254485054455254ull /* "TRETPHTB" */
-#define TABLE_VERSION 1
+#define TABLE_VERSION 2
 
 /* One owner a section: the file that is named defines its layout and reads it. */
 enum table_section {
@@ -21,6 +21,7 @@ enum table_section {
 	TABLE_SYMBOLS,	  /* symtab.h: functions sorted by address */
 	TABLE_LINES,	  /* symtab.h: files and lines of functions (Go), may be absent */
 	TABLE_STRINGS,	  /* symtab.h: NUL-terminated names; offset 0 is "" */
+	TABLE_FRAMES,	  /* lines.h: functions and lines of single addresses */
 	TABLE_SECTION_MAX,
 };
 

@@ -203,6 +203,8 @@ int node_evaluate(struct node *n, struct diag_list *d);
 /* What references to it give, borrowed; NULL: nothing yet. */
 struct value *node_value(const struct node *n);
 void node_changed(struct node *n);
+/* Its last evaluation, or that of its text, failed; logged when that is new. */
+void node_failed(struct node *n, const char *text);
 /* Starts it when it is due. A negative errno when that failed (logged); it is tried again. */
 int node_start(struct node *n);
 void node_retry_later(struct node *n);

@@ -145,8 +145,12 @@ int graph_settle(struct graph *g, struct diag_list *d)
 		if (d->n_errors > before) {
 			_cleanup_free_ char *why = diag_summary(d);
 
-			if (!g->loading && !g->reloading)
-				log_error("keeping the present modules: %s", why ? why : "");
+			for (size_t i = 0; i < g->plan->n_order; i++) {
+				struct node *n = g->plan->order[i];
+
+				if (n->latest != n->unit)
+					node_failed(n, why ? why : "out of memory");
+			}
 			plan_free(p);
 			return 0;
 		}
@@ -296,6 +300,7 @@ static int apply(struct graph *g, struct unit *u, struct diag_list *d)
 		r = graph_pass(g, d);
 	if (r >= 0)
 		r = graph_settle(g, d);
+	g->rest_until_ms = 0;
 	(void)graph_start_due(g);
 	if (r < 0)
 		return r;

@@ -174,6 +174,11 @@ static void failed(struct node *n, const char *text, bool tell)
 		log_error("%s: %s", n->id, text);
 }
 
+void node_failed(struct node *n, const char *text)
+{
+	failed(n, text, !n->graph->loading && !n->graph->reloading);
+}
+
 static void succeeded(struct node *n)
 {
 	if (!n->failure)
@@ -414,7 +419,7 @@ int node_evaluate(struct node *n, struct diag_list *d)
 	else if (r != -ENOMEM)
 		text = diag_summary(&own);
 	if (text)
-		failed(n, text, !g->loading && !g->reloading);
+		node_failed(n, text);
 	diag_move(d, &own);
 	return r == -ENOMEM ? r : 0;
 }

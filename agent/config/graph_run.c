@@ -7,9 +7,9 @@
 #include "agent/base/log.h"
 #include "agent/config/graph_internal.h"
 
-/* Evaluation rests for so many times as long as it took: it never takes more than a small part of
- * the CPU, however often exports change. But no longer than this. */
-#define REST_FACTOR 20
+/* Evaluation rests for so many times as long as it took: it takes at most 2 % of a CPU, however
+ * often exports change. But no longer than this, which is how often Alloy's discovery speaks. */
+#define REST_FACTOR 50
 #define REST_MAX_MS 5000
 #define LATER_MS    1000
 
@@ -23,7 +23,7 @@ void graph_wake(struct graph *g)
 
 int graph_pass(struct graph *g, struct diag_list *d)
 {
-	uint64_t start = clock_ms(), took;
+	uint64_t start = clock_ns(CLOCK_MONOTONIC), took_ns;
 	bool again = false;
 	int r = 0;
 
@@ -40,8 +40,8 @@ int graph_pass(struct graph *g, struct diag_list *d)
 			n->dirty = true;
 	}
 	g->in_pass = false;
-	took = clock_ms() - start;
-	g->rest_until_ms = clock_ms() + MIN(took * REST_FACTOR, REST_MAX_MS);
+	took_ns = clock_ns(CLOCK_MONOTONIC) - start;
+	g->rest_until_ms = clock_ms() + MIN(took_ns * REST_FACTOR / 1000000, REST_MAX_MS);
 	/* Who was evaluated before may have got something new since. */
 	for (size_t i = 0; i < g->plan->n_order && !again; i++)
 		again = g->plan->order[i]->dirty;
@@ -142,6 +142,8 @@ int graph_start(struct graph *g)
 	if (!g->timer || !g->later)
 		return -ENOMEM;
 	g->started = true;
+	/* What discovery finds first is waited for. */
+	g->rest_until_ms = 0;
 	r = graph_start_due(g);
 	for (size_t i = 0; i < g->plan->n_order; i++) {
 		const struct node *n = g->plan->order[i];

@@ -6,6 +6,8 @@
 #include <stdarg.h>
 #include <string.h>
 
+#include "agent/http/url.h"
+
 /* One copied text or array; freed with the whole. */
 struct http_text {
 	struct http_text *next;
@@ -171,6 +173,29 @@ static int check_tls(const struct http_tls_options *t, char *why, size_t size)
 	return 0;
 }
 
+/* A proxy may be written without a scheme; then it is an http one, as for libcurl. */
+static int check_proxy(const struct http_proxy_options *p, char *why, size_t size)
+{
+	CURLU *u = p->url ? curl_url() : NULL;
+	bool ok = !p->url ||
+		  (u && curl_url_set(u, CURLUPART_URL, p->url,
+				     CURLU_GUESS_SCHEME | CURLU_NON_SUPPORT_SCHEME) == CURLUE_OK);
+
+	curl_url_cleanup(u);
+	if (!ok)
+		return bad(why, size, "proxy_url is no valid URL, write it like http://host:3128");
+	return http_headers_check(p->connect_headers, p->n_connect_headers, why, size);
+}
+
+static int check_token_url(const char *url, char *why, size_t size)
+{
+	_cleanup_(http_url_done) struct http_url u = {0};
+
+	if (url && http_url_parse(&u, url) < 0)
+		return bad(why, size, "oauth2 token_url is no valid URL with http:// or https://");
+	return 0;
+}
+
 static int check(const struct http_options *o, char *why, size_t size)
 {
 	int r = check_tls(&o->tls, why, size);
@@ -178,8 +203,9 @@ static int check(const struct http_options *o, char *why, size_t size)
 	if (r >= 0)
 		r = http_headers_check(o->headers, o->n_headers, why, size);
 	if (r >= 0)
-		r = http_headers_check(o->proxy.connect_headers, o->proxy.n_connect_headers, why,
-				       size);
+		r = check_proxy(&o->proxy, why, size);
+	if (r >= 0)
+		r = check_token_url(o->oauth2.token_url, why, size);
 	if (r >= 0 && o->token && strpbrk(o->token, "\r\n"))
 		r = bad(why, size, "the token has a line break");
 	if (r >= 0 && o->auth_type && strpbrk(o->auth_type, "\r\n"))

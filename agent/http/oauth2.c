@@ -9,6 +9,7 @@
 
 #include "agent/base/buf.h"
 #include "agent/base/clock.h"
+#include "agent/http/escape.h"
 #include "agent/http/fetch.h"
 #include "agent/http/multi_curl.h"
 
@@ -47,26 +48,13 @@ static int bad(char *why, size_t size, const char *fmt, ...)
 
 /* ---- The request -------------------------------------------------------------------------- */
 
-static void add_escaped(struct buf *b, const char *s)
-{
-	for (; *s; s++) {
-		unsigned char c = (unsigned char)*s;
-
-		if ((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
-		    strchr("-._~", c))
-			buf_add_u8(b, c);
-		else
-			buf_printf(b, "%%%02X", c);
-	}
-}
-
 static void add_param(struct buf *b, const char *name, const char *value)
 {
 	if (b->len)
 		buf_adds(b, "&");
-	add_escaped(b, name);
+	http_escape(b, name);
 	buf_adds(b, "=");
-	add_escaped(b, value);
+	http_escape(b, value);
 }
 
 static void add_base64(struct buf *b, const uint8_t *p, size_t n)
@@ -109,9 +97,9 @@ static void make_authorization(struct buf *b, const struct http_oauth2_options *
 {
 	_cleanup_buf_ struct buf pair = BUF_INIT(MAX_REQUEST);
 
-	add_escaped(&pair, o->client_id ? o->client_id : "");
+	http_escape(&pair, o->client_id ? o->client_id : "");
 	buf_adds(&pair, ":");
-	add_escaped(&pair, secret);
+	http_escape(&pair, secret);
 	buf_adds(b, "Basic ");
 	add_base64(b, pair.data, pair.len);
 }
@@ -229,14 +217,6 @@ static int parse_json(const char *body, size_t len, char **ret_value, uint32_t *
 	return r;
 }
 
-static int hex_digit(char c)
-{
-	return c >= '0' && c <= '9'   ? c - '0'
-	       : c >= 'a' && c <= 'f' ? c - 'a' + 10
-	       : c >= 'A' && c <= 'F' ? c - 'A' + 10
-				      : -1;
-}
-
 /* The value of a parameter of a form, unescaped; "" when it is not there. NULL without memory. */
 static char *form_value(const char *s, size_t n, const char *name)
 {
@@ -247,19 +227,10 @@ static char *form_value(const char *s, size_t n, const char *name)
 		const char *amp = memchr(s, '&', (size_t)(end - s)), *stop = amp ? amp : end;
 
 		if ((size_t)(stop - s) > len && !memcmp(s, name, len) && s[len] == '=') {
-			char *to = malloc((size_t)(stop - s)), *p = to;
+			char *to = malloc((size_t)(stop - s));
 
-			for (s += len + 1; to && s < stop; s++) {
-				bool escaped = *s == '%' && stop - s > 2 && hex_digit(s[1]) >= 0 &&
-					       hex_digit(s[2]) >= 0;
-
-				*p++ = escaped	   ? (char)(hex_digit(s[1]) << 4 | hex_digit(s[2]))
-				       : *s == '+' ? ' '
-						   : *s;
-				s += escaped ? 2 : 0;
-			}
 			if (to)
-				*p = '\0';
+				http_unescape(s + len + 1, (size_t)(stop - s) - len - 1, true, to);
 			return to;
 		}
 		s = amp ? amp + 1 : end;

@@ -2,85 +2,21 @@
 #include "agent/parser/build.h"
 
 #include <errno.h>
-#include <signal.h>
-#include <sys/mman.h>
-#include <sys/stat.h>
-#include <sys/time.h>
 
+#include "agent/parser/child.h"
+#include "agent/parser/image.h"
+#include "symbolizer/debuglink.h"
+#include "symbolizer/dwarf.h"
+#include "symbolizer/lines.h"
 #include "symbolizer/objfile.h"
 #include "symbolizer/symtab.h"
 #include "symbolizer/table.h"
 #include "unwinders/rows.h"
 
 #define SECTION_BYTES_MAX (128u << 20)
-
-#define RELEASE_MS 2
+#define QUERY_BYTES_MAX	  (1u << 20)
 
 #define _cleanup_writer_ _cleanup_(table_writer_done)
-
-/* ---- the file's mapping ---- */
-
-struct image {
-	void *data;
-	size_t bytes;
-};
-
-/*
- * The parsers go through the whole text of a file, and each page they touched would stay on the
- * child's account (libLLVM: 68 MB). So the mapping is emptied every few milliseconds while they
- * run; what they still need comes back from the page cache. A signal handler can only know what a
- * global tells it.
- */
-static volatile struct image released;
-
-static void on_alarm(int signo)
-{
-	int saved_errno = errno;
-
-	(void)madvise(released.data, released.bytes, MADV_DONTNEED);
-	errno = saved_errno;
-}
-
-static void release_every(unsigned int ms)
-{
-	const struct sigaction sa = {.sa_handler = on_alarm, .sa_flags = SA_RESTART};
-	const struct itimerval t = {.it_value.tv_usec = ms * 1000,
-				    .it_interval.tv_usec = ms * 1000};
-
-	if (ms)
-		(void)sigaction(SIGALRM, &sa, NULL);
-	(void)setitimer(ITIMER_REAL, &t, NULL);
-}
-
-static int image_open(int fd, struct image *ret)
-{
-	struct stat st;
-	void *p;
-
-	if (fstat(fd, &st) < 0)
-		return -errno;
-	if (!S_ISREG(st.st_mode) || st.st_size <= 0)
-		return -EBADMSG;
-	p = mmap(NULL, (size_t)st.st_size, PROT_READ, MAP_PRIVATE, fd, 0);
-	if (p == MAP_FAILED)
-		return -errno;
-	*ret = (struct image){p, (size_t)st.st_size};
-	released.data = ret->data;
-	released.bytes = ret->bytes;
-	release_every(RELEASE_MS);
-	return 0;
-}
-
-static void image_done(struct image *i)
-{
-	if (!i->data)
-		return;
-	release_every(0);
-	munmap(i->data, i->bytes);
-	*i = (struct image){0};
-}
-
-/* ---- the parts ---- */
 
 static void section_clear(struct table_writer *w, enum table_section s)
 {
@@ -113,33 +49,92 @@ static int add_symbols(struct objfile *o, struct table_writer *w, uint32_t *flag
 	return r == -ENOMEM ? r : 0;
 }
 
-static int build_sections(int in_fd, struct table_writer *w, uint32_t *ret_flags)
+static void add_crc(const struct image *image, struct table_writer *w)
 {
-	_cleanup_(image_done) struct image image = {0};
-	_cleanup_(objfile_freep) struct objfile *o = NULL;
+	struct table_info *info = (struct table_info *)w->sections[TABLE_INFO].data;
+
+	if (info && !info->build_id_bytes)
+		info->file_crc = debuglink_crc(image->data, image->bytes);
+}
+
+static int build_file(int in_fd, bool is_debug, struct table_writer *w, uint32_t *ret_flags)
+{
+	_cleanup_image_ struct image image = {0};
 	uint32_t flags = 0;
 	int r;
 
 	r = image_open(in_fd, &image);
+	if (r == 0 && !is_debug)
+		r = add_rows(image.object, w, &flags);
 	if (r == 0)
-		r = objfile_open_memory(image.data, image.bytes, &o);
+		r = add_symbols(image.object, w, &flags);
 	if (r == 0)
-		r = add_rows(o, w, &flags);
-	if (r == 0)
-		r = add_symbols(o, w, &flags);
-	if (r == 0)
-		r = objfile_write_info(o, flags, w);
+		r = objfile_write_info(image.object, flags, w);
+	if (r == 0 && is_debug)
+		add_crc(&image, w);
 	if (r == 0)
 		*ret_flags = flags;
 	return r < 0 ? r : 0;
 }
 
-int build_table(int in_fd, uint32_t kind, int out_fd, uint32_t *ret_flags)
+/* ---- lines ---- */
+
+/* images has room for CHILD_FILES_MAX. The first is the one that must be good. */
+static int open_all(const int *fds, size_t n, struct image *images)
 {
-	_cleanup_writer_ struct table_writer w;
+	for (size_t i = 0; i < n; i++) {
+		int r = image_open(fds[i], &images[i]);
+
+		if (r < 0 && (!i || r == -ENOMEM))
+			return r;
+	}
+	return 0;
+}
+
+static int expand(const struct lines_query *q, const struct image *images, size_t n,
+		  struct table_writer *w)
+{
+	_cleanup_(dwarf_freep) struct dwarf *d = NULL;
+	struct objfile *split[CHILD_FILES_MAX];
+	struct dwarf_files f = {.debug = images[0].object, .split = split};
+	size_t first = 1;
 	int r;
 
+	if (q->has_alt && n > 1)
+		f.alt = images[first++].object;
+	for (size_t i = first; i < n; i++) {
+		if (images[i].object)
+			split[f.n_split++] = images[i].object;
+	}
+	r = dwarf_open(&f, &d);
+	return r < 0 ? r : lines_write(d, q, w);
+}
+
+static int build_lines(const int *in_fds, size_t n, struct table_writer *w)
+{
+	struct image images[CHILD_FILES_MAX] = {0};
+	struct lines_query q = {0};
+	int r = lines_query_read(in_fds[0], QUERY_BYTES_MAX, &q);
+
+	if (r == 0)
+		r = open_all(in_fds + 1, n - 1, images);
+	if (r == 0)
+		r = expand(&q, images, n - 1, w);
+	for (size_t i = 0; i < n - 1; i++)
+		image_done(&images[i]);
+	lines_query_done(&q);
+	return r;
+}
+
+int build_table(const int *in_fds, size_t n, uint32_t kind, int out_fd, uint32_t *ret_flags)
+{
+	_cleanup_writer_ struct table_writer w;
+	int r = -EINVAL;
+
 	table_writer_init(&w, SECTION_BYTES_MAX);
-	r = build_sections(in_fd, &w, ret_flags);
+	if ((kind == BUILD_FILE || kind == BUILD_DEBUG) && n == 1)
+		r = build_file(in_fds[0], kind == BUILD_DEBUG, &w, ret_flags);
+	else if (kind == BUILD_LINES && n >= 2 && n <= CHILD_FILES_MAX)
+		r = build_lines(in_fds, n, &w);
 	return r < 0 ? r : table_write(&w, out_fd);
 }

@@ -1,13 +1,25 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What the child does with a file: everything that a table holds, from one look at it. */
+/* What the child makes of files: one table from one look at them. */
 #pragma once
 
 #include "agent/base/macro.h"
 
-/*
- * A child_build_fn: unwind rows, symbols and TABLE_INFO of the ELF file behind in_fd as one table
- * in out_fd. A part that can not be made (a limit, another machine) is left out, and its flag is
- * not set; the file as a whole fails only when it is no ELF file or when memory runs out.
- * *ret_flags: enum table_info_flags. `kind` is ignored.
- */
-int build_table(int in_fd, uint32_t kind, int out_fd, uint32_t *ret_flags);
+enum build_kind {
+	/*
+	 * One ELF file: unwind rows, symbols and TABLE_INFO. A part that can not be made (a limit,
+	 * another machine) is left out, and its flag is not set; the file as a whole fails only
+	 * when it is no ELF file or when memory runs out. *ret_flags: enum table_info_flags.
+	 */
+	BUILD_FILE,
+	/* A separate debug file: symbols and TABLE_INFO, with file_crc when it has no build id. */
+	BUILD_DEBUG,
+	/*
+	 * The functions and lines at some addresses: a query (lines.h), the file with the debug
+	 * information, the one that .gnu_debugaltlink names if the query says so, and any number
+	 * of .dwo and .dwp files. The table has TABLE_FRAMES. -ENODATA: no debug information.
+	 */
+	BUILD_LINES,
+};
+
+/* A child_build_fn. -EINVAL: an unknown kind, or not its files. */
+int build_table(const int *in_fds, size_t n, uint32_t kind, int out_fd, uint32_t *ret_flags);

@@ -15,18 +15,16 @@ static_assert(sizeof(struct child_hello) == 16, "no hidden padding");
 static_assert(sizeof(struct child_request) == 16, "no hidden padding");
 static_assert(sizeof(struct child_reply) == 24, "no hidden padding");
 
-enum { FD_IN, FD_OUT, FD_MAX };
+enum { FD_OUT, FD_IN, FD_MAX = FD_IN + CHILD_FILES_MAX };
 
-static void close_all(const int fds[FD_MAX])
+static void close_all(const int *fds, size_t n)
 {
-	for (size_t i = 0; i < FD_MAX; i++) {
-		if (fds[i] >= 0)
-			close(fds[i]);
-	}
+	for (size_t i = 0; i < n; i++)
+		close(fds[i]);
 }
 
 /* 1: a request; 0: the agent closed the socket; else a negative errno. */
-static int receive(int sock, struct child_request *ret, int ret_fds[FD_MAX])
+static int receive(int sock, struct child_request *ret, int ret_fds[FD_MAX], size_t *ret_n)
 {
 	union {
 		char bytes[CMSG_SPACE(FD_MAX * sizeof(int))];
@@ -40,6 +38,7 @@ static int receive(int sock, struct child_request *ret, int ret_fds[FD_MAX])
 		.msg_controllen = sizeof(control.bytes),
 	};
 	const struct cmsghdr *c;
+	size_t n_fds;
 	ssize_t n;
 
 	do {
@@ -48,10 +47,13 @@ static int receive(int sock, struct child_request *ret, int ret_fds[FD_MAX])
 	if (n <= 0)
 		return n < 0 ? -errno : 0;
 	c = CMSG_FIRSTHDR(&m);
-	if (n != sizeof(*ret) || m.msg_flags & MSG_CTRUNC || !c || c->cmsg_type != SCM_RIGHTS ||
-	    c->cmsg_len != CMSG_LEN(FD_MAX * sizeof(int)))
+	if (n != sizeof(*ret) || m.msg_flags & MSG_CTRUNC || !c || c->cmsg_type != SCM_RIGHTS)
 		return -EBADMSG;
-	memcpy(ret_fds, CMSG_DATA(c), FD_MAX * sizeof(int));
+	n_fds = (c->cmsg_len - CMSG_LEN(0)) / sizeof(int);
+	if (n_fds <= FD_IN || n_fds > FD_MAX)
+		return -EBADMSG;
+	memcpy(ret_fds, CMSG_DATA(c), n_fds * sizeof(int));
+	*ret_n = n_fds;
 	return 1;
 }
 
@@ -62,16 +64,16 @@ static void limit_cpu(uint32_t ms)
 	(void)setitimer(ITIMER_PROF, &t, NULL);
 }
 
-static int answer(int sock, const struct child_request *q, const int fds[FD_MAX],
+static int answer(int sock, const struct child_request *q, const int *fds, size_t n,
 		  child_build_fn build)
 {
 	const uint64_t start_ns = clock_ns(CLOCK_MONOTONIC);
 	struct child_reply reply = {.id = q->id};
 
 	limit_cpu(q->cpu_ms);
-	reply.r = build(fds[FD_IN], q->kind, fds[FD_OUT], &reply.flags);
+	reply.r = build(&fds[FD_IN], n - FD_IN, q->kind, fds[FD_OUT], &reply.flags);
 	limit_cpu(0);
-	close_all(fds);
+	close_all(fds, n);
 	/* The next file may be hours away. */
 	(void)malloc_trim(0);
 	reply.us = (clock_ns(CLOCK_MONOTONIC) - start_ns) / 1000;
@@ -82,11 +84,12 @@ static int serve(int sock, child_build_fn build)
 {
 	for (;;) {
 		struct child_request q;
-		int fds[FD_MAX] = {-1, -1};
-		int r = receive(sock, &q, fds);
+		int fds[FD_MAX];
+		size_t n = 0;
+		int r = receive(sock, &q, fds, &n);
 
 		if (r > 0)
-			r = answer(sock, &q, fds, build);
+			r = answer(sock, &q, fds, n, build);
 		else
 			return r;
 		if (r < 0)

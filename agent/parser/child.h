@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The process that parses: enters the sandbox, then answers one request after the other on a
- * SOCK_SEQPACKET socket until the other end is closed. A request carries two descriptors: the
- * file to read and an empty memfd to write the table to. The memfd is the agent's, so the child
- * sends back numbers only and the agent never takes a descriptor from it. Between requests it
+ * SOCK_SEQPACKET socket until the other end is closed. A request carries the descriptors of an
+ * empty memfd to write the table to, and of the files to read. The memfd is the agent's, so the
+ * child sends back numbers only and the agent never takes a descriptor from it. Between requests it
  * holds nothing.
  */
 #pragma once
@@ -22,7 +22,9 @@ struct child_hello {
 	uint32_t pad;
 };
 
-/* Agent to child, with SCM_RIGHTS {input, output}. */
+#define CHILD_FILES_MAX 32 /* files of one request */
+
+/* Agent to child, with SCM_RIGHTS {output, inputs...}: 1 to CHILD_FILES_MAX inputs. */
 struct child_request {
 	uint64_t id;
 	uint32_t kind;	 /* passed to the builder */
@@ -37,10 +39,11 @@ struct child_reply {
 };
 
 /*
- * Reads the file behind in_fd and writes a whole table to out_fd. Both stay the caller's. 0 or a
+ * Reads the n files behind in_fds and writes a whole table to out_fd. All stay the caller's. 0 or a
  * negative errno. It leaves no mapping and no memory behind.
  */
-typedef int (*child_build_fn)(int in_fd, uint32_t kind, int out_fd, uint32_t *ret_flags);
+typedef int (*child_build_fn)(const int *in_fds, size_t n, uint32_t kind, int out_fd,
+			      uint32_t *ret_flags);
 
 struct child_options {
 	child_build_fn build;

@@ -39,7 +39,8 @@ enum parser_state { PARSER_NONE, PARSER_STARTING, PARSER_IDLE, PARSER_BUSY, PARS
 struct request {
 	struct request *next;
 	uint64_t id;
-	int fd;
+	int fds[CHILD_FILES_MAX];
+	size_t n_fds;
 	uint32_t kind;
 	parser_done_fn fn; /* NULL: cancelled */
 	void *data;	   /* borrowed */
@@ -81,11 +82,15 @@ static void parser_step(struct parser *p);
 
 static struct request *request_free(struct request *q)
 {
-	if (q && q->fd >= 0)
-		close(q->fd);
+	for (size_t i = 0; q && i < q->n_fds; i++) {
+		if (q->fds[i] >= 0)
+			close(q->fds[i]);
+	}
 	free(q);
 	return NULL;
 }
+
+DEFINE_CLEANUP(struct request *, request_free)
 
 static struct request *queue_pop(struct parser *p)
 {
@@ -103,10 +108,10 @@ static void finish(struct parser *p, struct parser_result *result)
 {
 	struct request *q = queue_pop(p);
 
-	result->in_fd = TAKE_FD(q->fd);
+	result->in_fd = TAKE_FD(q->fds[0]);
 	if (q->fn)
 		q->fn(q->data, result);
-	q->fd = result->in_fd;
+	q->fds[0] = result->in_fd;
 	table_free(result->table);
 	if (result->fd >= 0)
 		close(result->fd);
@@ -382,11 +387,12 @@ static void send_first(struct parser *p)
 {
 	const struct request *q = p->first;
 	const struct child_request msg = {.id = q->id, .kind = q->kind, .cpu_ms = p->o.cpu_ms};
-	int r = memfd();
+	int fds[1 + CHILD_FILES_MAX], r = memfd();
 
 	if (r >= 0) {
-		p->out_fd = r;
-		r = worker_send(p->worker, &msg, sizeof(msg), (int[]){q->fd, p->out_fd}, 2);
+		p->out_fd = fds[0] = r;
+		memcpy(&fds[1], q->fds, q->n_fds * sizeof(int));
+		r = worker_send(p->worker, &msg, sizeof(msg), fds, 1 + q->n_fds);
 	}
 	if (r == -EPIPE || r == -ECONNRESET) {
 		/* It died while idle, before the file was seen: the next child gets it. */
@@ -504,19 +510,32 @@ struct parser *parser_free(struct parser *p)
 
 int parser_request(struct parser *p, int fd, uint32_t kind, parser_done_fn fn, void *data)
 {
-	_cleanup_close_ int taken = fd;
-	struct request *q;
+	return parser_request_files(p, &fd, 1, kind, fn, data);
+}
 
-	if (p->stats.queued >= PARSER_QUEUE_MAX)
-		return -ENOBUFS;
-	q = calloc(1, sizeof(*q));
+int parser_request_files(struct parser *p, const int *fds, size_t n, uint32_t kind,
+			 parser_done_fn fn, void *data)
+{
+	_cleanup_(request_freep) struct request *q = calloc(1, sizeof(*q));
+
+	for (size_t i = 0; i < n; i++) {
+		if (q && i < CHILD_FILES_MAX)
+			q->fds[q->n_fds++] = fds[i];
+		else
+			close(fds[i]);
+	}
 	if (!q)
 		return -ENOMEM;
-	*q = (struct request){.id = ++p->next_id, .fd = TAKE_FD(taken), .kind = kind};
+	if (!n || n > CHILD_FILES_MAX)
+		return -EINVAL;
+	if (p->stats.queued >= PARSER_QUEUE_MAX)
+		return -ENOBUFS;
+	q->id = ++p->next_id;
+	q->kind = kind;
 	q->fn = fn;
 	q->data = data;
 	*p->last = q;
-	p->last = &q->next;
+	p->last = &TAKE_PTR(q)->next;
 	p->stats.queued++;
 	p->stats.requests++;
 	/* Not parser_step(): that may end requests, and callbacks run from the loop only. */

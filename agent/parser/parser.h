@@ -82,6 +82,10 @@ DEFINE_CLEANUP(struct parser *, parser_free)
  * loop, never from here, unless cancelled. 0, -ENOBUFS when the queue is full, -ENOMEM.
  */
 int parser_request(struct parser *p, int fd, uint32_t kind, parser_done_fn fn, void *data);
+/* The same for up to 32 files that belong together (CHILD_FILES_MAX); the first is in_fd of the
+ * result. All are taken in any case. Also -EINVAL for none or too many. */
+int parser_request_files(struct parser *p, const int *fds, size_t n, uint32_t kind,
+			 parser_done_fn fn, void *data);
 /* Forgets every request with this data; what the child is at is finished and thrown away. */
 void parser_cancel(struct parser *p, const void *data);
 

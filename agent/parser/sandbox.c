@@ -23,9 +23,10 @@
 
 #include <seccomp.h>
 
-#define NOBODY	   65534
-#define NICE_LEVEL 5
-#define FILES_MAX  16
+#define NOBODY	     65534
+#define NICE_LEVEL   5
+#define MAPPED_BYTES (UINT64_C(64) << 30) /* debug files of gigabytes are mapped, not read */
+#define FILES_MAX    64			  /* those of one request, and ours */
 
 #if defined(__SANITIZE_ADDRESS__)
 #define UNDER_ASAN 1
@@ -168,16 +169,18 @@ static int limit(const struct sandbox_options *o)
 		int resource;
 		uint64_t value;
 	} limits[] = {
-		{RLIMIT_CORE, 0},    {RLIMIT_NOFILE, FILES_MAX},
-		{RLIMIT_NPROC, 0},   {RLIMIT_FSIZE, o->file_bytes},
-		{RLIMIT_MEMLOCK, 0}, {RLIMIT_AS, o->memory_bytes},
+		{RLIMIT_CORE, 0},	   {RLIMIT_NOFILE, FILES_MAX},
+		{RLIMIT_NPROC, 0},	   {RLIMIT_FSIZE, o->file_bytes},
+		{RLIMIT_MEMLOCK, 0},	   {RLIMIT_DATA, o->memory_bytes},
+		{RLIMIT_AS, MAPPED_BYTES},
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(limits); i++) {
 		const struct rlimit l = {limits[i].value, limits[i].value};
 
 		/* AddressSanitizer reserves terabytes for its shadow. */
-		if (limits[i].resource == RLIMIT_AS && UNDER_ASAN)
+		if (UNDER_ASAN &&
+		    (limits[i].resource == RLIMIT_AS || limits[i].resource == RLIMIT_DATA))
 			continue;
 		if (setrlimit(limits[i].resource, &l) < 0)
 			return -errno;

@@ -22,7 +22,7 @@ enum sandbox_layer {
 
 struct sandbox_options {
 	int keep_fd;	       /* the one descriptor that stays open (0-2 become /dev/null) */
-	uint64_t memory_bytes; /* RLIMIT_AS; not applied under AddressSanitizer */
+	uint64_t memory_bytes; /* RLIMIT_DATA; not applied under AddressSanitizer */
 	uint64_t file_bytes;   /* RLIMIT_FSIZE: what may be written into one memfd */
 };
 

@@ -13,7 +13,7 @@
 #include "agent/base/loop.h"
 #include "agent/parser/child.h"
 
-#define FDS_MAX	     4
+#define FDS_MAX	     (1 + CHILD_FILES_MAX)
 #define REAP_WAIT_MS 1000
 #define EXEC_FAILED  127
 
@@ -153,7 +153,7 @@ int worker_send(struct worker *w, const void *msg, size_t n, const int *fds, siz
 		.msg_iov = &iov,
 		.msg_iovlen = 1,
 		.msg_control = control.bytes,
-		.msg_controllen = CMSG_SPACE(n_fds * sizeof(int)),
+		.msg_controllen = CMSG_SPACE(MIN(n_fds, (size_t)FDS_MAX) * sizeof(int)),
 	};
 	struct cmsghdr *c = CMSG_FIRSTHDR(&m);
 

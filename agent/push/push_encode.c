@@ -4,6 +4,8 @@
 #include <errno.h>
 #include <string.h>
 
+#include "agent/http/escape.h"
+
 /* The length of the UTF-8 sequence at s, or 0 when it is none. */
 static size_t utf8_length(const unsigned char *s, size_t left)
 {
@@ -171,43 +173,27 @@ void push_encode(const struct label_set *labels, const uint8_t *pprof, size_t by
 
 /* ---- /ingest ------------------------------------------------------------------------------ */
 
-static void add_escaped(struct buf *b, const char *s, bool value)
+/* The server's text form knows no quotes. */
+static void add_value(struct buf *b, const char *s)
 {
-	for (; *s; s++) {
-		unsigned char c = (unsigned char)*s;
+	_cleanup_free_ char *copy = strdup(s);
 
-		if (value && strchr(",{}", c))
-			c = '_';
-		if ((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
-		    strchr("-._~", c))
-			buf_add_u8(b, c);
-		else
-			buf_printf(b, "%%%02X", c);
-	}
+	for (char *c = copy; copy && (c = strpbrk(c, ",{}"));)
+		*c = '_';
+	http_escape(b, copy ? copy : "");
 }
 
-static int hex_digit(char c)
-{
-	return c >= '0' && c <= '9'   ? c - '0'
-	       : c >= 'a' && c <= 'f' ? c - 'a' + 10
-	       : c >= 'A' && c <= 'F' ? c - 'A' + 10
-				      : -1;
-}
-
-/* Whether the pair's key, unescaped, is `name`. */
+/* Whether the pair's key, decoded as a server does, is `name`. */
 static bool has_key(const char *s, size_t n, const char *name)
 {
-	for (; n && *s != '='; name++) {
-		bool escaped = *s == '%' && n > 2 && hex_digit(s[1]) >= 0 && hex_digit(s[2]) >= 0;
-		char c = escaped ? (char)(hex_digit(s[1]) << 4 | hex_digit(s[2])) : *s;
-		size_t step = escaped ? 3 : 1;
+	const char *equals = memchr(s, '=', n);
+	size_t len = equals ? (size_t)(equals - s) : n;
+	char key[64];
 
-		if (c != *name || !*name)
-			return false;
-		s += step;
-		n -= step;
-	}
-	return !*name;
+	if (len >= sizeof(key))
+		return false; /* at most three bytes for each of the few that name has */
+	http_unescape(s, len, true, key);
+	return !strcmp(key, name);
 }
 
 char *push_ingest_query(const struct label_set *labels, const char *query)
@@ -217,18 +203,18 @@ char *push_ingest_query(const struct label_set *labels, const char *query)
 	bool any = false;
 
 	buf_adds(&b, "name=");
-	add_escaped(&b, name ? name : "", true);
-	add_escaped(&b, "{", false);
+	add_value(&b, name ? name : "");
+	http_escape(&b, "{");
 	for (size_t i = 0; i < labels->n; i++) {
 		if (!strcmp(labels->v[i].name, "__name__"))
 			continue;
-		add_escaped(&b, any ? "," : "", false);
-		add_escaped(&b, labels->v[i].name, true);
-		add_escaped(&b, "=", false);
-		add_escaped(&b, labels->v[i].value, true);
+		http_escape(&b, any ? "," : "");
+		add_value(&b, labels->v[i].name);
+		http_escape(&b, "=");
+		add_value(&b, labels->v[i].value);
 		any = true;
 	}
-	add_escaped(&b, "}", false);
+	http_escape(&b, "}");
 	while (*query) {
 		size_t n = strcspn(query, "&");
 

@@ -1,111 +1,21 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "agent/push/push_reply.h"
 
+#include <jansson.h>
 #include <string.h>
 #include <strings.h>
-
-#include "agent/base/cursor.h"
-
-#define MAX_DEPTH 32
-
-static void skip_blanks(struct cursor *c)
-{
-	while (c->p < c->end && memchr(" \t\r\n", *c->p, 4))
-		c->p++;
-}
-
-static int peek(struct cursor *c)
-{
-	skip_blanks(c);
-	return !c->bad && c->p < c->end ? *c->p : -1;
-}
-
-/* A JSON string; what fits goes to `to` (NULL: nowhere), escapes other than \" and \\ as '?'. */
-static bool json_string(struct cursor *c, char *to, size_t size)
-{
-	size_t n = 0;
-
-	if (peek(c) != '"')
-		return false;
-	c->p++;
-	while (c->p < c->end && *c->p != '"') {
-		uint8_t byte = *c->p++;
-
-		if (byte == '\\') {
-			byte = cursor_u8(c);
-			if (byte == 'u')
-				cursor_skip(c, 4);
-			if (c->bad)
-				return false;
-			byte = byte == 'n'				    ? ' '
-			       : byte == '"' || byte == '\\' || byte == '/' ? byte
-									    : '?';
-		}
-		if (to && n + 1 < size)
-			to[n++] = (char)byte;
-	}
-	if (to)
-		to[n] = '\0';
-	return cursor_u8(c) == '"';
-}
-
-/* Steps over one value of any type. */
-static bool json_skip(struct cursor *c, int depth)
-{
-	int open = peek(c), next;
-
-	if (open == '"')
-		return json_string(c, NULL, 0);
-	if (open != '{' && open != '[') {
-		const uint8_t *start = c->p;
-
-		while (c->p < c->end && !memchr(",]} \t\r\n", *c->p, 7))
-			c->p++;
-		return c->p > start;
-	}
-	c->p++;
-	if (depth >= MAX_DEPTH)
-		return false;
-	for (;;) {
-		next = peek(c);
-		if (next == (open == '{' ? '}' : ']')) {
-			c->p++;
-			return true;
-		}
-		if (next == ',' || next == ':')
-			c->p++;
-		else if (next < 0 || !json_skip(c, depth + 1))
-			return false;
-	}
-}
 
 /* The members `code` and `message` of a connect error; false when the body is none. */
 static bool connect_error(const char *body, size_t len, char *code, size_t code_size, char *message,
 			  size_t message_size)
 {
-	struct cursor c = cursor_of(body, len);
-	char name[16];
+	json_t *j = json_loadb(body, len, JSON_ALLOW_NUL, NULL);
+	const char *c = json_string_value(json_object_get(j, "code"));
+	const char *m = json_string_value(json_object_get(j, "message"));
 
-	*code = *message = '\0';
-	if (peek(&c) != '{')
-		return false;
-	c.p++;
-	while (peek(&c) == '"') {
-		if (!json_string(&c, name, sizeof(name)) || peek(&c) != ':')
-			return false;
-		c.p++;
-		if (!strcmp(name, "code") && peek(&c) == '"') {
-			if (!json_string(&c, code, code_size))
-				return false;
-		} else if (!strcmp(name, "message") && peek(&c) == '"') {
-			if (!json_string(&c, message, message_size))
-				return false;
-		} else if (!json_skip(&c, 0)) {
-			return false;
-		}
-		if (peek(&c) == ',')
-			c.p++;
-	}
+	(void)snprintf(code, code_size, "%s", c ? c : "");
+	(void)snprintf(message, message_size, "%s", m ? m : "");
+	json_decref(j);
 	return *code != '\0';
 }
 

@@ -69,6 +69,10 @@ static const struct {
 	{"proxy_url = \"http://p:3128\"\nno_proxy = \"10.0.0.0/8\"\n"
 	 "proxy_connect_header = {\"X-A\" = [\"1\", \"2\"]}",
 	 NULL},
+	{"proxy_url = \"http://p:99999\"", "proxy_url is no valid URL"},
+	{"proxy_url = \"socks5://p:1080\"", NULL},
+	{"oauth2 {\nclient_id = \"i\"\nclient_secret = \"s\"\ntoken_url = \"t\"\n}",
+	 "oauth2 token_url is no valid URL with http:// or https://"},
 	{"no_proxy = \"h\"", "if no_proxy is configured, proxy_url must also be configured"},
 	{"proxy_from_environment = true\nproxy_url = \"http://p\"",
 	 "if proxy_from_environment is configured, proxy_url must not be configured"},

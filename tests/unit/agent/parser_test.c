@@ -114,10 +114,11 @@ static int build_wait(int in_fd)
 	return 0;
 }
 
-static int build(int in_fd, uint32_t kind, int out_fd, uint32_t *ret_flags)
+static int build(const int *in_fds, size_t n, uint32_t kind, int out_fd, uint32_t *ret_flags)
 {
 	static const char chatter[24] = "you did not ask for it";
 	char *const argv[] = {"true", NULL};
+	const int in_fd = in_fds[0];
 
 	*ret_flags = 7;
 	switch ((enum kind)kind) {
@@ -160,7 +161,7 @@ static int build(int in_fd, uint32_t kind, int out_fd, uint32_t *ret_flags)
 	case KIND_KILL_PARENT:
 		return kill(-1, SIGKILL);
 	case KIND_REAL:
-		return build_table(in_fd, kind, out_fd, ret_flags);
+		return build_table(in_fds, n, BUILD_FILE, out_fd, ret_flags);
 	}
 	return -EINVAL;
 }

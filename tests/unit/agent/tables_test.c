@@ -50,8 +50,9 @@ static int write_table(const char text[TEXT_BYTES], int out_fd)
 	return r;
 }
 
-static int build(int in_fd, uint32_t kind, int out_fd, uint32_t *ret_flags)
+static int build(const int *in_fds, size_t n, uint32_t kind, int out_fd, uint32_t *ret_flags)
 {
+	const int in_fd = in_fds[0];
 	char text[TEXT_BYTES];
 	off_t end = lseek(in_fd, 0, SEEK_END);
 
@@ -602,7 +603,7 @@ static void on_loaded(void *data, int r, struct table *t)
 static void load(struct fixture *f, int fd, struct answer *a)
 {
 	*a = (struct answer){0};
-	assert_int_equal(tables_load(f->tables, fd, on_loaded, a), 0);
+	assert_int_equal(tables_load(f->tables, fd, BUILD_FILE, on_loaded, a), 0);
 	assert_int_equal(a->calls, 0);
 }
 

@@ -119,7 +119,7 @@ static const struct {
 	{400, "application/json",
 	 "{ \"details\" : [{\"a\":[1,{}]}], \"message\":\"\\\"q\\\" \\u00e9\", "
 	 "\"code\" : \"invalid_argument\" }",
-	 PUSH_REFUSED, "400 invalid_argument: \"q\" ?"},
+	 PUSH_REFUSED, "400 invalid_argument: \"q\" ??"},
 	{400, "text/plain", "bad request\n\x1b[31m", PUSH_RETRY,
 	 "HTTP status 400: bad request??[31m"},
 	{400, "application/json", "{\"code\":", PUSH_RETRY, "HTTP status 400"},

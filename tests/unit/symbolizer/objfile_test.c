@@ -252,7 +252,7 @@ static void tells_in_the_table_where_code_is(void **state)
 	t = fixture_table_of(o, &r);
 	info = table_get_info(t);
 	assert_non_null(info);
-	assert_int_equal(info->flags, TABLE_HAS_SYMTAB);
+	assert_int_equal(info->flags, TABLE_HAS_SYMTAB | TABLE_HAS_DEBUG);
 	assert_int_equal(info->entry, objfile_entry(o));
 	assert_int_equal(objfile_build_id(o, &id, &n), 0);
 	assert_int_equal(info->build_id_bytes, n);
