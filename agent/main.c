@@ -19,6 +19,7 @@ static const struct verb {
 	{"record", record_main, "profile a command, processes, containers or this host once"},
 	{"run", run_main, "profile continuously, as an Alloy configuration says"},
 	{"validate", validate_main, "check a configuration without running it"},
+	{"reference", reference_main, "what the components of a configuration take and give"},
 	{"fmt", fmt_main, "write configuration files in their usual form"},
 	{"symbolize", symbolize_main, "the functions, files and lines at addresses of a file"},
 	{"check", check_main, "what this kernel, these privileges and this build can do"},

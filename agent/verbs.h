@@ -14,6 +14,7 @@ enum exit_code {
 int record_main(int argc, char **argv);
 int run_main(int argc, char **argv);
 int validate_main(int argc, char **argv);
+int reference_main(int argc, char **argv);
 int fmt_main(int argc, char **argv);
 int check_main(int argc, char **argv);
 int symbolize_main(int argc, char **argv);

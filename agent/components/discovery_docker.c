@@ -66,10 +66,12 @@ static const struct option docker_options[] = {
 	{"port", OPTION_INT, "80", .offset = ARG(port), .help = "of containers that expose none"},
 	{"host_networking_host", OPTION_STRING, "localhost", .offset = ARG(host_networking_host),
 	 .help = "address of containers in the host's network"},
-	{"refresh_interval", OPTION_DURATION, "1m", .offset = ARG(refresh_interval)},
+	{"refresh_interval", OPTION_DURATION, "1m", .offset = ARG(refresh_interval),
+	 .help = "how often they are looked for"},
 	{"match_first_network", OPTION_BOOL, "true", .offset = ARG(match_first_network),
 	 .help = "false: a container in several networks is a target in each"},
-	{"filter", OPTION_BLOCKS, .offset = ARG(filters), .block = &docker_filter_schema},
+	{"filter", OPTION_BLOCKS, .offset = ARG(filters), .block = &docker_filter_schema,
+	 .help = "which ones are listed"},
 	HTTP_CLIENT_OPTIONS(struct docker_args, client),
 };
 
@@ -568,6 +570,7 @@ static struct value *docker_debug_info(const struct component *base)
 
 const struct component_type discovery_docker_type = {
 	.name = "discovery.docker",
+	.help = "the containers of a Docker engine",
 	.schema = &docker_schema,
 	.size = sizeof(struct discovery_docker),
 	.init = docker_init,

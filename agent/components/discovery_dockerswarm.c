@@ -17,11 +17,15 @@ struct swarm_args {
 
 #define ARG(member) offsetof(struct swarm_args, member)
 static const struct option swarm_options[] = {
-	{"host", OPTION_STRING, NULL, OPTION_REQUIRED, ARG(host)},
+	{"host", OPTION_STRING, NULL, OPTION_REQUIRED, ARG(host),
+	 .help = "the engine: unix:///var/run/docker.sock or an address"},
 	{"role", OPTION_STRING, NULL, OPTION_REQUIRED, ARG(role), NULL, "services, tasks or nodes"},
-	{"port", OPTION_INT, "80", .offset = ARG(port)},
-	{"refresh_interval", OPTION_DURATION, "60s", .offset = ARG(refresh_interval)},
-	{"filter", OPTION_BLOCKS, .offset = ARG(filters), .block = &docker_filter_schema},
+	{"port", OPTION_INT, "80", .offset = ARG(port),
+	 .help = "the port of targets that publish none"},
+	{"refresh_interval", OPTION_DURATION, "60s", .offset = ARG(refresh_interval),
+	 .help = "how often they are looked for"},
+	{"filter", OPTION_BLOCKS, .offset = ARG(filters), .block = &docker_filter_schema,
+	 .help = "which ones are listed"},
 	HTTP_CLIENT_OPTIONS(struct swarm_args, client),
 };
 
@@ -73,6 +77,7 @@ static int swarm_start(struct component *c, char *why, size_t size)
 
 const struct component_type discovery_dockerswarm_type = {
 	.name = "discovery.dockerswarm",
+	.help = "services, tasks and nodes of a Docker swarm",
 	.schema = &swarm_schema,
 	.size = sizeof(struct component),
 	.init = swarm_init,

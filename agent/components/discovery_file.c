@@ -44,7 +44,8 @@ struct discovery_file {
 static const struct option file_options[] = {
 	{"files", OPTION_STRINGS, NULL, OPTION_REQUIRED, ARG(files), NULL,
 	 "paths of .json, .yml and .yaml files; * in the last part stands for any text"},
-	{"refresh_interval", OPTION_DURATION, "5m", .offset = ARG(refresh_interval)},
+	{"refresh_interval", OPTION_DURATION, "5m", .offset = ARG(refresh_interval),
+	 .help = "how often they are looked for"},
 };
 
 static const char *extension(const char *path)
@@ -404,6 +405,7 @@ static struct value *file_debug_info(const struct component *base)
 
 const struct component_type discovery_file_type = {
 	.name = "discovery.file",
+	.help = "targets from JSON and YAML files, followed as they change",
 	.schema = &file_schema,
 	.size = sizeof(struct discovery_file),
 	.init = file_init,

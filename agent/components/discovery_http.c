@@ -32,7 +32,8 @@ struct discovery_http {
 static const struct option http_options_table[] = {
 	{"url", OPTION_STRING, NULL, OPTION_REQUIRED, ARG(url), NULL,
 	 "answers with a JSON list of groups of targets"},
-	{"refresh_interval", OPTION_DURATION, "60s", .offset = ARG(refresh_interval)},
+	{"refresh_interval", OPTION_DURATION, "60s", .offset = ARG(refresh_interval),
+	 .help = "how often they are looked for"},
 	HTTP_CLIENT_OPTIONS(struct http_args, client),
 };
 
@@ -230,6 +231,7 @@ static void http_metrics(const struct component *base, struct metrics *m)
 
 const struct component_type discovery_http_type = {
 	.name = "discovery.http",
+	.help = "targets from a server",
 	.schema = &http_schema,
 	.size = sizeof(struct discovery_http),
 	.init = http_init,

@@ -42,8 +42,10 @@ struct kubelet_component {
 
 #define ARGS(member) offsetof(struct kubelet_args, member)
 static const struct option kubelet_options[] = {
-	{"url", OPTION_STRING, "https://localhost:10250", .offset = ARGS(url)},
-	{"refresh_interval", OPTION_DURATION, "5s", .offset = ARGS(refresh_interval)},
+	{"url", OPTION_STRING, "https://localhost:10250", .offset = ARGS(url),
+	 .help = "the kubelet"},
+	{"refresh_interval", OPTION_DURATION, "5s", .offset = ARGS(refresh_interval),
+	 .help = "how often they are looked for"},
 	{"namespaces", OPTION_STRINGS, .offset = ARGS(namespaces), .help = "empty: all"},
 	HTTP_CLIENT_OPTIONS(struct kubelet_args, http),
 };
@@ -298,6 +300,7 @@ static void kubelet_metrics(const struct component *base, struct metrics *m)
 
 const struct component_type discovery_kubelet_type = {
 	.name = "discovery.kubelet",
+	.help = "the pods of one node, from its kubelet",
 	.schema = &kubelet_schema,
 	.size = sizeof(struct kubelet_component),
 	.init = kubelet_init,

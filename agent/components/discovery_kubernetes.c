@@ -71,7 +71,8 @@ struct kubernetes_component {
 
 #define NAMESPACES(member) offsetof(struct namespaces_args, member)
 static const struct option namespaces_options[] = {
-	{"own_namespace", OPTION_BOOL, "false", .offset = NAMESPACES(own_namespace)},
+	{"own_namespace", OPTION_BOOL, "false", .offset = NAMESPACES(own_namespace),
+	 .help = "the namespace that this agent runs in"},
 	{"names", OPTION_STRINGS, .offset = NAMESPACES(names), .help = "empty: all namespaces"},
 };
 
@@ -83,8 +84,9 @@ static const struct schema namespaces_schema = {
 
 #define SELECTOR(member) offsetof(struct selector_args, member)
 static const struct option selector_options[] = {
-	{"role", OPTION_STRING, NULL, OPTION_REQUIRED, SELECTOR(role)},
-	{"label", OPTION_STRING, .offset = SELECTOR(label)},
+	{"role", OPTION_STRING, NULL, OPTION_REQUIRED, SELECTOR(role),
+	 .help = "the kind of object it holds for"},
+	{"label", OPTION_STRING, .offset = SELECTOR(label), .help = "a label selector"},
 	{"field", OPTION_STRING, .offset = SELECTOR(field), .help = "spec.nodeName=..."},
 };
 
@@ -96,8 +98,9 @@ static const struct schema selector_schema = {
 
 #define ATTACH(member) offsetof(struct attach_args, member)
 static const struct option attach_options[] = {
-	{"node", OPTION_BOOL, "false", .offset = ATTACH(node)},
-	{"namespace", OPTION_BOOL, "false", .offset = ATTACH(namespace)},
+	{"node", OPTION_BOOL, "false", .offset = ATTACH(node), .help = "of the node of a pod"},
+	{"namespace", OPTION_BOOL, "false", .offset = ATTACH(namespace),
+	 .help = "of the namespace"},
 };
 
 static const struct schema attach_schema = {
@@ -111,9 +114,12 @@ static const struct option kubernetes_options[] = {
 	{"role", OPTION_STRING, NULL, OPTION_REQUIRED, ARGS(role), NULL,
 	 "pod, node, service, endpoints, endpointslice or ingress"},
 	KUBE_CLIENT_OPTIONS(struct kubernetes_args, client),
-	{"namespaces", OPTION_BLOCK, .offset = ARGS(namespaces), .block = &namespaces_schema},
-	{"selectors", OPTION_BLOCKS, .offset = ARGS(selectors), .block = &selector_schema},
-	{"attach_metadata", OPTION_BLOCK, .offset = ARGS(attach_metadata), .block = &attach_schema},
+	{"namespaces", OPTION_BLOCK, .offset = ARGS(namespaces), .block = &namespaces_schema,
+	 .help = "where objects are looked for"},
+	{"selectors", OPTION_BLOCKS, .offset = ARGS(selectors), .block = &selector_schema,
+	 .help = "which objects are asked for"},
+	{"attach_metadata", OPTION_BLOCK, .offset = ARGS(attach_metadata), .block = &attach_schema,
+	 .help = "more labels, of other objects"},
 };
 
 static int kubernetes_validate(const void *args, char *why, size_t size)
@@ -568,6 +574,7 @@ static struct value *kubernetes_debug_info(const struct component *base)
 
 const struct component_type discovery_kubernetes_type = {
 	.name = "discovery.kubernetes",
+	.help = "objects of a Kubernetes cluster, followed as they change",
 	.schema = &kubernetes_schema,
 	.size = sizeof(struct kubernetes_component),
 	.init = kubernetes_init,

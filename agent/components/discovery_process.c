@@ -31,13 +31,17 @@ struct process_component {
 
 #define DISCOVER(member) offsetof(struct discover_config, member)
 static const struct option discover_options[] = {
-	{"cwd", OPTION_BOOL, "true", .offset = DISCOVER(cwd)},
-	{"exe", OPTION_BOOL, "true", .offset = DISCOVER(exe)},
-	{"commandline", OPTION_BOOL, "true", .offset = DISCOVER(commandline)},
-	{"container_id", OPTION_BOOL, "true", .offset = DISCOVER(container_id)},
-	{"username", OPTION_BOOL, "false", .offset = DISCOVER(username)},
-	{"uid", OPTION_BOOL, "false", .offset = DISCOVER(uid)},
-	{"cgroup_path", OPTION_BOOL, "false", .offset = DISCOVER(cgroup_path)},
+	{"cwd", OPTION_BOOL, "true", .offset = DISCOVER(cwd), .help = "the working directory"},
+	{"exe", OPTION_BOOL, "true", .offset = DISCOVER(exe), .help = "the program"},
+	{"commandline", OPTION_BOOL, "true", .offset = DISCOVER(commandline),
+	 .help = "the command line"},
+	{"container_id", OPTION_BOOL, "true", .offset = DISCOVER(container_id),
+	 .help = "the container"},
+	{"username", OPTION_BOOL, "false", .offset = DISCOVER(username),
+	 .help = "the name of the user"},
+	{"uid", OPTION_BOOL, "false", .offset = DISCOVER(uid), .help = "the number of the user"},
+	{"cgroup_path", OPTION_BOOL, "false", .offset = DISCOVER(cgroup_path),
+	 .help = "the control groups"},
 };
 
 static const struct schema discover_schema = {
@@ -50,9 +54,10 @@ static const struct option process_options[] = {
 	{"join", OPTION_TARGETS, .offset = offsetof(struct process_args, join),
 	 .help = "container targets whose labels the processes in them get"},
 	{"refresh_interval", OPTION_DURATION, "60s",
-	 .offset = offsetof(struct process_args, refresh_interval)},
+	 .offset = offsetof(struct process_args, refresh_interval),
+	 .help = "how often they are looked for"},
 	{"discover_config", OPTION_BLOCK, .offset = offsetof(struct process_args, discover),
-	 .block = &discover_schema},
+	 .block = &discover_schema, .help = "which labels a target gets"},
 };
 
 static int process_validate(const void *args, char *why, size_t size)
@@ -351,6 +356,7 @@ static void process_done(struct component *base)
 
 const struct component_type discovery_process_type = {
 	.name = "discovery.process",
+	.help = "the processes of this host, with the labels of their containers",
 	.schema = &process_schema,
 	.size = sizeof(struct process_component),
 	.init = process_init,

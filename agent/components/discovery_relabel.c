@@ -23,7 +23,7 @@ static const struct option relabel_options[] = {
 	{"targets", OPTION_TARGETS, NULL, OPTION_REQUIRED, offsetof(struct relabel_args, targets),
 	 NULL, "the targets to relabel"},
 	{"rule", OPTION_BLOCKS, .offset = offsetof(struct relabel_args, rules),
-	 .block = &relabel_rule_schema},
+	 .block = &relabel_rule_schema, .help = "one step of relabelling"},
 };
 
 static const struct schema relabel_schema = {
@@ -174,6 +174,7 @@ static struct value *relabel_debug(const struct component *base)
 
 const struct component_type discovery_relabel_type = {
 	.name = "discovery.relabel",
+	.help = "other targets with other labels, by rules",
 	.schema = &relabel_schema,
 	.size = sizeof(struct relabel_component),
 	.init = relabel_init,

@@ -11,8 +11,10 @@
 
 #define FILTER(member) offsetof(struct docker_filter, member)
 static const struct option filter_options[] = {
-	{"name", OPTION_STRING, NULL, OPTION_REQUIRED, FILTER(name)},
-	{"values", OPTION_STRINGS, NULL, OPTION_REQUIRED, FILTER(values)},
+	{"name", OPTION_STRING, NULL, OPTION_REQUIRED, FILTER(name),
+	 .help = "what is compared: label, name, status..."},
+	{"values", OPTION_STRINGS, NULL, OPTION_REQUIRED, FILTER(values),
+	 .help = "one of which it must have"},
 };
 
 const struct schema docker_filter_schema = {

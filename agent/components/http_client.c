@@ -115,9 +115,10 @@ static int oauth2_validate(const void *args, char *why, size_t size)
 
 #define BASIC(member) offsetof(struct http_basic_auth, member)
 static const struct option basic_auth_options[] = {
-	{"username", OPTION_STRING, .offset = BASIC(username)},
-	{"password", OPTION_SECRET, .offset = BASIC(password)},
-	{"password_file", OPTION_STRING, .offset = BASIC(password_file)},
+	{"username", OPTION_STRING, .offset = BASIC(username), .help = "the name"},
+	{"password", OPTION_SECRET, .offset = BASIC(password), .help = "the password"},
+	{"password_file", OPTION_STRING, .offset = BASIC(password_file),
+	 .help = "a file with the password, read for each request"},
 };
 
 const struct schema http_basic_auth_schema = {
@@ -129,9 +130,11 @@ const struct schema http_basic_auth_schema = {
 
 #define AUTH(member) offsetof(struct http_authorization, member)
 static const struct option authorization_options[] = {
-	{"type", OPTION_STRING, "Bearer", .offset = AUTH(type)},
-	{"credentials", OPTION_SECRET, .offset = AUTH(credentials)},
-	{"credentials_file", OPTION_STRING, .offset = AUTH(credentials_file)},
+	{"type", OPTION_STRING, "Bearer", .offset = AUTH(type),
+	 .help = "the word before the credentials"},
+	{"credentials", OPTION_SECRET, .offset = AUTH(credentials), .help = "what follows it"},
+	{"credentials_file", OPTION_STRING, .offset = AUTH(credentials_file),
+	 .help = "a file with them, read for each request"},
 };
 
 const struct schema http_authorization_schema = {
@@ -143,15 +146,17 @@ const struct schema http_authorization_schema = {
 
 #define TLS(member) offsetof(struct http_tls_config, member)
 static const struct option tls_config_options[] = {
-	{"ca_pem", OPTION_STRING, .offset = TLS(ca_pem)},
-	{"ca_file", OPTION_STRING, .offset = TLS(ca_file)},
-	{"cert_pem", OPTION_STRING, .offset = TLS(cert_pem)},
-	{"cert_file", OPTION_STRING, .offset = TLS(cert_file)},
-	{"key_pem", OPTION_SECRET, .offset = TLS(key_pem)},
-	{"key_file", OPTION_STRING, .offset = TLS(key_file)},
+	{"ca_pem", OPTION_STRING, .offset = TLS(ca_pem),
+	 .help = "certificates that the other side's must lead to; the system's when empty"},
+	{"ca_file", OPTION_STRING, .offset = TLS(ca_file), .help = "the same in a file"},
+	{"cert_pem", OPTION_STRING, .offset = TLS(cert_pem), .help = "the own certificate"},
+	{"cert_file", OPTION_STRING, .offset = TLS(cert_file), .help = "the same in a file"},
+	{"key_pem", OPTION_SECRET, .offset = TLS(key_pem), .help = "its key"},
+	{"key_file", OPTION_STRING, .offset = TLS(key_file), .help = "the same in a file"},
 	{"server_name", OPTION_STRING, .offset = TLS(server_name),
 	 .help = "expected in the certificate instead of the URL's host"},
-	{"insecure_skip_verify", OPTION_BOOL, "false", .offset = TLS(insecure_skip_verify)},
+	{"insecure_skip_verify", OPTION_BOOL, "false", .offset = TLS(insecure_skip_verify),
+	 .help = "do not check the other side's certificate"},
 	{"min_version", OPTION_STRING, .offset = TLS(min_version), .help = "TLS10 to TLS13"},
 };
 
@@ -164,13 +169,17 @@ const struct schema http_tls_config_schema = {
 
 #define OAUTH2(member) offsetof(struct http_oauth2, member)
 static const struct option oauth2_options[] = {
-	{"client_id", OPTION_STRING, .offset = OAUTH2(client_id)},
-	{"client_secret", OPTION_SECRET, .offset = OAUTH2(client_secret)},
-	{"client_secret_file", OPTION_STRING, .offset = OAUTH2(client_secret_file)},
-	{"scopes", OPTION_STRINGS, .offset = OAUTH2(scopes)},
-	{"token_url", OPTION_STRING, .offset = OAUTH2(token_url)},
-	{"endpoint_params", OPTION_MAP, .offset = OAUTH2(endpoint_params)},
-	{"grant_type", OPTION_STRING, "client_credentials", .offset = OAUTH2(grant_type)},
+	{"client_id", OPTION_STRING, .offset = OAUTH2(client_id), .help = "the name of the client"},
+	{"client_secret", OPTION_SECRET, .offset = OAUTH2(client_secret), .help = "its secret"},
+	{"client_secret_file", OPTION_STRING, .offset = OAUTH2(client_secret_file),
+	 .help = "a file with the secret"},
+	{"scopes", OPTION_STRINGS, .offset = OAUTH2(scopes), .help = "what access is asked for"},
+	{"token_url", OPTION_STRING, .offset = OAUTH2(token_url),
+	 .help = "the server that gives tokens"},
+	{"endpoint_params", OPTION_MAP, .offset = OAUTH2(endpoint_params),
+	 .help = "further parameters of that request"},
+	{"grant_type", OPTION_STRING, "client_credentials", .offset = OAUTH2(grant_type),
+	 .help = "the kind of grant"},
 	{"client_certificate_key_id", OPTION_STRING, NULL, OPTION_REFUSED, OAUTH2(jwt[0]), NULL,
 	 JWT_HELP},
 	{"client_certificate_key", OPTION_SECRET, NULL, OPTION_REFUSED, OAUTH2(jwt[1]), NULL,
@@ -183,8 +192,8 @@ static const struct option oauth2_options[] = {
 	{"audience", OPTION_STRING, NULL, OPTION_REFUSED, OAUTH2(jwt[5]), NULL, JWT_HELP},
 	{"claims", OPTION_ANY, NULL, OPTION_REFUSED, OAUTH2(claims), NULL, JWT_HELP},
 	HTTP_PROXY_OPTIONS(OAUTH2(proxy)),
-	{"tls_config", OPTION_BLOCK, .offset = OAUTH2(tls_config),
-	 .block = &http_tls_config_schema},
+	{"tls_config", OPTION_BLOCK, .offset = OAUTH2(tls_config), .block = &http_tls_config_schema,
+	 .help = "TLS of the connection"},
 };
 
 const struct schema http_oauth2_schema = {

@@ -60,41 +60,51 @@ extern const struct schema http_basic_auth_schema, http_authorization_schema, ht
 	http_tls_config_schema;
 
 /* The arguments of a proxy, of a struct http_proxy at `base`. */
-#define HTTP_PROXY_OPTIONS(base)                                                                 \
-	{"proxy_url", OPTION_STRING, .offset = (base) + offsetof(struct http_proxy, proxy_url)}, \
-		{"no_proxy", OPTION_STRING,                                                      \
-		 .offset = (base) + offsetof(struct http_proxy, no_proxy)},                      \
-		{"proxy_from_environment", OPTION_BOOL, "false",                                 \
-		 .offset = (base) + offsetof(struct http_proxy, proxy_from_environment)},        \
-	{                                                                                        \
-		"proxy_connect_header", OPTION_MULTIMAP,                                         \
-			.offset = (base) + offsetof(struct http_proxy, proxy_connect_header)     \
+#define HTTP_PROXY_OPTIONS(base)                                                                \
+	{"proxy_url", OPTION_STRING, .offset = (base) + offsetof(struct http_proxy, proxy_url), \
+	 .help = "the proxy that requests go through"},                                         \
+		{"no_proxy", OPTION_STRING,                                                     \
+		 .offset = (base) + offsetof(struct http_proxy, no_proxy),                      \
+		 .help = "hosts, domains and networks that need no proxy"},                     \
+		{"proxy_from_environment", OPTION_BOOL, "false",                                \
+		 .offset = (base) + offsetof(struct http_proxy, proxy_from_environment),        \
+		 .help = "take the proxy from HTTP_PROXY, HTTPS_PROXY and NO_PROXY"},           \
+	{                                                                                       \
+		"proxy_connect_header", OPTION_MULTIMAP,                                        \
+			.offset = (base) + offsetof(struct http_proxy, proxy_connect_header),   \
+			.help = "headers for the proxy"                                         \
 	}
 
 #define HTTP_CLIENT_FIELD(type, member, f) \
 	(offsetof(type, member) + offsetof(struct http_client, f))
 #define HTTP_CLIENT_OPTIONS(type, member)                                                          \
 	{"basic_auth", OPTION_BLOCK, .offset = HTTP_CLIENT_FIELD(type, member, basic_auth),        \
-	 .block = &http_basic_auth_schema},                                                        \
+	 .block = &http_basic_auth_schema, .help = "credentials of the basic kind"},               \
 		{"authorization", OPTION_BLOCK,                                                    \
 		 .offset = HTTP_CLIENT_FIELD(type, member, authorization),                         \
-		 .block = &http_authorization_schema},                                             \
+		 .block = &http_authorization_schema, .help = "another Authorization header"},     \
 		{"oauth2", OPTION_BLOCK, .offset = HTTP_CLIENT_FIELD(type, member, oauth2),        \
-		 .block = &http_oauth2_schema},                                                    \
+		 .block = &http_oauth2_schema, .help = "a token from a server of OAuth 2.0"},      \
 		{"bearer_token", OPTION_SECRET,                                                    \
-		 .offset = HTTP_CLIENT_FIELD(type, member, bearer_token)},                         \
+		 .offset = HTTP_CLIENT_FIELD(type, member, bearer_token),                          \
+		 .help = "a token for the Authorization header"},                                  \
 		{"bearer_token_file", OPTION_STRING,                                               \
-		 .offset = HTTP_CLIENT_FIELD(type, member, bearer_token_file)},                    \
+		 .offset = HTTP_CLIENT_FIELD(type, member, bearer_token_file),                     \
+		 .help = "a file with the token, read for each request"},                          \
 		HTTP_PROXY_OPTIONS(HTTP_CLIENT_FIELD(type, member, proxy)),                        \
 		{"http_headers", OPTION_MULTIMAP,                                                  \
-		 .offset = HTTP_CLIENT_FIELD(type, member, http_headers)},                         \
+		 .offset = HTTP_CLIENT_FIELD(type, member, http_headers),                          \
+		 .help = "headers of each request"},                                               \
 		{"follow_redirects", OPTION_BOOL, "true",                                          \
-		 .offset = HTTP_CLIENT_FIELD(type, member, follow_redirects)},                     \
+		 .offset = HTTP_CLIENT_FIELD(type, member, follow_redirects),                      \
+		 .help = "follow redirects"},                                                      \
 		{"enable_http2", OPTION_BOOL, "true",                                              \
-		 .offset = HTTP_CLIENT_FIELD(type, member, enable_http2)},                         \
+		 .offset = HTTP_CLIENT_FIELD(type, member, enable_http2),                          \
+		 .help = "speak HTTP/2 where the server does"},                                    \
 	{                                                                                          \
 		"tls_config", OPTION_BLOCK, .offset = HTTP_CLIENT_FIELD(type, member, tls_config), \
-					    .block = &http_tls_config_schema                       \
+					    .block = &http_tls_config_schema,                      \
+					    .help = "TLS of the connection"                        \
 	}
 
 /* 0, or -EINVAL with the message. */

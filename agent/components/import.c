@@ -59,6 +59,7 @@ static int string_update(struct component *c, const void *old, char *why, size_t
 
 const struct component_type import_string_type = {
 	.name = "import.string",
+	.help = "custom components from a text",
 	.schema = &string_schema,
 	.size = sizeof(struct component),
 	.import = true,
@@ -83,9 +84,10 @@ struct git_args {
 
 #define AUTH(member) offsetof(struct git_basic_auth, member)
 static const struct option git_basic_auth_options[] = {
-	{"username", OPTION_STRING, .offset = AUTH(username)},
-	{"password", OPTION_SECRET, .offset = AUTH(password)},
-	{"password_file", OPTION_STRING, .offset = AUTH(password_file)},
+	{"username", OPTION_STRING, .offset = AUTH(username), .help = "the name"},
+	{"password", OPTION_SECRET, .offset = AUTH(password), .help = "the password"},
+	{"password_file", OPTION_STRING, .offset = AUTH(password_file),
+	 .help = "a file with the password, read for each request"},
 };
 
 static const struct schema git_basic_auth_schema = {
@@ -96,10 +98,10 @@ static const struct schema git_basic_auth_schema = {
 
 #define KEY(member) offsetof(struct git_ssh_key, member)
 static const struct option git_ssh_key_options[] = {
-	{"username", OPTION_STRING, .offset = KEY(username)},
-	{"key", OPTION_SECRET, .offset = KEY(key)},
-	{"key_file", OPTION_STRING, .offset = KEY(key_file)},
-	{"passphrase", OPTION_SECRET, .offset = KEY(passphrase)},
+	{"username", OPTION_STRING, .offset = KEY(username), .help = "the name"},
+	{"key", OPTION_SECRET, .offset = KEY(key), .help = "the key as text"},
+	{"key_file", OPTION_STRING, .offset = KEY(key_file), .help = "the same in a file"},
+	{"passphrase", OPTION_SECRET, .offset = KEY(passphrase), .help = "what opens the key"},
 };
 
 static const struct schema git_ssh_key_schema = {
@@ -110,12 +112,16 @@ static const struct schema git_ssh_key_schema = {
 
 #define GIT(member) offsetof(struct git_args, member)
 static const struct option git_options[] = {
-	{"repository", OPTION_STRING, .offset = GIT(text[0])},
-	{"path", OPTION_STRING, .offset = GIT(text[1])},
-	{"revision", OPTION_STRING, "main", .offset = GIT(text[2])},
-	{"pull_frequency", OPTION_DURATION, "1m", .offset = GIT(pull_frequency)},
-	{"basic_auth", OPTION_BLOCK, .offset = GIT(basic_auth), .block = &git_basic_auth_schema},
-	{"ssh_key", OPTION_BLOCK, .offset = GIT(ssh_key), .block = &git_ssh_key_schema},
+	{"repository", OPTION_STRING, .offset = GIT(text[0]), .help = "its address"},
+	{"path", OPTION_STRING, .offset = GIT(text[1]), .help = "the file or directory in it"},
+	{"revision", OPTION_STRING, "main", .offset = GIT(text[2]),
+	 .help = "a branch, tag or commit"},
+	{"pull_frequency", OPTION_DURATION, "1m", .offset = GIT(pull_frequency),
+	 .help = "how often it is fetched"},
+	{"basic_auth", OPTION_BLOCK, .offset = GIT(basic_auth), .block = &git_basic_auth_schema,
+	 .help = "credentials of the basic kind"},
+	{"ssh_key", OPTION_BLOCK, .offset = GIT(ssh_key), .block = &git_ssh_key_schema,
+	 .help = "the key for SSH"},
 };
 
 static int git_validate(const void *args, char *why, size_t size)
@@ -135,6 +141,7 @@ static const struct schema git_schema = {
 
 const struct component_type import_git_type = {
 	.name = "import.git",
+	.help = "custom components from a Git repository",
 	.schema = &git_schema,
 	.size = sizeof(struct component),
 	.import = true,

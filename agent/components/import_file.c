@@ -47,7 +47,8 @@ static const struct option file_options[] = {
 	 "a file, or a directory with *.alloy files"},
 	{"detector", OPTION_STRING, "fsnotify", .offset = FILE_ARG(detector),
 	 .help = "how changes are seen: fsnotify or poll"},
-	{"poll_frequency", OPTION_DURATION, "1m", .offset = FILE_ARG(poll_frequency)},
+	{"poll_frequency", OPTION_DURATION, "1m", .offset = FILE_ARG(poll_frequency),
+	 .help = "how often the files are looked at with detector poll"},
 };
 
 static const struct schema file_schema = {
@@ -219,6 +220,7 @@ static void file_stop(struct component *base)
 
 const struct component_type import_file_type = {
 	.name = "import.file",
+	.help = "custom components from a file or directory",
 	.schema = &file_schema,
 	.size = sizeof(struct file_component),
 	.import = true,

@@ -65,12 +65,16 @@ static int http_validate(const void *args, char *why, size_t size)
 #define HTTP(member) offsetof(struct http_args, member)
 static const struct option http_options[] = {
 	{"url", OPTION_STRING, NULL, OPTION_REQUIRED, HTTP(url), NULL, "where the module is"},
-	{"method", OPTION_STRING, "GET", .offset = HTTP(method)},
-	{"headers", OPTION_MAP, .offset = HTTP(headers)},
-	{"body", OPTION_STRING, .offset = HTTP(body)},
-	{"poll_frequency", OPTION_DURATION, "1m", .offset = HTTP(poll_frequency)},
-	{"poll_timeout", OPTION_DURATION, "10s", .offset = HTTP(poll_timeout)},
-	{"client", OPTION_BLOCK, .offset = HTTP(client), .block = &client_schema},
+	{"method", OPTION_STRING, "GET", .offset = HTTP(method),
+	 .help = "the method of the request"},
+	{"headers", OPTION_MAP, .offset = HTTP(headers), .help = "headers of each request"},
+	{"body", OPTION_STRING, .offset = HTTP(body), .help = "the body of the request"},
+	{"poll_frequency", OPTION_DURATION, "1m", .offset = HTTP(poll_frequency),
+	 .help = "how often it is looked at"},
+	{"poll_timeout", OPTION_DURATION, "10s", .offset = HTTP(poll_timeout),
+	 .help = "how long a request may take"},
+	{"client", OPTION_BLOCK, .offset = HTTP(client), .block = &client_schema,
+	 .help = "how the server is asked"},
 };
 
 static const struct schema http_schema = {
@@ -189,6 +193,7 @@ static void http_stop(struct component *base)
 
 const struct component_type import_http_type = {
 	.name = "import.http",
+	.help = "custom components from a server",
 	.schema = &http_schema,
 	.size = sizeof(struct http_component),
 	.import = true,

@@ -21,7 +21,8 @@ struct kube_client_args {
 	 .help = "empty: the API server of the cluster that this runs in"},                \
 		{"kubeconfig_file", OPTION_STRING,                                         \
 		 .offset = offsetof(type, member) +                                        \
-			   offsetof(struct kube_client_args, kubeconfig_file)},            \
+			   offsetof(struct kube_client_args, kubeconfig_file),             \
+		 .help = "a kubeconfig file with server and credentials"},                 \
 		HTTP_CLIENT_OPTIONS(type, member.http)
 
 /* Whether any HTTP client argument was given. */

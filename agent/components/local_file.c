@@ -26,10 +26,11 @@ struct local_file {
 
 #define ARG(member) offsetof(struct local_file_args, member)
 static const struct option local_file_options[] = {
-	{"filename", OPTION_STRING, NULL, OPTION_REQUIRED, ARG(filename)},
+	{"filename", OPTION_STRING, NULL, OPTION_REQUIRED, ARG(filename), .help = "the file"},
 	{"detector", OPTION_STRING, "fsnotify", .offset = ARG(detector),
 	 .help = "how changes are noticed: fsnotify, and every poll_frequency, or only poll"},
-	{"poll_frequency", OPTION_DURATION, "1m", .offset = ARG(poll_frequency)},
+	{"poll_frequency", OPTION_DURATION, "1m", .offset = ARG(poll_frequency),
+	 .help = "how often it is looked at with detector poll"},
 	{"is_secret", OPTION_BOOL, "false", .offset = ARG(is_secret),
 	 .help = "the content is not shown, and goes only into arguments that are secrets"},
 };
@@ -172,6 +173,7 @@ static void local_file_metrics(const struct component *base, struct metrics *m)
 
 const struct component_type local_file_type = {
 	.name = "local.file",
+	.help = "the contents of a file, followed as it changes",
 	.schema = &local_file_schema,
 	.size = sizeof(struct local_file),
 	.init = local_file_init,

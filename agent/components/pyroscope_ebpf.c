@@ -19,12 +19,17 @@
 #define DEBUG_INFO(member) offsetof(struct ebpf_debug_info, member)
 static const struct option debug_info_options[] = {
 	{"on_target_symbolization", OPTION_BOOL, "true", OPTION_LATER,
-	 DEBUG_INFO(on_target_symbolization)},
-	{"upload", OPTION_BOOL, "false", OPTION_LATER, DEBUG_INFO(upload)},
-	{"cache_size", OPTION_INT, "262144", OPTION_LATER, DEBUG_INFO(cache_size)},
-	{"strip_text_section", OPTION_BOOL, "false", OPTION_LATER, DEBUG_INFO(strip_text_section)},
-	{"queue_size", OPTION_INT, "256", OPTION_LATER, DEBUG_INFO(queue_size)},
-	{"worker_num", OPTION_INT, "16", OPTION_LATER, DEBUG_INFO(worker_num)},
+	 DEBUG_INFO(on_target_symbolization), .help = "name functions on this host"},
+	{"upload", OPTION_BOOL, "false", OPTION_LATER, DEBUG_INFO(upload),
+	 .help = "send debug information to the server"},
+	{"cache_size", OPTION_INT, "262144", OPTION_LATER, DEBUG_INFO(cache_size),
+	 .help = "files that are remembered as sent"},
+	{"strip_text_section", OPTION_BOOL, "false", OPTION_LATER, DEBUG_INFO(strip_text_section),
+	 .help = "send it without the code"},
+	{"queue_size", OPTION_INT, "256", OPTION_LATER, DEBUG_INFO(queue_size),
+	 .help = "uploads that may wait"},
+	{"worker_num", OPTION_INT, "16", OPTION_LATER, DEBUG_INFO(worker_num),
+	 .help = "uploads at a time"},
 };
 
 static const struct schema debug_info_schema = {
@@ -39,13 +44,13 @@ static const struct schema debug_info_schema = {
 #member, OPTION_BOOL, "true", .offset = ARG(member), .help = RUNTIME_HELP, \
 	}
 #define RUNTIME_HELP "not built yet: its frames show as code without names"
-#define NO_OP_INT(name)                                                     \
-	{                                                                   \
-		name, OPTION_INT, NULL, OPTION_DEPRECATED, ARG(ignored_int) \
+#define NO_OP_INT(name)                                                                          \
+	{                                                                                        \
+		name, OPTION_INT, NULL, OPTION_DEPRECATED, ARG(ignored_int), .help = "no effect" \
 	}
-#define NO_OP_BOOL(name)                                                      \
-	{                                                                     \
-		name, OPTION_BOOL, NULL, OPTION_DEPRECATED, ARG(ignored_bool) \
+#define NO_OP_BOOL(name)                                                                           \
+	{                                                                                          \
+		name, OPTION_BOOL, NULL, OPTION_DEPRECATED, ARG(ignored_bool), .help = "no effect" \
 	}
 
 /* Names and defaults: grafana/alloy internal/component/pyroscope/ebpf, 66ebea856dff. */
@@ -85,13 +90,19 @@ static const struct option ebpf_options[] = {
 	RUNTIME(v8_enabled),
 	RUNTIME(dotnet_enabled),
 	RUNTIME(go_enabled),
-	{"off_cpu_threshold", OPTION_FLOAT, "0", OPTION_LATER, ARG(off_cpu_threshold)},
-	{"bpf_fs_root", OPTION_STRING, "/sys/fs/bpf/", OPTION_LATER, ARG(bpf_fs_root)},
+	{"off_cpu_threshold", OPTION_FLOAT, "0", OPTION_LATER, ARG(off_cpu_threshold),
+	 .help = "the part of switches off the CPU that is sampled, 0 to 1"},
+	{"bpf_fs_root", OPTION_STRING, "/sys/fs/bpf/", OPTION_LATER, ARG(bpf_fs_root),
+	 .help = "where BPF maps are pinned"},
 	{"obi_process_context_enabled", OPTION_BOOL, "true",
 	 .offset = ARG(obi_process_context_enabled), .help = "not built yet"},
-	{"load_probe", OPTION_BOOL, "false", OPTION_LATER, ARG(load_probe)},
-	{"probe_links", OPTION_STRINGS, NULL, OPTION_LATER, ARG(probe_links)},
-	{"u_probe_links", OPTION_STRINGS, NULL, OPTION_LATER, ARG(u_probe_links)},
+	{"load_probe", OPTION_BOOL, "false", OPTION_LATER, ARG(load_probe),
+	 .help = "load the program for probes"},
+	{"probe_links", OPTION_STRINGS, NULL, OPTION_LATER, ARG(probe_links),
+	 .help = "functions where samples are taken: uprobe:PATH:SYMBOL, kprobe:SYMBOL and their "
+		 "kin"},
+	{"u_probe_links", OPTION_STRINGS, NULL, OPTION_LATER, ARG(u_probe_links),
+	 .help = "the same as uprobe, deprecated"},
 	{"symb_cache_path", OPTION_STRING, SYMB_CACHE_PATH, .offset = ARG(symb_cache_path),
 	 .help = "where tables of files are kept; the default means /var/cache/tephra"},
 	{"symb_cache_size", OPTION_INT, "2048", .offset = ARG(symb_cache_size),
@@ -99,7 +110,8 @@ static const struct option ebpf_options[] = {
 	{"reporter_unsymbolized_stubs", OPTION_BOOL, "false",
 	 .offset = ARG(reporter_unsymbolized_stubs),
 	 .help = "no effect: a frame without a symbol is always named file+0xoffset"},
-	{"debug_info", OPTION_BLOCK, .offset = ARG(debug_info), .block = &debug_info_schema},
+	{"debug_info", OPTION_BLOCK, .offset = ARG(debug_info), .block = &debug_info_schema,
+	 .help = "debug information of programs"},
 	NO_OP_INT("pid_cache_size"),
 	NO_OP_INT("build_id_cache_size"),
 	NO_OP_INT("same_file_cache_size"),
@@ -280,6 +292,7 @@ static void ebpf_done(struct component *base)
 
 const struct component_type pyroscope_ebpf_type = {
 	.name = "pyroscope.ebpf",
+	.help = "profiles processes with BPF programs, without changing or restarting them",
 	.schema = &ebpf_schema,
 	.size = sizeof(struct ebpf_component),
 	.build = ebpf_build,

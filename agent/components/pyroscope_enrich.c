@@ -186,6 +186,7 @@ static struct value *enrich_debug(const struct component *base)
 
 const struct component_type pyroscope_enrich_type = {
 	.name = "pyroscope.enrich",
+	.help = "copies labels of targets onto profiles that pass through",
 	.schema = &enrich_schema,
 	.stability = STABILITY_EXPERIMENTAL,
 	.size = sizeof(struct enrich),

@@ -124,6 +124,7 @@ static int java_update(struct component *c, const void *old, char *why, size_t s
 
 const struct component_type pyroscope_java_type = {
 	.name = "pyroscope.java",
+	.help = "profiles Java processes from inside the JVM",
 	.schema = &java_schema,
 	.size = sizeof(struct component),
 	.build = java_build,

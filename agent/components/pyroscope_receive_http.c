@@ -328,6 +328,7 @@ static struct value *receive_debug(const struct component *base)
 
 const struct component_type pyroscope_receive_http_type = {
 	.name = "pyroscope.receive_http",
+	.help = "takes profiles that others push",
 	.schema = &receive_schema,
 	.size = sizeof(struct receive_component),
 	.start = receive_start,

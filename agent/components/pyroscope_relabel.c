@@ -43,7 +43,7 @@ static const struct option relabel_options[] = {
 	 .offset = offsetof(struct relabel_args, max_cache_size),
 	 .help = "sets of labels whose result is remembered"},
 	{"rule", OPTION_BLOCKS, .offset = offsetof(struct relabel_args, rules),
-	 .block = &relabel_rule_schema},
+	 .block = &relabel_rule_schema, .help = "one step of relabelling"},
 };
 
 static const struct schema relabel_schema = {
@@ -250,6 +250,7 @@ static struct value *relabel_debug(const struct component *base)
 
 const struct component_type pyroscope_relabel_type = {
 	.name = "pyroscope.relabel",
+	.help = "changes the labels of profiles, or drops them, by rules",
 	.schema = &relabel_schema,
 	.size = sizeof(struct relabel_component),
 	.init = relabel_init,

@@ -208,6 +208,7 @@ static int scrape_update(struct component *c, const void *old, char *why, size_t
 
 const struct component_type pyroscope_scrape_type = {
 	.name = "pyroscope.scrape",
+	.help = "fetches profiles from servers of pprof",
 	.schema = &scrape_schema,
 	.size = sizeof(struct component),
 	.build = scrape_build,

@@ -46,19 +46,23 @@ static int endpoint_validate(const void *args, char *why, size_t size)
 
 #define ENDPOINT(member) offsetof(struct write_endpoint, member)
 static const struct option endpoint_options[] = {
-	{"name", OPTION_STRING, .offset = ENDPOINT(name)},
+	{"name", OPTION_STRING, .offset = ENDPOINT(name), .help = "a name for messages"},
 	{"url", OPTION_STRING, NULL, OPTION_REQUIRED, ENDPOINT(url), NULL,
 	 "the server, such as \"http://pyroscope:4040\""},
 	{"remote_timeout", OPTION_DURATION, "10s", .offset = ENDPOINT(remote_timeout),
 	 .help = "for each attempt"},
 	{"debug_info_upload_timeout", OPTION_DURATION, "2m",
-	 .offset = ENDPOINT(debug_info_upload_timeout)},
-	{"headers", OPTION_MAP, .offset = ENDPOINT(headers)},
-	{"min_backoff_period", OPTION_DURATION, "500ms", .offset = ENDPOINT(min_backoff_period)},
-	{"max_backoff_period", OPTION_DURATION, "5m", .offset = ENDPOINT(max_backoff_period)},
+	 .offset = ENDPOINT(debug_info_upload_timeout),
+	 .help = "how long an upload of debug information may take"},
+	{"headers", OPTION_MAP, .offset = ENDPOINT(headers), .help = "headers of each request"},
+	{"min_backoff_period", OPTION_DURATION, "500ms", .offset = ENDPOINT(min_backoff_period),
+	 .help = "the pause before the first repetition"},
+	{"max_backoff_period", OPTION_DURATION, "5m", .offset = ENDPOINT(max_backoff_period),
+	 .help = "the longest pause before the next try"},
 	{"max_backoff_retries", OPTION_INT, "10", .offset = ENDPOINT(max_backoff_retries),
 	 .help = "0: no limit"},
-	{"retry_on_http_429", OPTION_BOOL, "true", .offset = ENDPOINT(retry_on_http_429)},
+	{"retry_on_http_429", OPTION_BOOL, "true", .offset = ENDPOINT(retry_on_http_429),
+	 .help = "try again when the server asks for less"},
 	HTTP_CLIENT_OPTIONS(struct write_endpoint, client),
 };
 
@@ -71,9 +75,10 @@ static const struct schema endpoint_schema = {
 
 #define TRACING(member) offsetof(struct write_tracing, member)
 static const struct option tracing_options[] = {
-	{"jaeger_propagator", OPTION_BOOL, "true", .offset = TRACING(jaeger_propagator)},
+	{"jaeger_propagator", OPTION_BOOL, "true", .offset = TRACING(jaeger_propagator),
+	 .help = "the header of Jaeger"},
 	{"trace_context_propagator", OPTION_BOOL, "true",
-	 .offset = TRACING(trace_context_propagator)},
+	 .offset = TRACING(trace_context_propagator), .help = "the header of W3C"},
 };
 
 static const struct schema tracing_schema = {
@@ -86,9 +91,9 @@ static const struct option write_options[] = {
 	{"external_labels", OPTION_MAP, .offset = offsetof(struct write_args, external_labels),
 	 .help = "labels for every profile, over its own"},
 	{"endpoint", OPTION_BLOCKS, .offset = offsetof(struct write_args, endpoints),
-	 .block = &endpoint_schema},
+	 .block = &endpoint_schema, .help = "one server"},
 	{"tracing", OPTION_BLOCK, .offset = offsetof(struct write_args, tracing),
-	 .block = &tracing_schema},
+	 .block = &tracing_schema, .help = "headers for tracing"},
 };
 
 static const struct schema write_schema = {
@@ -250,6 +255,7 @@ static struct value *write_debug_info(const struct component *base)
 
 const struct component_type pyroscope_write_type = {
 	.name = "pyroscope.write",
+	.help = "sends profiles to Pyroscope servers",
 	.schema = &write_schema,
 	.size = sizeof(struct write_component),
 	.init = write_init,

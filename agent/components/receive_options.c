@@ -36,16 +36,21 @@ static int tls_validate(const void *args, char *why, size_t size)
 
 #define TLS(member) offsetof(struct receive_tls, member)
 static const struct option tls_options[] = {
-	{"cert_pem", OPTION_STRING, .offset = TLS(cert_pem)},
-	{"key_pem", OPTION_SECRET, .offset = TLS(key_pem)},
-	{"cert_file", OPTION_STRING, .offset = TLS(cert_file)},
-	{"key_file", OPTION_STRING, .offset = TLS(key_file)},
-	{"client_auth_type", OPTION_STRING, .offset = TLS(client_auth_type)},
-	{"client_ca_file", OPTION_STRING, .offset = TLS(client_ca_file)},
-	{"client_ca", OPTION_STRING, .offset = TLS(client_ca)},
-	{"min_version", OPTION_STRING, .offset = TLS(min_version)},
+	{"cert_pem", OPTION_STRING, .offset = TLS(cert_pem), .help = "the own certificate"},
+	{"key_pem", OPTION_SECRET, .offset = TLS(key_pem), .help = "its key"},
+	{"cert_file", OPTION_STRING, .offset = TLS(cert_file), .help = "the same in a file"},
+	{"key_file", OPTION_STRING, .offset = TLS(key_file), .help = "the same in a file"},
+	{"client_auth_type", OPTION_STRING, .offset = TLS(client_auth_type),
+	 .help = "whether clients need a certificate: NoClientCert, RequestClientCert, "
+		 "RequireAnyClientCert, VerifyClientCertIfGiven, RequireAndVerifyClientCert"},
+	{"client_ca_file", OPTION_STRING, .offset = TLS(client_ca_file),
+	 .help = "certificates that those of clients must lead to, in a file"},
+	{"client_ca", OPTION_STRING, .offset = TLS(client_ca), .help = "the same as text"},
+	{"min_version", OPTION_STRING, .offset = TLS(min_version),
+	 .help = "the oldest version of TLS: TLS10 to TLS13"},
 	/* GnuTLS chooses these well, and knows them by other names. */
-	{"cipher_suites", OPTION_STRINGS, NULL, OPTION_LATER, TLS(cipher_suites)},
+	{"cipher_suites", OPTION_STRINGS, NULL, OPTION_LATER, TLS(cipher_suites),
+	 .help = "cipher suites of TLS 1.2 and older"},
 };
 
 static const struct schema tls_schema = {
@@ -56,8 +61,10 @@ static const struct schema tls_schema = {
 };
 
 static const struct option http2_options[] = {
-	{"enabled", OPTION_BOOL, "false", OPTION_LATER, offsetof(struct receive_http2, enabled)},
-	{"idle_timeout", OPTION_DURATION, .offset = offsetof(struct receive_http2, idle_timeout)},
+	{"enabled", OPTION_BOOL, "false", OPTION_LATER, offsetof(struct receive_http2, enabled),
+	 .help = "whether it is offered"},
+	{"idle_timeout", OPTION_DURATION, .offset = offsetof(struct receive_http2, idle_timeout),
+	 .help = "how long a connection may be idle"},
 };
 
 static const struct schema http2_schema = {
@@ -86,12 +93,17 @@ static const struct option http_options[] = {
 	{"listen_address", OPTION_STRING, "", .offset = HTTP(listen_address),
 	 .help = "\"\": all addresses of this host"},
 	{"listen_port", OPTION_INT, "8080", .offset = HTTP(listen_port), .help = "0: any"},
-	{"conn_limit", OPTION_INT, "16384", .offset = HTTP(conn_limit)},
-	{"server_read_timeout", OPTION_DURATION, "30s", .offset = HTTP(read_timeout)},
-	{"server_write_timeout", OPTION_DURATION, "30s", .offset = HTTP(write_timeout)},
-	{"server_idle_timeout", OPTION_DURATION, "2m", .offset = HTTP(idle_timeout)},
-	{"tls", OPTION_BLOCK, .offset = HTTP(tls), .block = &tls_schema},
-	{"http2", OPTION_BLOCK, .offset = HTTP(http2), .block = &http2_schema},
+	{"conn_limit", OPTION_INT, "16384", .offset = HTTP(conn_limit),
+	 .help = "connections at a time"},
+	{"server_read_timeout", OPTION_DURATION, "30s", .offset = HTTP(read_timeout),
+	 .help = "how long a request may take to come"},
+	{"server_write_timeout", OPTION_DURATION, "30s", .offset = HTTP(write_timeout),
+	 .help = "how long a reply may take"},
+	{"server_idle_timeout", OPTION_DURATION, "2m", .offset = HTTP(idle_timeout),
+	 .help = "how long a connection may be idle"},
+	{"tls", OPTION_BLOCK, .offset = HTTP(tls), .block = &tls_schema,
+	 .help = "TLS of the server"},
+	{"http2", OPTION_BLOCK, .offset = HTTP(http2), .block = &http2_schema, .help = "HTTP/2"},
 };
 
 static const struct schema http_schema = {
@@ -103,17 +115,25 @@ static const struct schema http_schema = {
 
 #define GRPC(member) offsetof(struct receive_grpc, member)
 static const struct option grpc_options[] = {
-	{"listen_address", OPTION_STRING, "", .offset = GRPC(listen_address)},
-	{"listen_port", OPTION_INT, "0", .offset = GRPC(listen_port)},
-	{"conn_limit", OPTION_INT, "0", .offset = GRPC(conn_limit)},
-	{"max_connection_age", OPTION_DURATION, .offset = GRPC(max_connection_age)},
-	{"max_connection_age_grace", OPTION_DURATION, .offset = GRPC(max_connection_age_grace)},
-	{"max_connection_idle", OPTION_DURATION, .offset = GRPC(max_connection_idle)},
-	{"server_max_recv_msg_size", OPTION_INT, "4194304", .offset = GRPC(max_recv_msg_size)},
-	{"server_max_send_msg_size", OPTION_INT, "4194304", .offset = GRPC(max_send_msg_size)},
-	{"server_max_concurrent_streams", OPTION_INT, "100",
-	 .offset = GRPC(max_concurrent_streams)},
-	{"tls", OPTION_BLOCK, .offset = GRPC(tls), .block = &tls_schema},
+	{"listen_address", OPTION_STRING, "", .offset = GRPC(listen_address),
+	 .help = "the address that is listened on"},
+	{"listen_port", OPTION_INT, "0", .offset = GRPC(listen_port), .help = "the port; 0: any"},
+	{"conn_limit", OPTION_INT, "0", .offset = GRPC(conn_limit),
+	 .help = "connections at a time"},
+	{"max_connection_age", OPTION_DURATION, .offset = GRPC(max_connection_age),
+	 .help = "how long a connection may live"},
+	{"max_connection_age_grace", OPTION_DURATION, .offset = GRPC(max_connection_age_grace),
+	 .help = "and how long beyond, for its requests"},
+	{"max_connection_idle", OPTION_DURATION, .offset = GRPC(max_connection_idle),
+	 .help = "how long it may be idle"},
+	{"server_max_recv_msg_size", OPTION_INT, "4194304", .offset = GRPC(max_recv_msg_size),
+	 .help = "bytes of a request"},
+	{"server_max_send_msg_size", OPTION_INT, "4194304", .offset = GRPC(max_send_msg_size),
+	 .help = "bytes of a reply"},
+	{"server_max_concurrent_streams", OPTION_INT, "100", .offset = GRPC(max_concurrent_streams),
+	 .help = "requests at a time on a connection"},
+	{"tls", OPTION_BLOCK, .offset = GRPC(tls), .block = &tls_schema,
+	 .help = "TLS of the server"},
 };
 
 static const struct schema grpc_schema = {
@@ -126,14 +146,17 @@ static const struct schema grpc_schema = {
 static const struct option receive_options[] = {
 	{"forward_to", OPTION_RECEIVERS, NULL, OPTION_REQUIRED, ARGS(forward_to), NULL,
 	 "where the profiles go"},
-	{"http", OPTION_BLOCK, .offset = ARGS(http), .block = &http_schema},
+	{"http", OPTION_BLOCK, .offset = ARGS(http), .block = &http_schema,
+	 .help = "a server of HTTP"},
 	/* In Alloy a second listener that nothing of this component is served on. */
-	{"grpc", OPTION_BLOCK, .offset = ARGS(grpc), .block = &grpc_schema},
+	{"grpc", OPTION_BLOCK, .offset = ARGS(grpc), .block = &grpc_schema,
+	 .help = "a server of gRPC"},
 	/* Requests are answered as soon as they are there: nothing is left to wait for. */
 	{"graceful_shutdown_timeout", OPTION_DURATION, "30s",
-	 .offset = ARGS(graceful_shutdown_timeout)},
+	 .offset = ARGS(graceful_shutdown_timeout), .help = "how long requests may take to end"},
 	{"debug_info_upload_timeout", OPTION_DURATION, "2m", OPTION_LATER,
-	 ARGS(debug_info_upload_timeout)},
+	 ARGS(debug_info_upload_timeout),
+	 .help = "how long an upload of debug information may take"},
 };
 
 const struct schema receive_schema = {

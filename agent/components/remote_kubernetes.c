@@ -51,11 +51,16 @@ static const struct schema client_schema = {
 
 #define ARGS(member) offsetof(struct remote_args, member)
 static const struct option remote_options[] = {
-	{"namespace", OPTION_STRING, NULL, OPTION_REQUIRED, ARGS(namespace)},
-	{"name", OPTION_STRING, NULL, OPTION_REQUIRED, ARGS(name)},
-	{"poll_frequency", OPTION_DURATION, "1m", .offset = ARGS(poll_frequency)},
-	{"poll_timeout", OPTION_DURATION, "15s", .offset = ARGS(poll_timeout)},
-	{"client", OPTION_BLOCK, .offset = ARGS(client), .block = &client_schema},
+	{"namespace", OPTION_STRING, NULL, OPTION_REQUIRED, ARGS(namespace),
+	 .help = "the namespace it is in"},
+	{"name", OPTION_STRING, NULL, OPTION_REQUIRED, ARGS(name),
+	 .help = "the name of the object"},
+	{"poll_frequency", OPTION_DURATION, "1m", .offset = ARGS(poll_frequency),
+	 .help = "how often it is looked at"},
+	{"poll_timeout", OPTION_DURATION, "15s", .offset = ARGS(poll_timeout),
+	 .help = "how long a request may take"},
+	{"client", OPTION_BLOCK, .offset = ARGS(client), .block = &client_schema,
+	 .help = "how the server is asked"},
 };
 
 static int remote_validate(const void *args, char *why, size_t size)
@@ -265,14 +270,15 @@ static void remote_done(struct component *base)
 	c->client = kube_client_free(c->client);
 }
 
-#define REMOTE_TYPE(component_name)                                                  \
-	{                                                                            \
-		.name = component_name, .late = true, .schema = &remote_schema,      \
-		.size = sizeof(struct remote_component), .build = remote_build,      \
-		.start = remote_start, .update = remote_update, .stop = remote_stop, \
-		.done = remote_done,                                                 \
+#define REMOTE_TYPE(component_name, help_text)                                                     \
+	{                                                                                          \
+		.name = component_name, .help = help_text, .late = true, .schema = &remote_schema, \
+		.size = sizeof(struct remote_component), .build = remote_build,                    \
+		.start = remote_start, .update = remote_update, .stop = remote_stop,               \
+		.done = remote_done,                                                               \
 	}
 
-const struct component_type remote_kubernetes_secret_type = REMOTE_TYPE("remote.kubernetes.secret");
-const struct component_type remote_kubernetes_configmap_type =
-	REMOTE_TYPE("remote.kubernetes.configmap");
+const struct component_type remote_kubernetes_secret_type = REMOTE_TYPE(
+	"remote.kubernetes.secret", "the keys and values of a secret, exported as `data`");
+const struct component_type remote_kubernetes_configmap_type = REMOTE_TYPE(
+	"remote.kubernetes.configmap", "the keys and values of a config map, exported as `data`");

@@ -34,8 +34,9 @@ static int logging_validate(const void *args, char *why, size_t size)
 #define LOGGING(member) offsetof(struct logging, member)
 static const struct option logging_options[] = {
 	{"level", OPTION_STRING, "info", .offset = LOGGING(level),
-	 .help = "debug, info, warn, error"},
-	{"format", OPTION_STRING, "logfmt", .offset = LOGGING(format), .help = "logfmt or json"},
+	 .help = "the least important messages that are written: debug, info, warn, error"},
+	{"format", OPTION_STRING, "logfmt", .offset = LOGGING(format),
+	 .help = "the form of a line: logfmt or json"},
 	{"destination", OPTION_STRING, "stderr", OPTION_LATER, LOGGING(destination), NULL,
 	 "where the log goes"},
 	{"write_to", OPTION_ANY, NULL, OPTION_LATER, LOGGING(write_to), NULL,
@@ -79,6 +80,7 @@ static void logging_done(struct component *c)
 
 const struct component_type settings_logging = {
 	.name = "logging",
+	.help = "what is logged, and how",
 	.schema = &logging_schema,
 	.size = sizeof(struct component),
 	.singleton = true,
@@ -104,6 +106,7 @@ static const struct schema livedebugging_schema = {
 
 const struct component_type settings_livedebugging = {
 	.name = "livedebugging",
+	.help = "shows what components do while they run; accepted without effect",
 	.schema = &livedebugging_schema,
 	.size = sizeof(struct component),
 	.singleton = true,
@@ -174,6 +177,7 @@ static const struct schema tracing_schema = {
 
 const struct component_type settings_tracing = {
 	.name = "tracing",
+	.help = "traces of the agent itself; accepted without effect",
 	.schema = &tracing_schema,
 	.size = sizeof(struct component),
 	.singleton = true,
@@ -208,6 +212,7 @@ static const struct schema remotecfg_schema = {
 
 const struct component_type settings_remotecfg = {
 	.name = "remotecfg",
+	.help = "takes the configuration from a server",
 	.schema = &remotecfg_schema,
 	.size = sizeof(struct component),
 	.singleton = true,

@@ -5,8 +5,10 @@
 #include <string.h>
 
 static const struct option basic_options[] = {
-	{"username", OPTION_STRING, NULL, OPTION_REQUIRED, offsetof(struct http_basic, username)},
-	{"password", OPTION_SECRET, NULL, OPTION_REQUIRED, offsetof(struct http_basic, password)},
+	{"username", OPTION_STRING, NULL, OPTION_REQUIRED, offsetof(struct http_basic, username),
+	 .help = "the name"},
+	{"password", OPTION_SECRET, NULL, OPTION_REQUIRED, offsetof(struct http_basic, password),
+	 .help = "the password"},
 };
 
 static const struct schema basic_schema = {
@@ -30,10 +32,10 @@ static const struct schema filter_schema = {
 };
 
 static const struct option auth_options[] = {
-	{"basic", OPTION_BLOCK, .offset = offsetof(struct http_auth, basic),
-	 .block = &basic_schema},
+	{"basic", OPTION_BLOCK, .offset = offsetof(struct http_auth, basic), .block = &basic_schema,
+	 .help = "name and password"},
 	{"filter", OPTION_BLOCK, .offset = offsetof(struct http_auth, filter),
-	 .block = &filter_schema},
+	 .block = &filter_schema, .help = "for which paths"},
 };
 
 static const struct schema auth_schema = {
@@ -96,26 +98,29 @@ static int tls_validate(const void *args, char *why, size_t size)
 	return -EINVAL;
 }
 
-#define TLS(type, member)                                                  \
-	{                                                                  \
-#member, type, .offset = offsetof(struct http_tls, member) \
+#define TLS(type, member, text)                                                          \
+	{                                                                                \
+#member, type, .offset = offsetof(struct http_tls, member), .help = text \
 	}
 static const struct option tls_options[] = {
-	TLS(OPTION_STRING, cert_pem),
-	TLS(OPTION_STRING, cert_file),
-	TLS(OPTION_SECRET, key_pem),
-	TLS(OPTION_STRING, key_file),
-	TLS(OPTION_STRING, client_ca_pem),
-	TLS(OPTION_STRING, client_ca_file),
+	TLS(OPTION_STRING, cert_pem, "the server's certificate"),
+	TLS(OPTION_STRING, cert_file, "the same in a file"),
+	TLS(OPTION_SECRET, key_pem, "its key"),
+	TLS(OPTION_STRING, key_file, "the same in a file"),
+	TLS(OPTION_STRING, client_ca_pem, "certificates that those of clients must lead to"),
+	TLS(OPTION_STRING, client_ca_file, "the same in a file"),
 	{"client_auth_type", OPTION_STRING, "NoClientCert",
-	 .offset = offsetof(struct http_tls, client_auth_type)},
-	TLS(OPTION_STRING, min_version),
-	TLS(OPTION_STRING, max_version),
+	 .offset = offsetof(struct http_tls, client_auth_type),
+	 .help = "whether clients need a certificate: NoClientCert, RequestClientCert, "
+		 "RequireAnyClientCert, VerifyClientCertIfGiven, RequireAndVerifyClientCert"},
+	TLS(OPTION_STRING, min_version, "the oldest version of TLS: TLS10 to TLS13"),
+	TLS(OPTION_STRING, max_version, "the newest version of TLS: TLS10 to TLS13"),
 	/* GnuTLS chooses these well, and knows them by other names. */
 	{"cipher_suites", OPTION_STRINGS, NULL, OPTION_LATER,
-	 offsetof(struct http_tls, cipher_suites)},
+	 offsetof(struct http_tls, cipher_suites), .help = "cipher suites of TLS 1.2 and older"},
 	{"curve_preferences", OPTION_STRINGS, NULL, OPTION_LATER,
-	 offsetof(struct http_tls, curve_preferences)},
+	 offsetof(struct http_tls, curve_preferences),
+	 .help = "elliptic curves, the preferred first"},
 };
 
 static const struct schema tls_schema = {
@@ -127,8 +132,9 @@ static const struct schema tls_schema = {
 
 static const struct option http_options[] = {
 	{"auth", OPTION_BLOCK, .offset = offsetof(struct http_settings, auth),
-	 .block = &auth_schema},
-	{"tls", OPTION_BLOCK, .offset = offsetof(struct http_settings, tls), .block = &tls_schema},
+	 .block = &auth_schema, .help = "who may ask"},
+	{"tls", OPTION_BLOCK, .offset = offsetof(struct http_settings, tls), .block = &tls_schema,
+	 .help = "TLS of the server"},
 };
 
 static const struct schema http_schema = {
@@ -139,6 +145,7 @@ static const struct schema http_schema = {
 
 const struct component_type settings_http = {
 	.name = "http",
+	.help = "who may ask the agent's HTTP server, and with which certificates",
 	.schema = &http_schema,
 	.size = sizeof(struct component),
 	.singleton = true,

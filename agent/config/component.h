@@ -18,6 +18,7 @@ enum health { HEALTH_EXITED, HEALTH_UNHEALTHY, HEALTH_UNKNOWN, HEALTH_HEALTHY };
 
 struct component_type {
 	const char *name; /* "pyroscope.write" */
+	const char *help; /* what it is for: a clause, as the help of an option */
 	const struct schema *schema;
 	size_t size;	/* of the instance; it is zeroed before init() */
 	bool singleton; /* a top-level setting: no label, at most one */
