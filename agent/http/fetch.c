@@ -35,6 +35,8 @@ struct fetch {
 	uint8_t *own_body;
 	size_t body_bytes;
 	uint64_t timeout_ms, deadline_ms, idle_ms, last_ms;
+	/* With batch_ms what comes is taken until take_ms and after that from resume_ms on. */
+	uint64_t batch_ms, take_ms, resume_ms;
 	size_t max_bytes, received;
 	int (*on_data)(void *data, const uint8_t *p, size_t n);
 	void (*on_done)(void *data, const struct fetch_reply *reply);
@@ -48,12 +50,15 @@ struct fetch {
 	char *location; /* of the redirect that is being received */
 	uint32_t hops;
 	bool headers_whole; /* an empty line has ended them */
-	bool begun, running, done, cancelled, untrusted, refreshed;
+	bool paused, begun, running, done, cancelled, untrusted, refreshed;
 	int r; /* why our callbacks ended the transfer */
 	char why[256], error[CURL_ERROR_SIZE];
 };
 
 static void begin(struct fetch *f);
+static void arm(struct fetch *f);
+static void finish(struct fetch *f, int r);
+static int errno_of(CURLcode c);
 
 static void stop(struct fetch *f)
 {
@@ -169,7 +174,42 @@ static size_t on_header(char *line, size_t size, size_t n, void *data)
 	return f->location ? n : 0;
 }
 
-/* Anything but n ends the transfer. */
+/* Is it the time between two batches? Then the data stays with libcurl, which asks for no more. */
+static bool pause_stream(struct fetch *f)
+{
+	uint64_t now = clock_ms();
+
+	if (!f->batch_ms || now <= f->take_ms)
+		return false;
+	if (now >= f->resume_ms) {
+		f->take_ms = now;
+		f->resume_ms = now + f->batch_ms;
+		return false;
+	}
+	f->paused = true;
+	arm(f);
+	return true;
+}
+
+static void resume_stream(struct fetch *f)
+{
+	CURLcode c;
+
+	f->paused = false;
+	f->take_ms = clock_ms() + 1; /* time to read what has come, piece by piece */
+	f->resume_ms = f->take_ms + f->batch_ms;
+	arm(f);
+	/* What waits is delivered from within this call. */
+	f->m->inside = true;
+	c = curl_easy_pause(f->easy, CURLPAUSE_CONT);
+	f->m->inside = false;
+	if (c != CURLE_OK && !f->cancelled && f->running) {
+		stop(f);
+		finish(f, f->r < 0 ? f->r : errno_of(c));
+	}
+}
+
+/* Anything but n, and a pause, ends the transfer. */
 static size_t on_body(char *data, size_t size, size_t n, void *userdata)
 {
 	struct fetch *f = userdata;
@@ -184,6 +224,8 @@ static size_t on_body(char *data, size_t size, size_t n, void *userdata)
 	if (is_redirect(f, status) || wants_new_token(f, status))
 		return n;
 	stream = f->on_data && status / 100 == 2;
+	if (stream && pause_stream(f))
+		return CURL_WRITEFUNC_PAUSE;
 	max = f->max_bytes ? f->max_bytes : stream ? SIZE_MAX : FETCH_MAX_BYTES;
 	if (f->on_data && !stream)
 		max = MIN(max, MAX_ERROR_BODY);
@@ -389,6 +431,8 @@ static void arm(struct fetch *f)
 
 	if (f->idle_ms && (!next || f->last_ms + f->idle_ms < next))
 		next = f->last_ms + f->idle_ms;
+	if (f->paused && (!next || f->resume_ms < next))
+		next = f->resume_ms;
 	if (next)
 		loop_set_timer(f->timer, next > now ? next - now : 0, 0);
 }
@@ -429,6 +473,8 @@ static void on_timer(void *data)
 		begin(f);
 	} else if (f->deadline_ms && now >= f->deadline_ms) {
 		time_out(f, false);
+	} else if (f->paused && now >= f->resume_ms) {
+		resume_stream(f);
 	} else if (f->idle_ms && now >= f->last_ms + f->idle_ms) {
 		time_out(f, true);
 	} else {
@@ -481,6 +527,7 @@ static int copy_request(struct fetch *f, const struct fetch_request *q)
 	f->deadline_ms = q->timeout_ms ? now + q->timeout_ms : 0;
 	f->idle_ms = q->idle_ms;
 	f->last_ms = now;
+	f->batch_ms = q->batch_ms;
 	f->max_bytes = q->max_bytes;
 	f->on_data = q->on_data;
 	f->on_done = q->on_done;

@@ -96,25 +96,16 @@ struct settings {
 static int parse_options(int argc, char **argv, struct driver *d, struct settings *s)
 {
 	static const struct option options[] = {
-		{"method", 1, 0, 'm'},
-		{"unix", 1, 0, 'u'},
-		{"body", 1, 0, 'b'},
-		{"timeout-ms", 1, 0, 't'},
-		{"idle-ms", 1, 0, 'i'},
-		{"max-bytes", 1, 0, 'x'},
-		{"stream", 0, 0, 's'},
-		{"header", 1, 0, 'h'},
-		{"follow", 0, 0, 'f'},
-		{"token", 1, 0, 'T'},
-		{"http2", 0, 0, '2'},
-		{"n", 1, 0, 'n'},
-		{"cancel-after", 1, 0, 'c'},
-		{"cancel-all", 0, 0, 'a'},
-		{"cancel-ms", 1, 0, 'M'},
-		{"stop-after", 1, 0, 'S'},
-		{"quiet", 0, 0, 'q'},
-		{"insecure", 0, 0, 'k'},
-		{0},
+		{"method", 1, 0, 'm'},	   {"unix", 1, 0, 'u'},
+		{"body", 1, 0, 'b'},	   {"timeout-ms", 1, 0, 't'},
+		{"idle-ms", 1, 0, 'i'},	   {"max-bytes", 1, 0, 'x'},
+		{"stream", 0, 0, 's'},	   {"batch-ms", required_argument, NULL, 'B'},
+		{"header", 1, 0, 'h'},	   {"follow", 0, 0, 'f'},
+		{"token", 1, 0, 'T'},	   {"http2", 0, 0, '2'},
+		{"n", 1, 0, 'n'},	   {"cancel-after", 1, 0, 'c'},
+		{"cancel-all", 0, 0, 'a'}, {"cancel-ms", 1, 0, 'M'},
+		{"stop-after", 1, 0, 'S'}, {"quiet", 0, 0, 'q'},
+		{"insecure", 0, 0, 'k'},   {0},
 	};
 	int c;
 
@@ -133,6 +124,8 @@ static int parse_options(int argc, char **argv, struct driver *d, struct setting
 			s->q.idle_ms = v;
 		else if (c == 'x')
 			s->q.max_bytes = v;
+		else if (c == 'B')
+			s->q.batch_ms = v;
 		else if (c == 's')
 			s->stream = true;
 		else if (c == 'h' && s->q.n_headers < ARRAY_SIZE(s->headers))

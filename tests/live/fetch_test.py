@@ -106,6 +106,21 @@ class FetchTest(unittest.TestCase):
         self.assertEqual((r["r"], r["status"], pieces), ("0", 200, "one\ntwo\nthree\n"))
         self.assertEqual((r["len"], r["streamed"]), (0, 14))
 
+    def test_a_stream_of_small_pieces_comes_in_batches(self):
+        text = "".join(f"{i}\n" for i in range(100))
+        w = Web(self, chunked(*[f"{i}\n".encode() for i in range(100)], pause=0.004))
+        _, pieces, last = self.fetch("--stream", "--batch-ms", 100, w.url)
+        self.assertEqual(pieces, text)
+        self.assertEqual(last["left"], 0)
+        # What came between two batches is not lost when the reader or the stream ends.
+        w = Web(self, chunked(b"one\n", b"two\n", b"three\n", pause=0.01, end=False))
+        for args, r, want in ((["--stop-after", 2], "ECANCELED", "one\ntwo\n"),
+                              (["--idle-ms", 400], "ETIMEDOUT", "one\ntwo\nthree\n")):
+            reply, pieces = self.one("--stream", "--batch-ms", 100, *args, w.url)
+            self.assertEqual((reply["r"], pieces), (r, want))
+        replies, _, last = self.fetch("--stream", "--batch-ms", 100, "--cancel-after", 2, w.url)
+        self.assertEqual((replies, last["left"]), ([], 0))
+
     def test_an_endless_stream_does_not_end_by_itself(self):
         w = Web(self, chunked(b"one\n", end=False))
         start = time.monotonic()
