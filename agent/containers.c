@@ -7,6 +7,7 @@
 #include <string.h>
 #include <sys/inotify.h>
 
+#include "agent/base/clock.h"
 #include "agent/base/hash.h"
 #include "agent/cgroupfs.h"
 
@@ -14,9 +15,11 @@
 
 /* A control group. */
 struct group {
-	struct group *parent; /* NULL: the root of a hierarchy */
-	uint64_t cgroup, key; /* key: of parent and name */
-	uint64_t generation;  /* of the last whole look that met it */
+	struct group *parent;	       /* NULL: the root of a hierarchy */
+	struct group *older, *younger; /* among those that are not watched yet */
+	uint64_t watch_ms;	       /* from when on it is; 0: it is not among them */
+	uint64_t cgroup, key;	       /* key: of parent and name */
+	uint64_t generation;	       /* of the last whole look that met it */
 	size_t children;
 	int wd; /* -1: not watched */
 	uint32_t depth;
@@ -30,15 +33,19 @@ struct tree {
 };
 
 struct containers {
-	struct loop_source *source, *batch, *rescan;
+	struct loop_source *source, *batch, *rescan, *grown;
 	int fd;
 	containers_fn fn;
 	void *data;
 	struct tree trees[CGROUPFS_MAX];
 	size_t n_trees;
 	struct hash by_wd, by_key; /* struct group * */
+	/* Containers that were made just now. Only what is inside of one is seen by watching it,
+	 * and most that live shortly have nothing inside. */
+	struct group *oldest, *youngest;
 	uint64_t generation;
-	bool lost; /* events are missing: look at everything */
+	bool lost;    /* events are missing: look at everything */
+	bool looking; /* at everything */
 	struct containers_counts counts;
 };
 
@@ -97,8 +104,28 @@ static void tell(const struct containers *cs, const struct group *g, bool there)
 	cs->fn(&c, there, cs->data);
 }
 
+static void young_add(struct containers *cs, struct group *g)
+{
+	g->watch_ms = clock_ms() + CONTAINERS_YOUNG_MS;
+	g->older = cs->youngest;
+	g->younger = NULL;
+	*(g->older ? &g->older->younger : &cs->oldest) = g;
+	cs->youngest = g;
+	loop_set_timer_before(cs->grown, CONTAINERS_YOUNG_MS);
+}
+
+static void young_remove(struct containers *cs, struct group *g)
+{
+	if (!g->watch_ms)
+		return;
+	*(g->older ? &g->older->younger : &cs->oldest) = g->younger;
+	*(g->younger ? &g->younger->older : &cs->youngest) = g->older;
+	g->watch_ms = 0;
+}
+
 static void group_remove(struct containers *cs, struct group *g)
 {
+	young_remove(cs, g);
 	if (g->wd >= 0) {
 		(void)inotify_rm_watch(cs->fd, g->wd); /* kernfs does not by itself */
 		(void)hash_del(&cs->by_wd, (uint64_t)g->wd);
@@ -137,6 +164,7 @@ static void group_watch(struct containers *cs, struct group *g, const char *path
 
 	if (cs->fd < 0 || g->wd >= 0)
 		return;
+	young_remove(cs, g);
 	g->wd = inotify_add_watch(cs->fd, path, MASK);
 	if (g->wd < 0) {
 		if (errno == ENOSPC || errno == ENOMEM)
@@ -169,6 +197,15 @@ static void group_identify(struct containers *cs, struct group *g, uint64_t cgro
 	}
 }
 
+/* A container that an event told of. One that a look at everything meets may be old. */
+static bool is_newborn(const struct containers *cs, const struct group *g)
+{
+	char id[CONTAINER_ID_BYTES];
+
+	return !cs->looking && cs->fd >= 0 && !g->cgroup &&
+	       cgroup_path_id(g->name, strlen(g->name), id) == 0;
+}
+
 /* Watches and identifies g, then looks at what is below it. */
 static int group_visit(struct containers *cs, struct group *g)
 {
@@ -176,10 +213,13 @@ static int group_visit(struct containers *cs, struct group *g)
 	uint64_t ino;
 	bool more;
 
-	g->generation = cs->generation;
 	if (path_of(cs, g, path) < 0)
 		return 0;
-	group_watch(cs, g, path);
+	g->generation = cs->generation;
+	if (is_newborn(cs, g))
+		young_add(cs, g);
+	else
+		group_watch(cs, g, path);
 	/* After the watch is set, so that no child is missed in between. */
 	if (cgroupfs_stat(path, &ino, &more) < 0) {
 		if (g->parent && !g->children)
@@ -187,7 +227,10 @@ static int group_visit(struct containers *cs, struct group *g)
 		return 0;
 	}
 	group_identify(cs, g, ino | tree_of(cs, g)->fs.bit);
-	return more ? visit_children(cs, g, path) : 0;
+	if (!more)
+		return 0;
+	group_watch(cs, g, path); /* there is something inside already */
+	return visit_children(cs, g, path);
 }
 
 static struct group *group_new(struct containers *cs, struct group *parent, const char *name)
@@ -230,6 +273,8 @@ static int visit_child(const char *name, void *data)
 	struct containers *cs = v->cs;
 	struct group *g = child_find(cs, v->parent, name);
 
+	if (g && !cs->looking && (g->wd >= 0 || g->watch_ms))
+		return 0;
 	if (g)
 		return g->generation == cs->generation && g->wd >= 0 ? 0 : group_visit(cs, g);
 	if (cs->counts.groups >= CONTAINERS_MAX || v->parent->depth >= CGROUPFS_DEPTH_MAX ||
@@ -272,8 +317,10 @@ static void look_at_everything(struct containers *cs)
 {
 	cs->generation++;
 	cs->lost = false;
+	cs->looking = true;
 	for (size_t i = 0; i < cs->n_trees; i++)
 		(void)group_visit(cs, cs->trees[i].root);
+	cs->looking = false;
 	sweep(cs, false);
 }
 
@@ -300,28 +347,44 @@ static void on_event(struct containers *cs, const struct inotify_event *e)
 		group_remove(cs, child);
 }
 
-static void on_batch(void *data)
+/* False: there was none. */
+static bool read_events(struct containers *cs)
 {
-	struct containers *cs = data;
 	char room[32768] __attribute__((aligned(__alignof__(struct inotify_event))));
+	bool any = false;
 
 	for (int i = 0; i < 64; i++) {
 		ssize_t n = read(cs->fd, room, sizeof(room));
 
 		if (n <= 0)
 			break;
+		any = true;
 		for (ssize_t at = 0; at < n;) {
 			const struct inotify_event *e = (const struct inotify_event *)(room + at);
 
 			on_event(cs, e);
 			at += (ssize_t)(sizeof(*e) + e->len);
 		}
+		if ((size_t)n < sizeof(room) / 2)
+			break; /* that was all */
 	}
+	return any;
+}
+
+/* While groups come all the time the loop is woken by the timer alone. */
+static void on_batch(void *data)
+{
+	struct containers *cs = data;
+	bool any = read_events(cs);
+
 	if (cs->lost) {
 		cs->counts.rescans++;
 		look_at_everything(cs);
 	}
-	(void)loop_set_events(cs->source, EPOLLIN);
+	if (any)
+		loop_set_timer(cs->batch, CONTAINERS_BATCH_MS, 0);
+	else
+		(void)loop_set_events(cs->source, EPOLLIN);
 }
 
 /* Groups come in crowds: one made by a runtime has siblings in a moment. */
@@ -331,6 +394,22 @@ static void on_readable(int fd, uint32_t events, void *data)
 
 	if (loop_set_events(cs->source, 0) >= 0)
 		loop_set_timer(cs->batch, CONTAINERS_BATCH_MS, 0);
+}
+
+/* Those that have stayed are watched, and looked at for what was made inside meanwhile. */
+static void on_grown(void *data)
+{
+	struct containers *cs = data;
+	uint64_t now = clock_ms();
+
+	while (cs->oldest && cs->oldest->watch_ms <= now) {
+		struct group *g = cs->oldest;
+
+		young_remove(cs, g);
+		(void)group_visit(cs, g);
+	}
+	if (cs->oldest)
+		loop_set_timer(cs->grown, cs->oldest->watch_ms - now, 0);
 }
 
 static void on_rescan(void *data)
@@ -353,6 +432,7 @@ struct containers *containers_free(struct containers *cs)
 	loop_remove(cs->source);
 	loop_remove(cs->batch);
 	loop_remove(cs->rescan);
+	loop_remove(cs->grown);
 	if (cs->fd >= 0)
 		close(TAKE_FD(cs->fd));
 	sweep(cs, true);
@@ -399,7 +479,8 @@ static int containers_open(struct loop *l, const struct cgroupfs *fs, size_t n, 
 	if (cs->fd >= 0) {
 		cs->source = loop_add_fd(l, cs->fd, EPOLLIN, on_readable, cs);
 		cs->batch = loop_add_timer(l, on_batch, cs);
-		if (!cs->source || !cs->batch)
+		cs->grown = loop_add_timer(l, on_grown, cs);
+		if (!cs->source || !cs->batch || !cs->grown)
 			return -ENOMEM;
 	}
 	if (l) {

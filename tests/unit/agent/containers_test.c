@@ -207,7 +207,7 @@ static void a_storm_that_overflows_the_queue_loses_nothing(void **state)
 	assert_int_equal(loop_new(&loop), 0);
 	assert_int_equal(containers_new_below(loop, root, on_container, &s, &cs), 0);
 	take_away("docker/" ID_C);
-	for (int i = 0; i < 9000; i++) {
+	for (int i = 0; i < 8300; i++) {
 		char name[64];
 
 		(void)snprintf(name, sizeof(name), "user.slice/s%d", i);
