@@ -14,6 +14,7 @@
 #include "agent/metrics.h"
 
 #define BATCH_MS       100  /* starts within that are asked for together */
+#define BATCH_BUSY_MS  250  /* ... when there was a question in the last second */
 #define EXPORT_MS      750  /* between two lists of targets when containers start */
 #define EXPORT_GONE_MS 5000 /* ... and when they only end, as Alloy's throttle */
 #define TIMEOUT_MAX_MS 30000
@@ -52,7 +53,7 @@ struct discovery_docker {
 	struct buf line;      /* of the events, as far as it has come */
 	uint64_t retry_ms;    /* the last pause after a failure; 0: all is well */
 	uint64_t reopen_ms;   /* the last one after the events ended; 0: they come */
-	uint64_t published_ms;
+	uint64_t published_ms, asked_ms;
 	bool published, by_id, told_events;
 	uint64_t asked_total, failures, events_total, events_lost;
 };
@@ -234,6 +235,7 @@ static int ask(struct discovery_docker *c, enum question question)
 	if (r < 0)
 		return r;
 	c->asked_total++;
+	c->asked_ms = clock_ms();
 	c->question = question;
 	if (n) {
 		c->started.n -= n;
@@ -295,7 +297,8 @@ static void on_started(struct discovery_docker *c, const char *id)
 {
 	(void)ids_remove(&c->meanwhile, id);
 	if (c->by_id && ids_add(&c->started, id)) {
-		loop_set_timer_before(c->batch, BATCH_MS);
+		loop_set_timer_before(c->batch,
+				      clock_ms() - c->asked_ms < 1000 ? BATCH_BUSY_MS : BATCH_MS);
 		return;
 	}
 	/* Too many, or the filters do not go together with a question for ids. */

@@ -7,7 +7,8 @@
 #include "agent/config/data.h"
 #include "agent/http/url.h"
 
-#define URL_MAX (256u << 10)
+#define URL_MAX		(256u << 10)
+#define EVENTS_BATCH_MS 50
 
 #define FILTER(member) offsetof(struct docker_filter, member)
 static const struct option filter_options[] = {
@@ -99,16 +100,20 @@ static struct value *filters_of(const struct docker_api *a, const struct docker_
 	return value_object(&all);
 }
 
+static bool is_plain(uint8_t c)
+{
+	return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
+	       (c && strchr("-._~", c));
+}
+
 static void add_encoded(struct buf *to, const uint8_t *p, size_t n)
 {
-	for (size_t i = 0; i < n; i++) {
-		bool plain = (p[i] >= 'a' && p[i] <= 'z') || (p[i] >= 'A' && p[i] <= 'Z') ||
-			     (p[i] >= '0' && p[i] <= '9') || strchr("-._~", p[i]);
-
-		if (plain && p[i])
-			buf_add_u8(to, p[i]);
-		else
-			buf_printf(to, "%%%02X", p[i]);
+	for (size_t i = 0, run; i < n; i += run + (i + run < n)) {
+		for (run = 0; i + run < n && is_plain(p[i + run]);)
+			run++;
+		buf_add(to, p + i, run);
+		if (i + run < n)
+			buf_printf(to, "%%%02X", p[i + run]);
 	}
 }
 
@@ -138,6 +143,7 @@ int docker_api_ask(const struct docker_api *a, const struct docker_question *q, 
 		.unix_socket = a->unix_socket,
 		.http = a->client,
 		.timeout_ms = q->on_data ? 0 : a->timeout_ms,
+		.batch_ms = q->on_data ? EVENTS_BATCH_MS : 0,
 		.max_bytes = q->on_data ? 0 : DOCKER_REPLY_MAX,
 		.on_data = q->on_data,
 		.on_done = q->on_done,

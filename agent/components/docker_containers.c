@@ -6,7 +6,6 @@
 #include <string.h>
 
 #include "agent/components/targets_value.h"
-#include "agent/config/data.h"
 
 #define LABEL		"__meta_docker_"
 #define SHARED_HOPS_MAX 16 /* container:<id> whose network is that of another one... */
@@ -498,52 +497,4 @@ struct value *docker_containers_targets(struct docker_containers *d)
 			value_list_add(&l, NULL, value_ref(d->v[i]->targets[k]));
 	}
 	return value_array(&l);
-}
-
-/* ---- Events ---- */
-
-static enum docker_event_kind kind_of(const char *type, const char *action)
-{
-	static const struct {
-		const char *type, *action;
-		enum docker_event_kind kind;
-	} known[] = {
-		{"container", "start", DOCKER_EVENT_THERE},
-		{"container", "die", DOCKER_EVENT_GONE},
-		{"container", "rename", DOCKER_EVENT_CHANGED},
-		{"network", "connect", DOCKER_EVENT_CHANGED},
-		{"network", "disconnect", DOCKER_EVENT_CHANGED},
-	};
-
-	for (size_t i = 0; i < ARRAY_SIZE(known); i++) {
-		if (!strcmp(known[i].type, type) && !strcmp(known[i].action, action))
-			return known[i].kind;
-	}
-	return DOCKER_EVENT_OTHER;
-}
-
-int docker_event_parse(const char *line, size_t len, struct docker_event *ret, char *why,
-		       size_t size)
-{
-	_cleanup_value_ struct value *v = NULL;
-	struct docker_event e = {0};
-	const struct value *actor;
-	const char *type, *id;
-	int r = data_from_json(line, len, &v, why, size);
-
-	if (r < 0)
-		return r;
-	actor = get(v, "Actor", VALUE_OBJECT);
-	type = text(v, "Type");
-	if (!*type)
-		return malformed(why, size, "an event has no Type");
-	id = strcmp(type, "network") != 0
-		     ? text(actor, "ID")
-		     : text(get(actor, "Attributes", VALUE_OBJECT), "container");
-	e.kind = kind_of(type, text(v, "Action"));
-	if (e.kind != DOCKER_EVENT_OTHER && (!*id || strlen(id) >= sizeof(e.id)))
-		return malformed(why, size, "an event of a container names none");
-	(void)snprintf(e.id, sizeof(e.id), "%s", strlen(id) < sizeof(e.id) ? id : "");
-	*ret = e;
-	return 0;
 }

@@ -7,14 +7,11 @@
  */
 #pragma once
 
-#include "agent/base/buf.h"
+#include "agent/components/docker_event.h"
 #include "agent/config/value.h"
-
-struct schema_strings;
 
 #define DOCKER_MAX_CONTAINERS 20000
 #define DOCKER_MAX_TARGETS    100000 /* of all containers together */
-#define DOCKER_ID_MAX	      128
 
 struct docker_options {
 	uint16_t port;			  /* of a container that exposes none */
@@ -47,21 +44,3 @@ size_t docker_containers_count(const struct docker_containers *d);
 bool docker_containers_lack_network(const struct docker_containers *d);
 /* An array of targets, in the order of the ids; a new reference. NULL: no memory, too many. */
 struct value *docker_containers_targets(struct docker_containers *d);
-
-/* ---- Events: GET /events, one JSON object a line ---- */
-
-enum docker_event_kind {
-	DOCKER_EVENT_OTHER,
-	DOCKER_EVENT_THERE,
-	DOCKER_EVENT_GONE,
-	DOCKER_EVENT_CHANGED
-};
-
-struct docker_event {
-	enum docker_event_kind kind;
-	char id[DOCKER_ID_MAX]; /* of the container */
-};
-
-/* One line. 0, or -EBADMSG with why. */
-int docker_event_parse(const char *line, size_t len, struct docker_event *ret, char *why,
-		       size_t size);

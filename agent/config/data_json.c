@@ -114,6 +114,17 @@ int data_from_json(const char *s, size_t n, struct value **ret, char *why, size_
 }
 
 /* As Go's json.Marshal() escapes, with <, > and & so that it may stand in HTML. */
+/* How many bytes from s on stand for themselves: most texts have no others. */
+static size_t ordinary(const char *s, size_t len)
+{
+	size_t n = 0;
+
+	while (n < len && s[n] >= ' ' && s[n] < 0x7f && s[n] != '"' && s[n] != '\\' &&
+	       s[n] != '<' && s[n] != '>' && s[n] != '&')
+		n++;
+	return n;
+}
+
 static void add_string(struct buf *b, const char *s, size_t len)
 {
 	static const char plain[] = "\"\\\b\f\n\r\t", letters[] = "\"\\bfnrt";
@@ -125,6 +136,11 @@ static void add_string(struct buf *b, const char *s, size_t len)
 		unsigned char c = (unsigned char)s[i];
 		const char *p = c ? strchr(plain, c) : NULL;
 
+		n = ordinary(s + i, len - i);
+		if (n) {
+			buf_add(b, s + i, n);
+			continue;
+		}
 		n = utf8_decode(s + i, len - i, &code);
 		if (!n)
 			buf_adds(b, "\\ufffd");

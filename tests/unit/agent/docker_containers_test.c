@@ -222,6 +222,21 @@ static void recorded_events_say_who_came_and_went(void **state)
 	assert_string_equal(buf_cstr(&seen), "0 8a24\n1 8a24\n2 8a24\n3 1537\n0 1537\n");
 }
 
+/* Labels are among the attributes, and may look like anything. */
+static void what_stands_inside_of_others_does_not_count(void **state)
+{
+	static const char line[] = "{\"Actor\":{\"Attributes\":{\"Action\":\"die\",\"x\":\"}\\\","
+				   "\\\"ID\\\":1\",\"ID\":\"no\","
+				   "\"y\":[{\"ID\":1},\"]\"]},\"ID\":\"yes\"}, \"Action\" : "
+				   "\"start\" ,\"Type\":\"container\"}";
+	struct docker_event e;
+	char why[128];
+
+	assert_int_equal(docker_event_parse(line, strlen(line), &e, why, sizeof(why)), 0);
+	assert_int_equal(e.kind, DOCKER_EVENT_THERE);
+	assert_string_equal(e.id, "yes");
+}
+
 static void what_is_no_event_is_refused(void **state)
 {
 	static const char *const bad[] = {
@@ -253,6 +268,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(a_reply_that_is_none_changes_nothing),
 		cmocka_unit_test(a_ring_of_shared_networks_ends),
 		cmocka_unit_test(recorded_events_say_who_came_and_went),
+		cmocka_unit_test(what_stands_inside_of_others_does_not_count),
 		cmocka_unit_test(what_is_no_event_is_refused),
 	};
 
