@@ -15,6 +15,7 @@ import loads
 import proc
 import rows_kube
 import rows_targets
+from rows_containers import containers
 from pprof import record
 from rows_push import dead_endpoint
 from lib import binomial_bound, fresh_copy, matches_chain, name_matches
@@ -416,4 +417,4 @@ ROWS = {"walk": walk_cost, "cpu": agent_cpu, "memory": agent_memory, "complete":
         "outage": dead_endpoint, "scrape": scrape, "relabel": relabel_cost,
         "config": config_load,
         "filter": rows_targets.unmatched, "reload": rows_targets.reloads,
-        "kube": rows_kube.pods_of_a_cluster}
+        "kube": rows_kube.pods_of_a_cluster, "containers": containers}
