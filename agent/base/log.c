@@ -126,25 +126,26 @@ static bool is_word(char c)
 	       c == '_' || c == '.';
 }
 
-size_t log_component(const char *text, size_t *ret_id)
+struct log_component log_component(const char *text)
 {
 	static const char *const families[] = {"discovery.", "import.", "local.", "pyroscope.",
 					       "remote."};
+	const struct log_component none = {0};
 	size_t id = 0, len = 0;
+	bool colon;
 
 	for (; is_word(text[len]) || text[len] == '/'; len++) {
 		if (text[len] == '/')
 			id = len + 1;
 	}
-	if (text[len] != ':' || text[len + 1] != ' ')
-		return 0;
+	colon = text[len] == ':' && text[len + 1] == ' ';
+	if (!colon && strncmp(text + len, " is ", 4) != 0)
+		return none;
 	for (size_t i = 0; i < ARRAY_SIZE(families); i++) {
-		if (!strncmp(text + id, families[i], strlen(families[i]))) {
-			*ret_id = id;
-			return len + 2;
-		}
+		if (!strncmp(text + id, families[i], strlen(families[i])))
+			return (struct log_component){id, len, colon ? len + 2 : 0};
 	}
-	return 0;
+	return none;
 }
 
 static void write_time(char *to, size_t size)
@@ -211,7 +212,7 @@ static void write_field(FILE *f, bool first, const char *name, const char *value
 /* In one piece: others may write to the same place. */
 static void write_fields(enum log_level level, const char *text)
 {
-	size_t id = 0, prefix = log_component(text, &id);
+	const struct log_component c = log_component(text);
 	char when[64], path[256], name[256], *line = NULL;
 	size_t size = 0;
 	FILE *f = open_memstream(&line, &size);
@@ -221,10 +222,10 @@ static void write_fields(enum log_level level, const char *text)
 	write_time(when, sizeof(when));
 	write_field(f, true, "ts", when);
 	write_field(f, false, "level", level_names[level]);
-	write_field(f, false, "msg", text + prefix);
-	if (prefix) {
-		(void)snprintf(path, sizeof(path), "/%.*s", id ? (int)id - 1 : 0, text);
-		(void)snprintf(name, sizeof(name), "%.*s", (int)(prefix - 2 - id), text + id);
+	write_field(f, false, "msg", text + c.text);
+	if (c.end) {
+		(void)snprintf(path, sizeof(path), "/%.*s", c.id ? (int)c.id - 1 : 0, text);
+		(void)snprintf(name, sizeof(name), "%.*s", (int)(c.end - c.id), text + c.id);
 		write_field(f, false, "component_path", path);
 		write_field(f, false, "component_id", name);
 	}

@@ -52,11 +52,12 @@ struct log_limit {
 /* True when the caller may log now; *ret_suppressed is how many were held back before. */
 bool log_limit_ok(struct log_limit *l, uint32_t burst, uint64_t every_ms, uint32_t *ret_suppressed);
 
-/*
- * The component that a message begins with: the length of "MODULE/ID: ", 0 when there is none.
- * *ret_id is where the id begins in it.
- */
-size_t log_component(const char *text, size_t *ret_id);
+/* The component that a message begins with. */
+struct log_component {
+	size_t id, end; /* [0, id): its module and "/"; [id, end): its id; end 0: there is none */
+	size_t text;	/* where the message goes on: after "ID: ", all of "ID is well" */
+};
+struct log_component log_component(const char *text);
 
 /* Writes `s` as a logfmt value: quoted and escaped when it needs to be. */
 void log_quote(FILE *f, const char *s);

@@ -14,6 +14,7 @@ import threading
 import time
 
 from lib import ROOT, TEPHRA, Target, case, check, need_program, spawn, tephra, wait_for
+from test_run import Receiver
 
 CONFIG = """
 pyroscope.ebpf "host" {{
@@ -28,7 +29,7 @@ pyroscope.ebpf "host" {{
 
 pyroscope.write "local" {{
   endpoint {{
-    url = "http://127.0.0.1:9"
+    url = "http://127.0.0.1:{port}"
     basic_auth {{
       username = "u"
       password = "hush-hush"
@@ -36,6 +37,16 @@ pyroscope.write "local" {{
   }}
 }}
 {extra}"""
+
+
+_receivers = []
+
+
+def config(target, extra="", port=None):
+    """A configuration for this target, pushing to a receiver of the case's own."""
+    if not port and not _receivers:
+        _receivers.append(Receiver())
+    return CONFIG.format(pid=target.pid, port=port or _receivers[0].port, extra=extra)
 
 
 class Agent:
@@ -85,9 +96,6 @@ class Agent:
         return self
 
     def stop(self):
-        """Twice: nobody takes the profiles, and the second signal says not to wait for that."""
-        self.proc.send_signal(signal.SIGTERM)
-        wait_for(lambda: "ending" in self.log() or self.proc.poll() is not None, 10, "the end")
         self.proc.send_signal(signal.SIGTERM)
         check(self.proc.wait(15) == 0, f"exit code {self.proc.returncode}\n{self.log()[-3000:]}")
 
@@ -146,7 +154,7 @@ def value(samples, name, **labels):
 @case
 def pages_say_what_runs():
     t = Target("split")
-    a = Agent(CONFIG.format(pid=t.pid, extra="")).ready()
+    a = Agent(config(t)).ready()
     check(a.get("/-/ready").strip() == "Tephra is ready.", "ready")
     check("healthy" in a.get("/-/healthy"), "healthy")
     listed = json.loads(a.get("/api/v0/web/components"))
@@ -177,9 +185,24 @@ def pages_say_what_runs():
 
 
 @case
+def an_unhealthy_component_is_named():
+    t = Target("split")
+    a = Agent(config(t, port=9)).ready()
+    wait_for(lambda: a.request("GET", "/-/healthy")[0] == 500, 20, "the unhealthy component")
+    text = a.get("/-/healthy", 500)
+    check("pyroscope.write.local" in text and "pyroscope.ebpf.host" not in text, text)
+    one = json.loads(a.get("/api/v0/web/components/pyroscope.write.local"))
+    check(one["health"]["state"] == "unhealthy" and "127.0.0.1:9" in one["health"]["message"],
+          str(one["health"]))
+    a.get("/-/ready")
+    a.stop()
+    t.stop()
+
+
+@case
 def a_scrape_is_well_formed_and_counts_samples():
     t = Target("split")
-    a = Agent(CONFIG.format(pid=t.pid, extra="")).ready()
+    a = Agent(config(t)).ready()
     wait_for(lambda: value(parse_metrics(a.get("/metrics")), "tephra_samples_total") > 100, 20,
              "samples in /metrics")
     before = parse_metrics(a.get("/metrics"))
@@ -226,7 +249,7 @@ def a_scrape_is_well_formed_and_counts_samples():
 @case
 def targets_say_what_they_match_and_why_not():
     t = Target("split")
-    a = Agent(CONFIG.format(pid=t.pid, extra="")).ready()
+    a = Agent(config(t)).ready()
 
     def targets():
         info = json.loads(a.get("/debug/targets?format=json"))[0]["info"]
@@ -249,7 +272,7 @@ def targets_say_what_they_match_and_why_not():
 @case
 def a_reload_is_answered_and_a_bad_one_changes_nothing():
     t = Target("split")
-    good = CONFIG.format(pid=t.pid, extra="")
+    good = config(t)
     a = Agent(good).ready()
     hash_before = a.get("/metrics").split("alloy_config_hash{")[1].split("}")[0]
     status, text, _ = a.request("POST", "/-/reload")
@@ -276,7 +299,7 @@ def a_reload_is_answered_and_a_bad_one_changes_nothing():
 @case
 def a_busy_port_ends_with_the_cure_and_none_is_possible():
     t = Target("split")
-    a = Agent(CONFIG.format(pid=t.pid, extra=""))
+    a = Agent(config(t))
     address = f"127.0.0.1:{a.port}"
     r = tephra("run", f"--server.http.listen-addr={address}", "config.alloy", expect=1,
                timeout=20)
@@ -287,8 +310,6 @@ def a_busy_port_ends_with_the_cure_and_none_is_possible():
               stderr=open("second.log", "w"))
     wait_for(lambda: "msg=profiling" in open("second.log").read(), 20, "the second agent")
     check("http traffic" not in open("second.log").read(), "it listens")
-    p.send_signal(signal.SIGTERM)
-    wait_for(lambda: "ending" in open("second.log").read(), 10, "the end")
     p.send_signal(signal.SIGTERM)
     check(p.wait(15) == 0, f"exit code {p.returncode}")
     a.stop()
@@ -308,7 +329,7 @@ def hold(port, n, what, socks):
 @case(timeout=120)
 def hostile_clients_do_not_stop_the_profiling():
     t = Target("split")
-    a = Agent(CONFIG.format(pid=t.pid, extra="")).ready()
+    a = Agent(config(t)).ready()
     samples = lambda: value(parse_metrics(a.get("/metrics")), "tephra_samples_total")
     wait_for(lambda: samples() > 0, 20, "samples")
     before, cpu_before, ran_before = samples(), cpu_s(a.proc.pid), t.cpu_s()
@@ -374,14 +395,14 @@ http {
   }
 }
 """
-    a = Agent(CONFIG.format(pid=t.pid, extra=auth)).ready()
+    a = Agent(config(t, auth)).ready()
     status, _, headers = a.request("GET", "/metrics")
     check(status == 401 and headers["WWW-Authenticate"].startswith("Basic"), f"{status}")
     a.get("/-/ready")
     good = "Basic " + base64.b64encode(b"admin:s3cret:x").decode()
     a.get("/metrics", Authorization=good)
     a.get("/metrics", 401, Authorization="Basic " + base64.b64encode(b"admin:wrong").decode())
-    a.write(CONFIG.format(pid=t.pid, extra=""))
+    a.write(config(t))
     a.get("/-/reload", Authorization=good)
     a.get("/metrics")
     a.stop()
@@ -429,7 +450,7 @@ http {{
   }}
 }}
 """
-    a = Agent(CONFIG.format(pid=t.pid, extra=tls), tls=context("client")).ready()
+    a = Agent(config(t, tls), tls=context("client")).ready()
     a.get("/-/ready")
     for who in (None, "stranger"):
         a.tls = context(who)
@@ -492,7 +513,7 @@ class Manager:
 @case
 def a_service_manager_is_told_and_its_watchdog_fed():
     t, m = Target("split"), Manager()
-    a = Agent(CONFIG.format(pid=t.pid, extra=""),
+    a = Agent(config(t),
               env={"NOTIFY_SOCKET": m.path, "WATCHDOG_USEC": "400000"})
     wait_for(lambda: m.count("READY=1") == 1, 20, "READY")
     wait_for(lambda: m.count("WATCHDOG=1") >= 6, 10, "the watchdog")
@@ -516,23 +537,23 @@ def a_service_manager_is_told_and_its_watchdog_fed():
 @case
 def the_log_is_json_where_it_is_wanted_and_names_components():
     t = Target("split")
-    a = Agent(CONFIG.format(pid=t.pid, extra='logging {\n  format = "json"\n}\n')).ready()
+    a = Agent(config(t, 'logging {\n  format = "json"\n}\n')).ready()
     lines = [json.loads(x) for x in a.log().splitlines()]
     check(all({"ts", "level", "msg"} <= set(x) for x in lines), a.log())
     check(re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{9}Z", lines[0]["ts"]), str(lines[0]))
     # At run time; and a flag wins over the block.
-    a.write(CONFIG.format(pid=t.pid, extra='logging {\n  level = "error"\n}\n'))
+    a.write(config(t, 'logging {\n  level = "error"\n}\n'))
     a.get("/-/reload")
     at = len(a.log())
     a.get("/-/reload")
     check("reloaded" not in a.log()[at:], a.log()[at:])
-    a.write(CONFIG.format(pid=t.pid, extra=""))
+    a.write(config(t))
     a.get("/-/reload")
     a.stop()
-    a = Agent(CONFIG.format(pid=t.pid, extra='logging {\n  level = "error"\n}\n'),
+    a = Agent(config(t, 'logging {\n  level = "error"\n}\n'),
               "--log.level=info", "--log.format=logfmt").ready()
     check("level=info msg=profiling" in a.log(), a.log())
-    a.write(CONFIG.format(pid=t.pid, extra="").replace("forward_to ", "forward_t "))
+    a.write(config(t).replace("forward_to ", "forward_t "))
     for _ in range(200):
         a.request("POST", "/-/reload")
     lines = [x for x in a.log().splitlines() if "failed to reload" in x]

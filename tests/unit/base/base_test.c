@@ -153,16 +153,17 @@ static void log_quotes_json_whatever_the_bytes_are(void **state)
 
 static void log_finds_the_component_of_a_message(void **state)
 {
-	size_t id = 99;
+	static const char *const none[] = {"config.alloy: gone", "pyroscope.write.w", "",
+					   "pyroscope.write.w was here", "x: pyroscope.write.w: y"};
+	struct log_component c = log_component("pyroscope.write.w: no answer");
 
-	assert_int_equal(log_component("pyroscope.write.w: no answer", &id), 19);
-	assert_int_equal(id, 0);
-	assert_int_equal(log_component("p.one/discovery.http.h: x", &id), 24);
-	assert_int_equal(id, 6);
-	assert_int_equal(log_component("config.alloy: gone", &id), 0);
-	assert_int_equal(log_component("pyroscope.write.w is unhealthy: x", &id), 0);
-	assert_int_equal(log_component("pyroscope.write.w", &id), 0);
-	assert_int_equal(log_component("", &id), 0);
+	assert_true(c.id == 0 && c.end == 17 && c.text == 19);
+	c = log_component("p.one/discovery.http.h: x");
+	assert_true(c.id == 6 && c.end == 22 && c.text == 24);
+	c = log_component("pyroscope.write.w is unhealthy: x");
+	assert_true(c.id == 0 && c.end == 17 && c.text == 0);
+	for (size_t i = 0; i < ARRAY_SIZE(none); i++)
+		assert_int_equal(log_component(none[i]).end, 0);
 }
 
 int main(void)
