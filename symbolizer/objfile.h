@@ -68,9 +68,10 @@ int objfile_build_id(const struct objfile *o, const uint8_t **ret, size_t *ret_b
 #define TABLE_INFO_SEGMENTS 16
 #define TABLE_LINK_BYTES    256
 enum table_info_flags {
-	TABLE_IS_GO = 1 << 0,	   /* has .gopclntab */
-	TABLE_HAS_ROWS = 1 << 1,   /* has unwind information; without: frame pointer chain */
-	TABLE_HAS_SYMTAB = 1 << 2, /* .symtab was there (else only .dynsym or nothing) */
+	TABLE_IS_GO = 1 << 0,	 /* has .gopclntab */
+	TABLE_HAS_ROWS = 1 << 1, /* has unwind information; without: frame pointer chain */
+	TABLE_HAS_SYMTAB =
+		1 << 2, /* .symtab or MiniDebugInfo was there (else only .dynsym or nothing) */
 	TABLE_HAS_LINES = 1 << 3,
 	TABLE_HAS_DEBUG = 1 << 4, /* has .debug_info; set by objfile_write_info() */
 };

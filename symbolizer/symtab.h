@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * symtab: the functions of one file, from its symbol tables, its PLT and Go's function table, as
- * TABLE_SYMBOLS, TABLE_LINES and TABLE_STRINGS. The child writes them, the agent looks addresses
- * up. Names stay as they are in the file (mangled, any bytes but NUL). The layout is in
- * symtab_layout.h. Inlined functions and DWARF are not here.
+ * symtab: the functions of one file, from its symbol tables, MiniDebugInfo, its PLT and Go's
+ * function table, as TABLE_SYMBOLS, TABLE_LINES and TABLE_STRINGS. The child writes them, the agent
+ * looks addresses up. Names stay as they are in the file (mangled, any bytes but NUL). The layout
+ * is in symtab_layout.h. Inlined functions and DWARF are not here.
  */
 #pragma once
 

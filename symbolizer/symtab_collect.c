@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Where names of functions come from: .symtab, .dynsym (also found through PT_DYNAMIC in files
- * without section headers), Go's function table, and stubs of the PLT (symtab_plt.c). What is no
- * code, and what assemblers leave behind for themselves, is not taken.
+ * Where names of functions come from: .symtab, MiniDebugInfo, .dynsym (also found through
+ * PT_DYNAMIC in files without section headers), Go's function table, and stubs of the PLT
+ * (symtab_plt.c). What is no code, and what assemblers leave behind for themselves, is not taken.
  */
 #include "symbolizer/symtab_internal.h"
 
@@ -268,8 +268,8 @@ static void add_go(struct symtab_set *set, const struct gopclntab *g)
 	}
 }
 
-int symtab_collect(struct objfile *o, const struct gopclntab *g, struct symtab_set *set,
-		   bool *ret_symtab)
+int symtab_collect(struct objfile *o, struct objfile *mini, const struct gopclntab *g,
+		   struct symtab_set *set, bool *ret_symtab)
 {
 	_cleanup_free_ struct collector *c = calloc(1, sizeof(*c));
 	struct symtab_source symtab;
@@ -284,6 +284,10 @@ int symtab_collect(struct objfile *o, const struct gopclntab *g, struct symtab_s
 	has_symtab = symbols_from_section(o, SHT_SYMTAB, &symtab);
 	if (has_symtab)
 		add_symbols(c, &symtab);
+	if (mini && symbols_from_section(mini, SHT_SYMTAB, &symtab)) {
+		add_symbols(c, &symtab);
+		has_symtab = true;
+	}
 	if (!symbols_from_section(o, SHT_DYNSYM, &c->dynsym) &&
 	    !symbols_from_dynamic(o, &c->dynsym))
 		c->dynsym = (struct symtab_source){0};

@@ -26,7 +26,7 @@ enum symtab_rank {
 struct symtab_entry {
 	uint64_t start, size; /* size 0: to the next function or the end of its section */
 	uint64_t limit;	      /* the end of its section */
-	const char *name;     /* borrowed from the objfile, name_bytes long */
+	const char *name;     /* borrowed from the file, name_bytes long */
 	uint32_t name_bytes;
 	uint64_t resolver; /* of a stub without a symbol: named like the function there; else 0 */
 	uint32_t go;	   /* 1 + index in the gopclntab; 0: not from there */
@@ -57,9 +57,10 @@ void symtab_set_add(struct symtab_set *set, const struct symtab_entry *e);
 /* Adds the stubs that can be named with the symbols of dynsym. */
 int symtab_collect_plt(struct objfile *o, const struct symtab_source *dynsym,
 		       struct symtab_set *set);
-/* Adds every function of o; g may be NULL. *ret_symtab: there was a .symtab. */
-int symtab_collect(struct objfile *o, const struct gopclntab *g, struct symtab_set *set,
-		   bool *ret_symtab);
+/* Adds every function of o; mini (symbols more for o, see minidebug.h) and g may be NULL.
+ * *ret_symtab: there was a .symtab, or mini. */
+int symtab_collect(struct objfile *o, struct objfile *mini, const struct gopclntab *g,
+		   struct symtab_set *set, bool *ret_symtab);
 void symtab_set_done(struct symtab_set *set);
 
 /* TABLE_LINES for the ordered and final set, from g. */

@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "symbolizer/gopclntab.h"
+#include "symbolizer/minidebug.h"
 #include "symbolizer/objfile.h"
 #include "symbolizer/symtab_internal.h"
 #include "symbolizer/symtab_layout.h"
@@ -291,6 +292,7 @@ static void give_up(struct table_writer *w)
 int symtab_write(struct objfile *o, struct table_writer *w)
 {
 	_cleanup_(gopclntab_freep) struct gopclntab *g = NULL;
+	_cleanup_(minidebug_done) struct minidebug mini = {0};
 	_cleanup_(symtab_set_done) struct symtab_set s = {0};
 	bool symtab = false;
 	int r;
@@ -298,7 +300,11 @@ int symtab_write(struct objfile *o, struct table_writer *w)
 	r = gopclntab_open(o, &g);
 	if (r == -ENOMEM)
 		return r;
-	r = symtab_collect(o, g, &s, &symtab);
+	/* Without them the file is what it is to everyone who knows nothing of them. */
+	r = minidebug_open(o, &mini);
+	if (r == -ENOMEM)
+		return r;
+	r = symtab_collect(o, mini.object, g, &s, &symtab);
 	if (r < 0)
 		return r;
 	if (!s.n)
