@@ -83,9 +83,11 @@ static int find(struct debug_file *d, const struct debug_search *s)
 	struct debug_found found;
 	int r;
 
-	if (s->info->flags & TABLE_HAS_DEBUG) {
+	/* A Go program has it all in its own table, stripped or not. */
+	if (s->info->flags & (TABLE_HAS_DEBUG | TABLE_IS_GO)) {
 		d->state = DEBUG_READY;
-		find_alt(d, s, s->info, s->path);
+		if (s->info->flags & TABLE_HAS_DEBUG)
+			find_alt(d, s, s->info, s->path);
 		return 0;
 	}
 	close(TAKE_FD(d->fd));

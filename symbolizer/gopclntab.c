@@ -11,6 +11,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "symbolizer/gopclntab_internal.h"
 #include "symbolizer/objfile.h"
 
 #define NAME_BYTES_MAX 4096
@@ -26,24 +27,6 @@
 #define MODULE_MINPC	   160
 #define MODULE_TEXT	   176
 #define MODULE_BYTES	   192
-
-struct range {
-	const uint8_t *data; /* borrowed from the file */
-	uint64_t bytes;
-};
-
-struct gopclntab {
-	struct objfile *o; /* borrowed */
-	enum gopclntab_version version;
-	uint32_t quantum;
-	uint64_t text; /* added to the entries of functab; 0 before 1.18 */
-	uint64_t vaddr;
-	size_t n;
-	struct range all, names, cus, files, pcs, funcs;
-	const uint8_t *functab; /* n pairs (entry, offset in funcs) and the last end */
-	uint8_t *functab_copy;	/* owned: functab, relocated */
-	uint32_t field;		/* bytes of each half of a pair */
-};
 
 /* ---- relocated pointers ---- */
 
@@ -74,17 +57,16 @@ static struct cursor relas(const struct objfile *o)
 	return cursor_of(p, p ? bytes : 0);
 }
 
-/* What the bytes of [vaddr, vaddr + bytes) will be after relocation by 0, into to. */
-static bool read_relocated(const struct objfile *o, uint64_t vaddr, void *to, size_t bytes)
+bool gopclntab_relocated(const struct gopclntab *t, uint64_t vaddr, void *to, size_t bytes)
 {
-	const uint8_t *p = objfile_at_vaddr(o, vaddr, bytes);
-	struct cursor c = relas(o);
+	const uint8_t *p = objfile_at_vaddr(t->o, vaddr, bytes);
+	struct cursor c = relas(t->o);
 	uint64_t at, value;
 
 	if (!p)
 		return false;
 	memcpy(to, p, bytes);
-	while (rela_relative(&c, objfile_machine(o), &at, &value)) {
+	while (rela_relative(&c, objfile_machine(t->o), &at, &value)) {
 		if (at >= vaddr && at - vaddr < bytes && bytes - (at - vaddr) >= sizeof(value))
 			memcpy((uint8_t *)to + (at - vaddr), &value, sizeof(value));
 	}
@@ -110,26 +92,24 @@ static uint64_t u64_at(const uint8_t *p)
 }
 
 /* Is this moduledata? Then its first function must begin where the table says. */
-static bool module_text(const struct gopclntab *t, uint64_t vaddr, uint64_t *ret)
+static bool is_module(const struct gopclntab *t, uint64_t vaddr)
 {
 	uint8_t m[MODULE_BYTES];
 	uint64_t text, offset;
 
-	if (!read_relocated(t->o, vaddr, m, sizeof(m)))
+	if (!gopclntab_relocated(t, vaddr, m, sizeof(m)))
 		return false;
 	text = u64_at(m + MODULE_TEXT);
-	if (u64_at(m) != t->vaddr ||
-	    u64_at(m + MODULE_FUNCNAMETAB) != t->vaddr + (uint64_t)(t->names.data - t->all.data) ||
-	    u64_at(m + MODULE_MINPC) != text + first_entry(t) ||
-	    objfile_vaddr_to_offset(t->o, text, &offset) < 0)
-		return false;
-	*ret = text;
-	return true;
+	return u64_at(m) == t->vaddr &&
+	       u64_at(m + MODULE_FUNCNAMETAB) ==
+		       t->vaddr + (uint64_t)(t->names.data - t->all.data) &&
+	       u64_at(m + MODULE_MINPC) == text + first_entry(t) &&
+	       objfile_vaddr_to_offset(t->o, text, &offset) == 0;
 }
 
 /* moduledata begins with the table's address: look for that in data and among relocations. A
  * hostile file may hold it often, so few are tried. */
-static int find_module_text(const struct gopclntab *t, uint64_t *ret)
+int gopclntab_find_module(const struct gopclntab *t, uint64_t *ret)
 {
 	size_t n, tries = 16;
 	const struct objfile_segment *s = objfile_segments(t->o, &n);
@@ -145,7 +125,8 @@ static int find_module_text(const struct gopclntab *t, uint64_t *ret)
 		for (uint64_t off = -s[i].vaddr & 7; p && off + 8 <= s[i].filesz; off += 8) {
 			if (u64_at(p + off) != t->vaddr)
 				continue;
-			if (module_text(t, s[i].vaddr + off, ret))
+			*ret = s[i].vaddr + off;
+			if (is_module(t, *ret))
 				return 0;
 			if (!--tries)
 				return -ENOENT;
@@ -154,11 +135,24 @@ static int find_module_text(const struct gopclntab *t, uint64_t *ret)
 	while (tries && rela_relative(&c, objfile_machine(t->o), &at, &value)) {
 		if (value != t->vaddr)
 			continue;
-		if (module_text(t, at, ret))
+		*ret = at;
+		if (is_module(t, at))
 			return 0;
 		tries--;
 	}
 	return -ENOENT;
+}
+
+static bool module_text(const struct gopclntab *t, uint64_t *ret)
+{
+	uint8_t text[8];
+	uint64_t module;
+
+	if (gopclntab_find_module(t, &module) < 0 ||
+	    !gopclntab_relocated(t, module + MODULE_TEXT, text, sizeof(text)))
+		return false;
+	*ret = u64_at(text);
+	return true;
 }
 
 static int find_text(struct gopclntab *t, uint64_t header_text)
@@ -172,7 +166,7 @@ static int find_text(struct gopclntab *t, uint64_t header_text)
 		t->text = header_text;
 		return 0;
 	}
-	if (find_module_text(t, &t->text) == 0)
+	if (module_text(t, &t->text))
 		return 0;
 	/* Without C code in the program, text is all of .text. */
 	if (objfile_section_by_name(t->o, ".text", &s) < 0)
@@ -240,11 +234,11 @@ static int find_table(struct objfile *o, struct objfile_section *ret)
 	return r;
 }
 
-static bool range_at(const struct gopclntab *t, uint64_t offset, struct range *ret)
+static bool range_at(const struct gopclntab *t, uint64_t offset, struct gopclntab_range *ret)
 {
 	if (offset > t->all.bytes)
 		return false;
-	*ret = (struct range){t->all.data + offset, t->all.bytes - offset};
+	*ret = (struct gopclntab_range){t->all.data + offset, t->all.bytes - offset};
 	return true;
 }
 
@@ -313,8 +307,8 @@ static int relocate_functab(struct gopclntab *t)
 	t->functab_copy = malloc(bytes);
 	if (!t->functab_copy)
 		return -ENOMEM;
-	if (!read_relocated(t->o, t->vaddr + (uint64_t)(t->functab - t->all.data), t->functab_copy,
-			    bytes))
+	if (!gopclntab_relocated(t, t->vaddr + (uint64_t)(t->functab - t->all.data),
+				 t->functab_copy, bytes))
 		return -EBADMSG;
 	t->functab = t->functab_copy;
 	return 0;
@@ -358,7 +352,7 @@ int gopclntab_open(struct objfile *o, struct gopclntab **ret)
 	if (!t)
 		return -ENOMEM;
 	t->o = o;
-	t->all = (struct range){s.data, s.size};
+	t->all = (struct gopclntab_range){s.data, s.size};
 	t->vaddr = s.addr;
 	t->quantum = s.data[6];
 	switch (magic) {
@@ -410,7 +404,7 @@ size_t gopclntab_count(const struct gopclntab *t)
 
 /* ---- functions ---- */
 
-static const char *string_at(const struct range *a, uint64_t offset)
+const char *gopclntab_string(const struct gopclntab_range *a, uint64_t offset)
 {
 	struct cursor c;
 
@@ -448,10 +442,13 @@ static int func_parse(const struct gopclntab *t, uint64_t offset, struct gopclnt
 		f->start_line = cursor_u32(&c);
 	f->func_id = cursor_u8(&c);
 	f->flag = cursor_u8(&c);
+	cursor_skip(&c, 1);
+	f->n_funcdata = cursor_u8(&c);
+	f->data = (uint64_t)(c.p - t->funcs.data);
 	/* 1.2 to 1.15 differ in the last word and no header tells which: 0 is "ordinary". */
 	if (t->version == GOPCLNTAB_1_2)
 		f->func_id = f->flag = 0;
-	f->name = string_at(&t->names, name);
+	f->name = gopclntab_string(&t->names, name);
 	return c.bad || !f->name ? -EBADMSG : 0;
 }
 
@@ -473,6 +470,26 @@ int gopclntab_func(const struct gopclntab *t, size_t i, struct gopclntab_func *r
 	if (r < 0)
 		return r;
 	*ret = f;
+	return 0;
+}
+
+int gopclntab_find(const struct gopclntab *t, uint64_t vaddr, size_t *ret)
+{
+	size_t lo = 0, hi = t->n;
+
+	if (vaddr < t->text)
+		return -ENOENT;
+	while (lo < hi) {
+		size_t mid = lo + (hi - lo) / 2;
+
+		if (functab_at(t, 2 * mid) <= vaddr - t->text)
+			lo = mid + 1;
+		else
+			hi = mid;
+	}
+	if (!lo)
+		return -ENOENT;
+	*ret = lo - 1;
 	return 0;
 }
 
@@ -525,7 +542,7 @@ const char *gopclntab_file(const struct gopclntab *t, const struct gopclntab_fun
 {
 	uint64_t index;
 	uint32_t offset;
-	const struct range *strings = &t->files, *indices = &t->cus;
+	const struct gopclntab_range *strings = &t->files, *indices = &t->cus;
 
 	if (t->version == GOPCLNTAB_1_2) {
 		strings = &t->all;
@@ -538,5 +555,5 @@ const char *gopclntab_file(const struct gopclntab *t, const struct gopclntab_fun
 	if (index >= indices->bytes / 4)
 		return NULL;
 	memcpy(&offset, indices->data + index * 4, sizeof(offset));
-	return offset == UINT32_MAX ? NULL : string_at(strings, offset);
+	return offset == UINT32_MAX ? NULL : gopclntab_string(strings, offset);
 }

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * struct gopclntab: the function table that the Go linker puts into every program (Go 1.2 to
- * 1.27, little-endian, 64-bit): functions with names, frame sizes, files and lines. It is there in
- * stripped programs too. Layouts: Go's src/runtime/symtab.go and src/debug/gosym/pclntab.go of
- * the releases named below; every offset is checked before it is followed.
+ * 1.27, little-endian, 64-bit): functions with names, frame sizes, files, lines and inlined
+ * functions. It is there in stripped programs too. Layouts: Go's src/runtime/symtab.go and
+ * src/debug/gosym/pclntab.go of the releases named below; every offset is checked before it is
+ * followed.
  */
 #pragma once
 
@@ -30,6 +31,8 @@ struct gopclntab_func {
 	uint32_t start_line; /* of the func keyword; 0: not known (before 1.20) */
 	uint8_t func_id;     /* abi.FuncID; the numbers differ between releases. 0: ordinary */
 	uint8_t flag;	     /* abi.FuncFlag, from 1.17 on: 1 TOPFRAME, 2 SPWRITE, 4 ASM */
+	uint8_t n_funcdata;  /* from 1.12 on, else 0 */
+	uint64_t data; /* where n_pcdata words and the funcdata follow, in the table's functions */
 };
 
 /* One pc-value table of one function, see gopclntab_pcvalue(). */
@@ -60,6 +63,26 @@ void gopclntab_pcvalue(const struct gopclntab *t, const struct gopclntab_func *f
 /* The next range [start, end) of equal value, never past the function's end; false when done. */
 bool gopclntab_pcvalue_next(struct gopclntab_iter *it, uint64_t *ret_start, uint64_t *ret_end,
 			    int32_t *ret_value);
+
+/* One function of those whose code is at an address. Strings are borrowed from the file. */
+struct gopclntab_frame {
+	const char *name;
+	const char *file;    /* NULL: not known */
+	uint32_t line;	     /* of the address, or of the call of the frame before; 0: not known */
+	uint32_t start_line; /* of the func keyword; 0: not known (before 1.20) */
+};
+#define GOPCLNTAB_FRAMES_MAX 128 /* more are cut at the outer end */
+
+/*
+ * Looks up n virtual addresses, in ascending order, with the functions that were inlined there (Go
+ * 1.12 to 1.27; not in position-independent programs before 1.18, and not where the trees can not
+ * be found: then the function and its line alone). fn is called for those that lie in a function,
+ * in order: frames[0] is the innermost one. 0 or -ENOMEM.
+ */
+typedef void (*gopclntab_fn)(void *data, size_t index, const struct gopclntab_frame *frames,
+			     size_t n);
+int gopclntab_expand(const struct gopclntab *t, const uint64_t *vaddrs, size_t n, gopclntab_fn fn,
+		     void *data);
 
 /* The path for a value of the pcfile table; NULL when there is none. Borrowed from the file. */
 const char *gopclntab_file(const struct gopclntab *t, const struct gopclntab_func *f, int32_t file);

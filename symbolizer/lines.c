@@ -7,6 +7,7 @@
 
 #include "agent/base/cursor.h"
 #include "agent/base/intern.h"
+#include "symbolizer/gopclntab.h"
 #include "symbolizer/table.h"
 
 #define QUERY_MAGIC 0x314c5154u /* "TQL1" */
@@ -86,6 +87,7 @@ struct writer {
 	struct lines_entry *entries; /* with ids of strings until the end */
 	size_t n, cap;
 	uint32_t *first, *count; /* by address */
+	uint32_t *rest;		 /* addresses that Go's table does not know */
 	int failed;
 };
 
@@ -98,25 +100,49 @@ static uint32_t add_string(struct writer *w, const char *s)
 	return id;
 }
 
-static void on_frames(void *data, size_t index, const struct dwarf_frame *frames, size_t n)
+/* Room for the n frames of an address; false when it has frames, or without memory. */
+static bool begin_address(struct writer *w, size_t index, size_t n)
 {
-	struct writer *w = data;
-
 	if (w->failed || w->count[index])
-		return;
+		return false;
 	if (w->n + n > w->cap) {
 		size_t cap = MAX(w->cap * 2, w->n + n + 256);
 		struct lines_entry *v = realloc(w->entries, cap * sizeof(*v));
 
 		if (!v) {
 			w->failed = -ENOMEM;
-			return;
+			return false;
 		}
 		w->entries = v;
 		w->cap = cap;
 	}
 	w->first[index] = (uint32_t)w->n;
 	w->count[index] = (uint32_t)n;
+	return true;
+}
+
+static void on_go_frames(void *data, size_t index, const struct gopclntab_frame *frames, size_t n)
+{
+	struct writer *w = data;
+
+	if (!begin_address(w, index, n))
+		return;
+	for (size_t i = 0; i < n; i++) {
+		w->entries[w->n++] = (struct lines_entry){
+			.name = add_string(w, frames[i].name),
+			.path = add_string(w, frames[i].file),
+			.line = frames[i].line,
+			.start_line = (frames[i].start_line & ~LINKAGE) | LINKAGE,
+		};
+	}
+}
+
+static void on_frames(void *data, size_t index, const struct dwarf_frame *frames, size_t n)
+{
+	struct writer *w = data;
+
+	if (!begin_address(w, w->rest[index], n))
+		return;
 	for (size_t i = 0; i < n; i++) {
 		char path[PATH_BYTES];
 
@@ -173,7 +199,7 @@ static int sections_write(struct writer *w, const struct dwarf *d, size_t n,
 	struct dwarf_missing m;
 	int r;
 
-	while (h.n_missing < LINES_MISSING_MAX && dwarf_get_missing(d, h.n_missing, &m) == 0)
+	while (d && h.n_missing < LINES_MISSING_MAX && dwarf_get_missing(d, h.n_missing, &m) == 0)
 		missing[h.n_missing++] = (struct lines_missing_entry){
 			add_string(w, m.comp_dir), add_string(w, m.name), m.dwo_id};
 	if (w->failed)
@@ -191,15 +217,56 @@ static int sections_write(struct writer *w, const struct dwarf *d, size_t n,
 	return frames->failed;
 }
 
-int lines_write(struct dwarf *d, const struct lines_query *q, struct table_writer *to)
+/* The addresses that have no frames yet, in the debug information. */
+static int expand_rest(struct writer *w, struct dwarf *d, const struct lines_query *q)
 {
+	_cleanup_free_ uint64_t *vaddrs = malloc((q->n + 1) * sizeof(*vaddrs));
+	size_t n = 0;
+
+	if (!vaddrs)
+		return -ENOMEM;
+	for (size_t i = 0; i < q->n; i++) {
+		if (w->count[i])
+			continue;
+		w->rest[n] = (uint32_t)i;
+		vaddrs[n++] = q->vaddrs[i];
+	}
+	return dwarf_expand(d, vaddrs, n, on_frames, w);
+}
+
+static int expand(struct writer *w, const struct gopclntab *go, const struct dwarf_files *f,
+		  const struct lines_query *q, struct dwarf **ret_dwarf)
+{
+	size_t answered = 0;
+	int r;
+
+	if (go) {
+		r = gopclntab_expand(go, q->vaddrs, q->n, on_go_frames, w);
+		if (r < 0)
+			return r;
+	}
+	for (size_t i = 0; i < q->n; i++)
+		answered += w->count[i] > 0;
+	if (go && answered == q->n)
+		return 0;
+	r = dwarf_open(f, ret_dwarf);
+	if (r < 0)
+		return r == -ENODATA && go ? 0 : r;
+	return expand_rest(w, *ret_dwarf, q);
+}
+
+int lines_write(const struct gopclntab *go, const struct dwarf_files *f,
+		const struct lines_query *q, struct table_writer *to)
+{
+	_cleanup_(dwarf_freep) struct dwarf *d = NULL;
 	struct writer w = {0};
 	int r = -ENOMEM;
 
 	w.first = calloc(q->n + 1, sizeof(*w.first));
 	w.count = calloc(q->n + 1, sizeof(*w.count));
-	if (w.first && w.count)
-		r = dwarf_expand(d, q->vaddrs, q->n, on_frames, &w);
+	w.rest = calloc(q->n + 1, sizeof(*w.rest));
+	if (w.first && w.count && w.rest)
+		r = expand(&w, go, f, q, &d);
 	if (r >= 0)
 		r = w.failed ? w.failed : sections_write(&w, d, q->n, to);
 	intern_done(&w.strings);
@@ -207,6 +274,7 @@ int lines_write(struct dwarf *d, const struct lines_query *q, struct table_write
 	free(w.entries);
 	free(w.first);
 	free(w.count);
+	free(w.rest);
 	return r;
 }
 

@@ -14,6 +14,7 @@
 
 #include "symbolizer/dwarf.h"
 
+struct gopclntab;
 struct table;
 struct table_writer;
 
@@ -32,8 +33,13 @@ int lines_query_write(const struct lines_query *q);
 int lines_query_read(int fd, size_t max_bytes, struct lines_query *ret);
 void lines_query_done(struct lines_query *q);
 
-/* Looks all addresses up and writes both sections. -E2BIG, -ENOMEM. */
-int lines_write(struct dwarf *d, const struct lines_query *q, struct table_writer *w);
+/*
+ * Looks all addresses up and writes both sections: in Go's table first (go; NULL: it is no Go
+ * program), which every Go program has and which is complete, and what is not there in the debug
+ * information. -ENODATA: there is neither; -E2BIG, -ENOMEM.
+ */
+int lines_write(const struct gopclntab *go, const struct dwarf_files *f,
+		const struct lines_query *q, struct table_writer *w);
 
 struct lines_frame {
 	const char *name; /* borrowed from the table; "" unknown */

@@ -7,6 +7,7 @@
 #include "agent/parser/image.h"
 #include "symbolizer/debuglink.h"
 #include "symbolizer/dwarf.h"
+#include "symbolizer/gopclntab.h"
 #include "symbolizer/lines.h"
 #include "symbolizer/objfile.h"
 #include "symbolizer/symtab.h"
@@ -94,7 +95,7 @@ static int open_all(const int *fds, size_t n, struct image *images)
 static int expand(const struct lines_query *q, const struct image *images, size_t n,
 		  struct table_writer *w)
 {
-	_cleanup_(dwarf_freep) struct dwarf *d = NULL;
+	_cleanup_(gopclntab_freep) struct gopclntab *go = NULL;
 	struct objfile *split[CHILD_FILES_MAX];
 	struct dwarf_files f = {.debug = images[0].object, .split = split};
 	size_t first = 1;
@@ -106,8 +107,8 @@ static int expand(const struct lines_query *q, const struct image *images, size_
 		if (images[i].object)
 			split[f.n_split++] = images[i].object;
 	}
-	r = dwarf_open(&f, &d);
-	return r < 0 ? r : lines_write(d, q, w);
+	r = gopclntab_open(f.debug, &go);
+	return r == -ENOMEM ? r : lines_write(go, &f, q, w);
 }
 
 static int build_lines(const int *in_fds, size_t n, struct table_writer *w)

@@ -15,8 +15,9 @@ enum build_kind {
 	BUILD_DEBUG,
 	/*
 	 * The functions and lines at some addresses: a query (lines.h), the file with the debug
-	 * information, the one that .gnu_debugaltlink names if the query says so, and any number
-	 * of .dwo and .dwp files. The table has TABLE_FRAMES. -ENODATA: no debug information.
+	 * information (or Go's table), the one that .gnu_debugaltlink names if the query says so,
+	 * and any number of .dwo and .dwp files. The table has TABLE_FRAMES. -ENODATA: no debug
+	 * information.
 	 */
 	BUILD_LINES,
 };

@@ -54,12 +54,20 @@ static void read_segments(struct objfile *o)
 		read_all(id, id_bytes);
 }
 
+static void see_frames(void *data, size_t index, const struct gopclntab_frame *frames, size_t n)
+{
+	if (!n || n > GOPCLNTAB_FRAMES_MAX)
+		__builtin_trap();
+	for (size_t i = 0; i < n; i++)
+		sum += strlen(frames[i].name) + (frames[i].file ? strlen(frames[i].file) : 0);
+}
+
 static void read_go(struct objfile *o)
 {
 	struct gopclntab *g = NULL;
 	struct gopclntab_func f;
 	struct gopclntab_iter it;
-	uint64_t start, end;
+	uint64_t start, end, vaddrs[256];
 	int32_t value;
 
 	if (gopclntab_open(o, &g) < 0)
@@ -71,6 +79,9 @@ static void read_go(struct objfile *o)
 		while (gopclntab_pcvalue_next(&it, &start, &end, &value))
 			sum += start + (uint64_t)value;
 	}
+	for (size_t i = 0; i < ARRAY_SIZE(vaddrs); i++)
+		vaddrs[i] = (gopclntab_func(g, 0, &f) < 0 ? 0x400000 : f.entry) + 3 * i;
+	(void)gopclntab_expand(g, vaddrs, ARRAY_SIZE(vaddrs), see_frames, NULL);
 	gopclntab_free(g);
 }
 
