@@ -119,8 +119,7 @@ int debug_file_new(const struct debug_file_options *o, int fd, int root_fd, cons
 		.root_fd = root_fd,
 		.path = path,
 		.info = info,
-		.dirs = o->dirs,
-		.n_dirs = o->n_dirs,
+		.dirs = &o->dirs,
 	};
 	int r;
 

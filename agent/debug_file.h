@@ -36,9 +36,8 @@ struct debug_file {
 };
 
 struct debug_file_options {
-	struct tables *tables;	 /* borrowed */
-	const char *const *dirs; /* borrowed; NULL: the default */
-	size_t n_dirs;
+	struct tables *tables;	/* borrowed */
+	struct debug_dirs dirs; /* where separate files are looked for */
 };
 
 /*

@@ -13,6 +13,14 @@
 
 static const char *const default_dirs[] = {"/usr/lib/debug"};
 
+int debug_dirs_add(struct debug_dirs *d, const char *dir)
+{
+	if (d->n == DEBUG_DIRS_MAX)
+		return -E2BIG;
+	d->v[d->n++] = dir;
+	return 0;
+}
+
 struct search {
 	const struct debug_search *s;
 	const char *const *dirs;
@@ -144,8 +152,8 @@ static struct search search_of(const struct debug_search *s, struct debug_found 
 	*ret = (struct debug_found){.fd = -1};
 	return (struct search){
 		.s = s,
-		.dirs = s->dirs ? s->dirs : default_dirs,
-		.n_dirs = s->dirs ? s->n_dirs : ARRAY_SIZE(default_dirs),
+		.dirs = s->dirs && s->dirs->n ? s->dirs->v : default_dirs,
+		.n_dirs = s->dirs && s->dirs->n ? s->dirs->n : ARRAY_SIZE(default_dirs),
 		.found = ret,
 	};
 }

@@ -13,12 +13,18 @@ struct table_info;
 
 #define DEBUG_DIRS_MAX 8
 
+struct debug_dirs {
+	const char *v[DEBUG_DIRS_MAX]; /* borrowed */
+	size_t n;		       /* 0: /usr/lib/debug */
+};
+/* -E2BIG. */
+int debug_dirs_add(struct debug_dirs *d, const char *dir);
+
 struct debug_search {
 	int root_fd;		       /* O_PATH, of the process; -1: the host's alone */
 	const char *path;	       /* of the file, in that root */
 	const struct table_info *info; /* of the file */
-	const char *const *dirs;       /* debug directories; NULL: /usr/lib/debug */
-	size_t n_dirs;
+	const struct debug_dirs *dirs; /* NULL: the default */
 };
 
 enum debug_match {

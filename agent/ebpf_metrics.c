@@ -78,6 +78,13 @@ static const struct shown shown[] = {
 	COUNTER("tephra_rows_pages_loaded_total", rows.loaded,
 		"Pages of unwind rows copied to the kernel."),
 	COUNTER("tephra_rows_pages_evicted_total", rows.evicted, "... and taken out again."),
+	COUNTER("tephra_lines_asked_total", lines.asked,
+		"Addresses whose functions and lines were asked of debug information."),
+	COUNTER("tephra_lines_answered_total", lines.answered, "... that it knows."),
+	COUNTER("tephra_lines_requests_total", lines.requests,
+		"Requests to the parsing process for them."),
+	COUNTER("tephra_lines_failed_total", lines.failed, "... that gave nothing."),
+	GAUGE("tephra_lines_bytes", lines.bytes, "Memory that functions and lines take."),
 	COUNTER("tephra_collections_total", intervals, "Intervals collected."),
 	COUNTER("tephra_processes_new_total", tasks_new,
 		"Processes met for the first time, or after exec."),
@@ -142,6 +149,10 @@ static void one(struct metrics *m, const struct metric_family *f, const char *na
 	metrics_add(m, f, &label, 1, number);
 }
 
+static const struct metric_family unnamed = {"tephra_frames_unnamed_total",
+					     "Native frames without a function's name, and why.",
+					     METRIC_COUNTER};
+
 static void show_losses(struct metrics *m, const struct session_stats *s)
 {
 	one(m, &lost, "reason", "counts_full", (double)s->kernel[STAT_LOST_COUNT]);
@@ -151,6 +162,9 @@ static void show_losses(struct metrics *m, const struct session_stats *s)
 	    (double)s->naming.reasons[REASON_STACK_UNKNOWN]);
 	for (uint32_t i = REASON_NONE + 1; i < REASON_MAX; i++)
 		one(m, &cut, "reason", reason_id(i), (double)s->naming.reasons[i]);
+	for (int i = 0; i < UNNAMED_MAX; i++)
+		one(m, &unnamed, "reason", unnamed_id((enum unnamed)i),
+		    (double)s->naming.unnamed[i]);
 	for (int i = 0; i < PARSER_FAIL_MAX; i++)
 		one(m, &failures, "reason", parser_failure_name((enum parser_failure)i),
 		    (double)s->parser.failures[i]);

@@ -60,6 +60,7 @@ static struct session_options options_of(const struct ebpf_profiler *e)
 			},
 		.measure_bpf = true,
 		.cache_dir = e->po->cache_dir ? e->po->cache_dir : ebpf_cache_dir(args),
+		.debug_dirs = e->po->debug_dirs,
 	};
 
 	if (demangle_mode_parse(args->demangle, &o.demangle) < 0)

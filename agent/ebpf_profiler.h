@@ -6,12 +6,14 @@
 #pragma once
 
 #include "agent/components/pyroscope_ebpf.h"
+#include "agent/debug_search.h"
 
 struct loop;
 
 struct ebpf_profiler_options {
 	struct loop *loop;     /* borrowed */
 	const char *cache_dir; /* NULL: the default */
+	struct debug_dirs debug_dirs;
 };
 
 /* The hooks for component_env.ebpf; `o` is borrowed as long as they are used. */

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "agent/files.h"
 
+#include <assert.h>
 #include <elf.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -474,6 +475,63 @@ int files_names(struct files *f, const struct file *file, uint64_t offset,
 	if (!file->table || table_offset_to_vaddr(file->table, offset, &vaddr) < 0)
 		return 0;
 	return symbols_get(&symbols, vaddr, ret);
+}
+
+enum unnamed files_why_unnamed(const struct file *f)
+{
+	if (!f)
+		return UNNAMED_UNKNOWN_FILE;
+	if (f->state == FILE_LOADING)
+		return UNNAMED_LOADING;
+	if (f->state == FILE_FAILED) {
+		switch (-f->error) {
+		case ENOENT:
+		case ESTALE:
+		case ESRCH:
+			return UNNAMED_GONE;
+		case EBADMSG:
+		case EOPNOTSUPP:
+		case EFAULT:
+			return UNNAMED_DAMAGED;
+		case E2BIG:
+		case EFBIG:
+		case ENOMEM:
+		case ENOBUFS:
+		case ETIMEDOUT:
+			return UNNAMED_BUDGET;
+		default:
+			return UNNAMED_UNREADABLE;
+		}
+	}
+	if (f->info->flags & TABLE_HAS_SYMTAB || (f->debug && f->debug->names))
+		return UNNAMED_NO_SYMBOL;
+	return f->debug && f->debug->state == DEBUG_REFUSED ? UNNAMED_OTHER_BUILD
+							    : UNNAMED_STRIPPED;
+}
+
+static const struct {
+	const char *id, *text;
+} unnamed_texts[] = {
+	[UNNAMED_UNKNOWN_FILE] = {"unknown_file", "unknown file"},
+	[UNNAMED_LOADING] = {"loading", "not read in time"},
+	[UNNAMED_GONE] = {"gone", "gone before it could be read"},
+	[UNNAMED_UNREADABLE] = {"unreadable", "cannot be read"},
+	[UNNAMED_DAMAGED] = {"damaged", "not a valid ELF file"},
+	[UNNAMED_BUDGET] = {"over_budget", "over a limit of size or time"},
+	[UNNAMED_STRIPPED] = {"stripped", "stripped, no debug file"},
+	[UNNAMED_OTHER_BUILD] = {"other_build", "stripped, debug file of another build"},
+	[UNNAMED_NO_SYMBOL] = {"no_symbol", "no symbol covers it"},
+};
+static_assert(ARRAY_SIZE(unnamed_texts) == UNNAMED_MAX, "every reason has a text");
+
+const char *unnamed_text(enum unnamed why)
+{
+	return unnamed_texts[why].text;
+}
+
+const char *unnamed_id(enum unnamed why)
+{
+	return unnamed_texts[why].id;
 }
 
 void files_get_stats(const struct files *f, struct files_stats *ret)

@@ -39,6 +39,20 @@ struct file {
 	uint32_t alias; /* id of the entry with the table, when the kernel numbered it again */
 };
 
+/* Why a file gives no name for an address. */
+enum unnamed {
+	UNNAMED_UNKNOWN_FILE, /* never announced, or forgotten */
+	UNNAMED_LOADING,      /* not read in time */
+	UNNAMED_GONE,	      /* gone before it could be opened */
+	UNNAMED_UNREADABLE,
+	UNNAMED_DAMAGED,
+	UNNAMED_BUDGET, /* over a limit of size or time */
+	UNNAMED_STRIPPED,
+	UNNAMED_OTHER_BUILD, /* stripped, and its debug file belongs to another build */
+	UNNAMED_NO_SYMBOL,   /* it has symbols, none covers the address */
+	UNNAMED_MAX,
+};
+
 struct files_options {
 	struct profiler *profiler; /* borrowed, as all here */
 	struct tables *tables;
@@ -72,6 +86,12 @@ int files_names(struct files *f, const struct file *file, uint64_t offset,
 
 /* Gives the pages of all tables back to the page cache; they return when they are read again. */
 void files_next_interval(struct files *f);
+
+/* f may be NULL. */
+enum unnamed files_why_unnamed(const struct file *f);
+/* "stripped, no debug file"...: for people; and "stripped"...: for metrics. */
+const char *unnamed_text(enum unnamed why);
+const char *unnamed_id(enum unnamed why);
 
 struct files_stats {
 	uint64_t files, ready, failed, forgotten,

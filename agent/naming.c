@@ -94,7 +94,7 @@ static int64_t name_native(struct namer *k, uint64_t frame)
 {
 	const struct file *f = files_get(k->n->files, FRAME_FILE(frame));
 	struct symbols_names names = {.vaddr = FRAME_OFFSET(frame)};
-	char text[512];
+	char text[512], why[64];
 	int64_t mapping = 0;
 
 	if (f)
@@ -106,8 +106,10 @@ static int64_t name_native(struct namer *k, uint64_t frame)
 	(void)snprintf(text, sizeof(text), "%s+0x%llx",
 		       f && f->name[0] ? f->name : "[unknown file]",
 		       (unsigned long long)names.vaddr);
+	/* In place of a source file: who looks for one reads why there is none. */
+	(void)snprintf(why, sizeof(why), "[%s]", unnamed_text(files_why_unnamed(f)));
 	return add_location(k, names.vaddr, (uint32_t)mapping, PROFILE_NATIVE, false,
-			    add_function(k, text, text, NULL, 0), 0);
+			    add_function(k, text, text, why, 0), 0);
 }
 
 static int64_t name_kernel(struct namer *k, uint64_t address)
@@ -204,7 +206,10 @@ static void count_frame(struct namer *k, uint64_t frame, uint32_t location, uint
 		return;
 	}
 	s->frames += samples;
-	s->named += k->p->locations[location].named ? samples : 0;
+	if (k->p->locations[location].named)
+		s->named += samples;
+	else if (FRAME_KIND(frame) == FRAME_NATIVE)
+		s->unnamed[files_why_unnamed(files_get(k->n->files, FRAME_FILE(frame)))] += samples;
 }
 
 static int add_sample(struct namer *k, const struct stack_sample *s)

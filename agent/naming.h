@@ -15,8 +15,9 @@ struct kallsyms;
 
 /* What names were found for, each frame as often as it was sampled. */
 struct naming_stats {
-	uint64_t frames, named;	      /* without those that stand for a missing part */
-	uint64_t reasons[REASON_MAX]; /* samples with such a frame */
+	uint64_t frames, named;	       /* without those that stand for a missing part */
+	uint64_t reasons[REASON_MAX];  /* samples with such a frame */
+	uint64_t unnamed[UNNAMED_MAX]; /* native frames without a name, as often as sampled */
 };
 
 struct naming {

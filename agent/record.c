@@ -295,6 +295,7 @@ static int open_session(struct record *r)
 			},
 		.demangle = r->o.demangle,
 		.cache_dir = r->o.cache_dir,
+		.debug_dirs = r->o.debug_dirs,
 	};
 
 	return session_new(r->loop, &o, &r->session);

@@ -21,6 +21,7 @@ enum long_option {
 	OPT_EVENT,
 	OPT_DEMANGLE,
 	OPT_CACHE_DIR,
+	OPT_DEBUG_DIR,
 	OPT_LOG_LEVEL,
 };
 
@@ -38,6 +39,7 @@ static const struct option long_options[] = {
 	{"event", required_argument, NULL, OPT_EVENT},
 	{"demangle", required_argument, NULL, OPT_DEMANGLE},
 	{"cache-dir", required_argument, NULL, OPT_CACHE_DIR},
+	{"debug-dir", required_argument, NULL, OPT_DEBUG_DIR},
 	{"log-level", required_argument, NULL, OPT_LOG_LEVEL},
 	{"help", no_argument, NULL, 'h'},
 	{0},
@@ -62,6 +64,8 @@ void record_print_help(FILE *f)
 	      "      --demangle MODE    none, simplified, templates, full (default full)\n"
 	      "      --cache-dir DIR    where tables of files are kept (default\n"
 	      "                         /var/cache/tephra; '' for none)\n"
+	      "      --debug-dir DIR    where separate debug files are, instead of\n"
+	      "                         /usr/lib/debug; may be repeated\n"
 	      "\nOutput:\n"
 	      "  -o, --output FILE      .pb.gz or .pprof: pprof; .folded; .svg; .html; '-' is\n"
 	      "                         standard output; may be repeated\n"
@@ -224,6 +228,10 @@ static int parse_one(int c, struct record_options *o, const char **format)
 		return 0;
 	case OPT_CACHE_DIR:
 		o->cache_dir = optarg;
+		return 0;
+	case OPT_DEBUG_DIR:
+		if (debug_dirs_add(&o->debug_dirs, optarg) < 0)
+			return complain("too many debug directories: '%s'", optarg);
 		return 0;
 	case OPT_LOG_LEVEL:
 		return parse_log_level(optarg);

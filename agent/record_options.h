@@ -2,6 +2,7 @@
 /* The command line of `tephra record`. */
 #pragma once
 
+#include "agent/debug_search.h"
 #include "agent/export/format.h"
 #include "agent/profiler.h"
 #include "symbolizer/demangle.h"
@@ -23,6 +24,7 @@ struct record_options {
 	uint64_t duration_ms;
 	enum profiler_event event;
 	enum demangle_mode demangle;
+	struct debug_dirs debug_dirs;
 	const char *cache_dir;
 	char **command; /* NULL-terminated, NULL: none */
 };

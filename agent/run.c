@@ -176,6 +176,7 @@ int run_main(int argc, char **argv)
 		run.options = &o;
 		run.profiler.loop = run.loop;
 		run.profiler.cache_dir = o.cache_dir;
+		run.profiler.debug_dirs = o.debug_dirs;
 		r = run_config(&run, o.paths, o.n_paths);
 	}
 	notify_free(run.notify);

@@ -8,7 +8,14 @@
 #include "agent/ops/ops.h"
 #include "agent/verbs.h"
 
-enum long_option { OPT_LOG_LEVEL = 256, OPT_LOG_FORMAT, OPT_CACHE_DIR, OPT_LISTEN, OPT_UI_PREFIX };
+enum long_option {
+	OPT_LOG_LEVEL = 256,
+	OPT_LOG_FORMAT,
+	OPT_CACHE_DIR,
+	OPT_DEBUG_DIR,
+	OPT_LISTEN,
+	OPT_UI_PREFIX
+};
 
 static const struct option long_options[] = {
 	{"log-level", required_argument, NULL, OPT_LOG_LEVEL},
@@ -18,6 +25,7 @@ static const struct option long_options[] = {
 	{"server.http.listen-addr", required_argument, NULL, OPT_LISTEN},
 	{"server.http.ui-path-prefix", required_argument, NULL, OPT_UI_PREFIX},
 	{"cache-dir", required_argument, NULL, OPT_CACHE_DIR},
+	{"debug-dir", required_argument, NULL, OPT_DEBUG_DIR},
 	{"help", no_argument, NULL, 'h'},
 	{0},
 };
@@ -38,6 +46,8 @@ void run_print_help(FILE *f)
 	      "                         given here win over the block logging {}\n"
 	      "      --cache-dir DIR    where tables of files are kept (default\n"
 	      "                         /var/cache/tephra; '' for none)\n"
+	      "      --debug-dir DIR    where separate debug files are, instead of\n"
+	      "                         /usr/lib/debug; may be repeated\n"
 	      "      --stability.level LEVEL\n"
 	      "                         generally-available (default), public-preview or\n"
 	      "                         experimental: what a configuration may use\n"
@@ -95,6 +105,10 @@ int run_options_parse(int argc, char **argv, struct run_options *ret)
 			break;
 		case OPT_CACHE_DIR:
 			o.cache_dir = optarg;
+			break;
+		case OPT_DEBUG_DIR:
+			if (debug_dirs_add(&o.debug_dirs, optarg) < 0)
+				return complain("too many debug directories");
 			break;
 		case 'h':
 			o.help = true;

@@ -4,11 +4,13 @@
 
 #include "agent/alloy_flags.h"
 #include "agent/base/macro.h"
+#include "agent/debug_search.h"
 
 struct run_options {
 	const char *const *paths; /* files and directories of the configuration */
 	size_t n_paths;
 	const char *cache_dir; /* NULL: the default */
+	struct debug_dirs debug_dirs;
 	const char *listen;    /* of the HTTP server; "": none */
 	const char *ui_prefix; /* NULL: "/" */
 	struct alloy_flags alloy;

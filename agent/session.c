@@ -142,7 +142,7 @@ static int open_files(struct session *s)
 		.profiler = s->profiler,
 		.tables = s->tables,
 		.lines = s->lines,
-		.debug = {.tables = s->tables},
+		.debug = {.tables = s->tables, .dirs = s->o.debug_dirs},
 		.ready = on_file_ready,
 		.data = s,
 	};
@@ -480,4 +480,5 @@ void session_get_stats(struct session *s, struct session_stats *ret)
 	tables_get_stats(s->tables, &ret->tables);
 	parser_get_stats(s->parser, &ret->parser);
 	profiler_rows_stats(s->profiler, &ret->rows);
+	line_cache_get_stats(s->lines, &ret->lines);
 }

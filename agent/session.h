@@ -8,6 +8,8 @@
 #pragma once
 
 #include "agent/bpf_time.h"
+#include "agent/debug_search.h"
+#include "agent/line_cache.h"
 #include "agent/export/profile.h"
 #include "agent/files.h"
 #include "agent/late.h"
@@ -23,8 +25,9 @@ struct session;
 struct session_options {
 	struct profiler_options profiler;
 	enum demangle_mode demangle;
-	const char *cache_dir; /* NULL: the default; "": no cache on disk */
-	bool measure_bpf;      /* see bpf_time.h */
+	bool measure_bpf;	      /* see bpf_time.h */
+	const char *cache_dir;	      /* NULL: the default; "": no cache on disk */
+	struct debug_dirs debug_dirs; /* the strings are borrowed for the session's life */
 };
 
 int session_new(struct loop *loop, const struct session_options *o, struct session **ret);
@@ -71,6 +74,7 @@ struct session_stats {
 	struct tables_stats tables;
 	struct parser_stats parser;
 	struct rows_pool_stats rows;
+	struct line_cache_stats lines;
 	uint64_t intervals, collect_ns, collect_max_ns; /* session_collect() */
 	uint64_t lost_user; /* samples that user space had no room for */
 	uint64_t tasks_new; /* announced, again after exec */

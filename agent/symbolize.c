@@ -37,8 +37,7 @@ struct symbolize {
 	enum demangle_mode demangle;
 	bool offsets;
 	const char *cache_dir, *path;
-	const char *dirs[DEBUG_DIRS_MAX];
-	size_t n_dirs;
+	struct debug_dirs dirs;
 	uint64_t *addresses;
 	size_t n, cap;
 };
@@ -201,8 +200,7 @@ static int load(struct symbolize *s)
 
 static int find_debug(struct symbolize *s)
 {
-	const struct debug_file_options o = {
-		.tables = s->tables, .dirs = s->n_dirs ? s->dirs : NULL, .n_dirs = s->n_dirs};
+	const struct debug_file_options o = {.tables = s->tables, .dirs = s->dirs};
 	_cleanup_free_ char *path = realpath(s->path, NULL);
 	int fd = path ? open(path, O_RDONLY | O_CLOEXEC) : -1, r;
 
@@ -311,10 +309,8 @@ static int take_option(struct symbolize *s, int c)
 			return complain("the mode is none, simplified, templates or full");
 		return 0;
 	case OPT_DIR:
-		if (s->n_dirs == DEBUG_DIRS_MAX)
-			return complain("too many debug directories");
-		s->dirs[s->n_dirs++] = optarg;
-		return 0;
+		return debug_dirs_add(&s->dirs, optarg) < 0 ? complain("too many debug directories")
+							    : 0;
 	case OPT_CACHE:
 		s->cache_dir = *optarg ? optarg : NULL;
 		return 0;
