@@ -69,6 +69,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	same_tokens(f->source, g->source);
 	assert(weight(f->source->text, f->source->len) == weight(g->source->text, g->source->len));
 	assert(format_file(g, &twice) >= 0);
-	assert(once.len == twice.len && !memcmp(once.data, twice.data, once.len));
+	assert(once.len == twice.len && !strcmp(buf_cstr(&once), buf_cstr(&twice)));
 	return 0;
 }

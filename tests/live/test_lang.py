@@ -90,3 +90,13 @@ def validate_finds_everything_at_once_and_runs_nothing():
     check("the configuration is missing" in r.err, repr(r))
     r = tephra("validate", "--stability.level=x", "a.alloy", expect=2)
     check("generally-available, public-preview or experimental" in r.err, repr(r))
+
+
+@case
+def reference_prints_a_component_and_names_them_all():
+    r = tephra("reference", "pyroscope.write")
+    check(r.out.startswith("# pyroscope.write\n") and "| `remote_timeout` |" in r.out, repr(r))
+    r = tephra("reference", "--list")
+    check(r.out.count("\n") > 20 and "pyroscope.ebpf " in r.out, repr(r))
+    r = tephra("reference", "pyroscope.wirte", expect=2)
+    check("there is no component 'pyroscope.wirte'" in r.err, repr(r))
