@@ -18,13 +18,16 @@
 #define UNMATCHED_SHOWN 10
 #define HINT_INTERVALS	2 /* without any sample, before it is worth a word */
 
+#define NAMES_PATIENCE_MS 500
+#define NAMES_STEP_MS	  20
+
 struct ebpf_profiler {
 	struct ebpf_component *component;	/* borrowed */
 	const struct ebpf_profiler_options *po; /* borrowed */
 	struct session *session;		/* NULL: not profiling (yet) */
 	struct target_filter filter;
-	struct loop_source *interval, *tick, *retry;
-	uint64_t absorbed_ms;
+	struct loop_source *interval, *names, *tick, *retry;
+	uint64_t absorbed_ms, collect_by_ms;
 	unsigned int tries, idle_intervals;
 	bool hint_given;
 };
@@ -140,6 +143,7 @@ static void change(struct ebpf_profiler *e, const struct ebpf_args *old)
 	_cleanup_(profile_freep) struct profile *p = NULL;
 	int r = session_change(e->session, &o, &p);
 
+	loop_stop_timer(e->names);
 	e->absorbed_ms = clock_ms();
 	if (r < 0)
 		log_error_errno(r, "cannot collect the samples of this interval");
@@ -148,14 +152,28 @@ static void change(struct ebpf_profiler *e, const struct ebpf_args *old)
 	loop_set_timer(e->interval, interval_ms(args), interval_ms(args));
 }
 
-static void on_interval(void *data)
+/* The interval is over; it is collected when its names are there, which were asked for as the
+ * stacks came: nearly always at once. */
+static void on_names(void *data)
 {
 	struct ebpf_profiler *e = data;
 
+	if (session_prepare(e->session) && clock_ms() < e->collect_by_ms) {
+		loop_set_timer(e->names, NAMES_STEP_MS, 0);
+		return;
+	}
 	collect(e, false);
 	/* Processes that were listed before they were there. */
 	targets_bind(&e->component->targets, false);
 	sync_filter(e);
+}
+
+static void on_interval(void *data)
+{
+	struct ebpf_profiler *e = data;
+
+	e->collect_by_ms = clock_ms() + NAMES_PATIENCE_MS;
+	on_names(e);
 }
 
 static void on_tick(void *data)
@@ -176,6 +194,7 @@ static void on_tick(void *data)
 static void close_session(struct ebpf_profiler *e)
 {
 	loop_stop_timer(e->interval);
+	loop_stop_timer(e->names);
 	loop_stop_timer(e->tick);
 	target_filter_done(&e->filter);
 	e->session = session_free(e->session);
@@ -254,6 +273,7 @@ static void on_retry(void *data)
 static struct ebpf_profiler *profiler_done(struct ebpf_profiler *e)
 {
 	loop_remove(e->interval);
+	loop_remove(e->names);
 	loop_remove(e->tick);
 	loop_remove(e->retry);
 	target_filter_done(&e->filter);
@@ -274,9 +294,10 @@ static int hook_start(struct ebpf_component *c, void *data, char *why, size_t si
 	e->component = c;
 	e->po = po;
 	e->interval = loop_add_timer(po->loop, on_interval, e);
+	e->names = loop_add_timer(po->loop, on_names, e);
 	e->tick = loop_add_timer(po->loop, on_tick, e);
 	e->retry = loop_add_timer(po->loop, on_retry, e);
-	if (!e->interval || !e->tick || !e->retry) {
+	if (!e->interval || !e->names || !e->tick || !e->retry) {
 		profiler_done(e);
 		return -ENOMEM;
 	}

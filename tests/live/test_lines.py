@@ -2,13 +2,15 @@
 """Functions, inlined functions, files and lines: what `tephra symbolize` says beside what binutils
 and elfutils say, where debug files are looked for, and that profiles have it."""
 
+import json
 import os
 import random
 import re
 import shutil
 import subprocess
 
-from lib import TEPHRA, case, check, need_program, record
+from lib import TEPHRA, case, check, need_program, record, spawn, wait_for
+from test_run import Receiver, agent, config
 
 SOURCE = """
 #include <stdlib.h>
@@ -223,3 +225,14 @@ def stripped_program_has_names_from_its_debug_file():
     with open("p.folded") as f:
         text = f.read()
     check("main;work;twist" in text, text)
+
+
+@case
+def the_first_pushed_profile_has_inlined_functions():
+    path, recv = build(), Receiver()
+    p = spawn([path, "1000000"])
+    run = agent(config(recv.port, p.pid, interval="1s"))
+    wait_for(recv.profiles, 15, "a pushed profile")
+    run.terminate()
+    first = json.dumps(recv.profiles()[0])
+    check("twist" in first, first[:2000])
