@@ -3,9 +3,9 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <stdarg.h>
 #include <string.h>
 
+#include "agent/base/why.h"
 #include "agent/http/url.h"
 
 /* One copied text or array; freed with the whole. */
@@ -13,17 +13,6 @@ struct http_text {
 	struct http_text *next;
 	_Alignas(max_align_t) char bytes[];
 };
-
-static int bad(char *why, size_t size, const char *fmt, ...) _printf_(3, 4);
-static int bad(char *why, size_t size, const char *fmt, ...)
-{
-	va_list ap;
-
-	va_start(ap, fmt);
-	(void)vsnprintf(why, size, fmt, ap);
-	va_end(ap);
-	return -EINVAL;
-}
 
 static bool has(const char *s)
 {
@@ -138,10 +127,12 @@ int http_headers_check(const struct label *headers, size_t n, char *why, size_t 
 {
 	for (size_t i = 0; i < n; i++) {
 		if (!http_header_name_ok(headers[i].name))
-			return bad(why, size, "\"%.60s\" is no valid header name", headers[i].name);
+			return why_set(-EINVAL, why, size, "\"%.60s\" is no valid header name",
+				       headers[i].name);
 		if (strpbrk(headers[i].value, "\r\n"))
-			return bad(why, size, "the value of header \"%.60s\" has a line break",
-				   headers[i].name);
+			return why_set(-EINVAL, why, size,
+				       "the value of header \"%.60s\" has a line break",
+				       headers[i].name);
 	}
 	return 0;
 }
@@ -152,7 +143,8 @@ int http_read_secret(const char *path, char *to, size_t to_size, char *why, size
 	ssize_t n = fd < 0 ? -1 : read(fd, to, to_size - 1), start = 0;
 
 	if (n < 0)
-		return bad(why, size, "cannot read '%.100s': %s", path, strerror(errno));
+		return why_set(-EINVAL, why, size, "cannot read '%.100s': %s", path,
+			       strerror(errno));
 	while (n > 0 && (unsigned char)to[n - 1] <= ' ')
 		n--;
 	while (start < n && (unsigned char)to[start] <= ' ')
@@ -160,7 +152,7 @@ int http_read_secret(const char *path, char *to, size_t to_size, char *why, size
 	memmove(to, to + start, (size_t)(n - start));
 	to[n - start] = '\0';
 	if (strpbrk(to, "\r\n"))
-		return bad(why, size, "'%.100s' has more than one line", path);
+		return why_set(-EINVAL, why, size, "'%.100s' has more than one line", path);
 	return 0;
 }
 
@@ -169,7 +161,7 @@ static int check_tls(const struct http_tls_options *t, char *why, size_t size)
 	if (t->min_version && strcmp(t->min_version, "TLS10") != 0 &&
 	    strcmp(t->min_version, "TLS11") != 0 && strcmp(t->min_version, "TLS12") != 0 &&
 	    strcmp(t->min_version, "TLS13") != 0)
-		return bad(why, size, "unknown TLS version: %.20s", t->min_version);
+		return why_set(-EINVAL, why, size, "unknown TLS version: %.20s", t->min_version);
 	return 0;
 }
 
@@ -183,7 +175,8 @@ static int check_proxy(const struct http_proxy_options *p, char *why, size_t siz
 
 	curl_url_cleanup(u);
 	if (!ok)
-		return bad(why, size, "proxy_url is no valid URL, write it like http://host:3128");
+		return why_set(-EINVAL, why, size,
+			       "proxy_url is no valid URL, write it like http://host:3128");
 	return http_headers_check(p->connect_headers, p->n_connect_headers, why, size);
 }
 
@@ -192,7 +185,8 @@ static int check_token_url(const char *url, char *why, size_t size)
 	_cleanup_(http_url_done) struct http_url u = {0};
 
 	if (url && http_url_parse(&u, url) < 0)
-		return bad(why, size, "oauth2 token_url is no valid URL with http:// or https://");
+		return why_set(-EINVAL, why, size,
+			       "oauth2 token_url is no valid URL with http:// or https://");
 	return 0;
 }
 
@@ -207,9 +201,9 @@ static int check(const struct http_options *o, char *why, size_t size)
 	if (r >= 0)
 		r = check_token_url(o->oauth2.token_url, why, size);
 	if (r >= 0 && o->token && strpbrk(o->token, "\r\n"))
-		r = bad(why, size, "the token has a line break");
+		r = why_set(-EINVAL, why, size, "the token has a line break");
 	if (r >= 0 && o->auth_type && strpbrk(o->auth_type, "\r\n"))
-		r = bad(why, size, "the authorization type has a line break");
+		r = why_set(-EINVAL, why, size, "the authorization type has a line break");
 	return r;
 }
 

@@ -3,12 +3,12 @@
 
 #include <errno.h>
 #include <jansson.h>
-#include <stdarg.h>
 #include <string.h>
 #include <strings.h>
 
 #include "agent/base/buf.h"
 #include "agent/base/clock.h"
+#include "agent/base/why.h"
 #include "agent/http/escape.h"
 #include "agent/http/fetch.h"
 #include "agent/http/multi_curl.h"
@@ -34,17 +34,6 @@ struct oauth2_token {
 	bool in_body;	     /* the secret goes into the body: the header was not taken */
 	bool knows_style;    /* in_body was once right */
 };
-
-static int bad(char *why, size_t size, const char *fmt, ...) _printf_(3, 4);
-static int bad(char *why, size_t size, const char *fmt, ...)
-{
-	va_list ap;
-
-	va_start(ap, fmt);
-	(void)vsnprintf(why, size, fmt, ap);
-	va_end(ap);
-	return -EBADMSG;
-}
 
 /* ---- The request -------------------------------------------------------------------------- */
 
@@ -167,9 +156,9 @@ static bool is_printable(const char *s)
 static int make_value(const char *type, const char *token, char **ret, char *why, size_t size)
 {
 	if (!*token)
-		return bad(why, size, "the reply has no access_token");
+		return why_set(-EBADMSG, why, size, "the reply has no access_token");
 	if (!is_printable(token) || !is_printable(type))
-		return bad(why, size, "the token is no text for a header");
+		return why_set(-EBADMSG, why, size, "the token is no text for a header");
 	set_type(&type);
 	if (asprintf(ret, "%s %s", type, token) < 0) {
 		*ret = NULL;
@@ -203,7 +192,7 @@ static int parse_json(const char *body, size_t len, char **ret_value, uint32_t *
 
 	if (!json_is_object(j)) {
 		json_decref(j);
-		return bad(why, size, "the reply is no JSON object");
+		return why_set(-EBADMSG, why, size, "the reply is no JSON object");
 	}
 	r = make_value(text_of(j, "token_type"), text_of(j, "access_token"), ret_value, why, size);
 	if (json_is_number(expires)) {

@@ -2,27 +2,16 @@
 #include "agent/http/wire.h"
 
 #include <errno.h>
-#include <stdarg.h>
 #include <string.h>
 #include <strings.h>
 
+#include "agent/base/why.h"
 #include "agent/http/proxy.h"
 #include "agent/http/url.h"
 
 /* A connection that is not made by then never will be, also where the request may take for ever. */
 #define CONNECT_TIMEOUT_MS 30000L
 #define CA_CACHE_S	   60L
-
-static int bad(char *why, size_t size, const char *fmt, ...) _printf_(3, 4);
-static int bad(char *why, size_t size, const char *fmt, ...)
-{
-	va_list ap;
-
-	va_start(ap, fmt);
-	(void)vsnprintf(why, size, fmt, ap);
-	va_end(ap);
-	return -EINVAL;
-}
 
 static void curlstr_free(char **s)
 {
@@ -94,7 +83,8 @@ static int set_pem(CURL *c, CURLoption option, const char *pem, char *why, size_
 	struct curl_blob blob = {(void *)pem, pem ? strlen(pem) : 0, CURL_BLOB_COPY};
 
 	if (pem && curl_easy_setopt(c, option, &blob) != CURLE_OK)
-		return bad(why, size, "this libcurl takes no certificates from memory: use *_file");
+		return why_set(-EINVAL, why, size,
+			       "this libcurl takes no certificates from memory: use *_file");
 	return 0;
 }
 
@@ -198,9 +188,10 @@ static int set_url(CURL *c, const struct http_wire_request *q, struct http_url *
 		int r = set_server_name(c, q, p, w);
 
 		if (r < 0)
-			return r == -EINVAL ? bad(why, size, "\"%.100s\" is no server name",
-						  q->access->o.tls.server_name)
-					    : r;
+			return r == -EINVAL
+				       ? why_set(-EINVAL, why, size, "\"%.100s\" is no server name",
+						 q->access->o.tls.server_name)
+				       : r;
 	}
 	if (curl_url_get(p->u, CURLUPART_URL, &full, 0) != CURLUE_OK)
 		return -ENOMEM;
@@ -310,7 +301,7 @@ int http_wire_up(CURL *c, const struct http_wire_request *q, struct http_wire *r
 
 	*ret = (struct http_wire){0};
 	if (http_url_parse(&p, q->url) < 0)
-		return bad(why, size, "no valid URL with http:// or https://");
+		return why_set(-EINVAL, why, size, "no valid URL with http:// or https://");
 	set_protocol(c, &q->access->o);
 	set_method(c, q);
 	if (q->unix_socket)

@@ -3,35 +3,25 @@
 
 #include <errno.h>
 #include <inttypes.h>
-#include <stdarg.h>
 #include <string.h>
 #include <strings.h>
 
+#include "agent/base/why.h"
 #include "agent/http/url.h"
 
 #define PUSH_PATH   "/push.v1.PusherService/Push"
 #define OWN_HEADERS 3
-
-static int bad(char *why, size_t size, const char *fmt, ...) _printf_(3, 4);
-static int bad(char *why, size_t size, const char *fmt, ...)
-{
-	va_list ap;
-
-	va_start(ap, fmt);
-	(void)vsnprintf(why, size, fmt, ap);
-	va_end(ap);
-	return -EINVAL;
-}
 
 static int set_url(struct push_http *h, const char *base, char *why, size_t size)
 {
 	int r = http_join_url(base, PUSH_PATH, NULL, &h->push_url);
 
 	if (r == -EINVAL && strstr(base, "://") && strncasecmp(base, "http", 4) != 0)
-		return bad(why, size, "\"%.100s\" must begin with http:// or https://", base);
+		return why_set(-EINVAL, why, size, "\"%.100s\" must begin with http:// or https://",
+			       base);
 	if (r == -EINVAL)
-		return bad(why, size, "\"%.100s\" is no valid URL, write it like http://host:4040",
-			   base);
+		return why_set(-EINVAL, why, size,
+			       "\"%.100s\" is no valid URL, write it like http://host:4040", base);
 	if (r < 0)
 		return r;
 	h->base = strdup(base);
@@ -88,8 +78,9 @@ static int set_headers(struct push_http *h, const struct push_options *o, char *
 		r = add_header(h, "Connect-Timeout-Ms", timeout);
 	for (size_t i = 0; i < o->n_headers && r >= 0; i++) {
 		if (is_ours(o->headers[i].name))
-			return bad(why, size, "the header \"%s\" is set by tephra itself",
-				   o->headers[i].name);
+			return why_set(-EINVAL, why, size,
+				       "the header \"%s\" is set by tephra itself",
+				       o->headers[i].name);
 		r = add_header(h, o->headers[i].name, o->headers[i].value);
 	}
 	return r;
