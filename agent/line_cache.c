@@ -287,6 +287,11 @@ static void on_timer(void *data)
 		loop_set_timer(c->timer, next - now, 0);
 }
 
+void line_cache_flush(struct line_cache *c)
+{
+	on_timer(c);
+}
+
 /* ---- answers ---- */
 
 static void keep(struct line_file *f, uint64_t vaddr, const struct lines_frame *frames, size_t n)

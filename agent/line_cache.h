@@ -39,6 +39,8 @@ DEFINE_CLEANUP(struct line_cache *, line_cache_free)
  */
 int line_cache_get(struct line_cache *c, struct debug_file *d, uint64_t vaddr,
 		   struct line_frame *ret);
+/* Asks for what has gathered so far at once: nothing more will come for a while. */
+void line_cache_flush(struct line_cache *c);
 /* Nothing is kept of d any more. */
 void line_cache_forget(struct line_cache *c, const struct debug_file *d);
 /* Addresses that were asked for and not answered. The loop must run for them to be. */

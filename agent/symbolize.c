@@ -156,8 +156,12 @@ static void print_address(const struct symbolize *s, uint64_t address,
 			printf("%s\n", shown(s, &names->frames[i], scratch));
 			print_place(&names->frames[i]);
 		}
-		if (!names->n)
+		if (!names->n && names->has_place) {
+			puts("??");
+			print_place(&names->frames[0]);
+		} else if (!names->n) {
 			puts("??\n??:0");
+		}
 		return;
 	}
 	for (size_t i = 0; i < names->n; i++) {
@@ -188,10 +192,12 @@ static void on_debug(void *data)
 {
 }
 
+/* Without a cache to share with the agent, the table is made without rows to unwind by. */
 static int load(struct symbolize *s)
 {
+	enum build_kind kind = s->cache_dir ? BUILD_FILE : BUILD_DEBUG;
 	int fd = open(s->path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
-	int r = fd < 0 ? -errno : tables_load(s->tables, fd, BUILD_FILE, on_table, s);
+	int r = fd < 0 ? -errno : tables_load(s->tables, fd, kind, on_table, s);
 
 	while (r >= 0 && !s->loaded)
 		r = loop_once(s->loop, -1);
@@ -256,6 +262,7 @@ static int look_up(struct symbolize *s)
 		again = false;
 		for (size_t i = 0; i < s->n; i++)
 			again |= symbols_get(&s->symbols, vaddr_of(s, s->addresses[i]), &names) < 0;
+		line_cache_flush(s->symbols.lines);
 		while (line_cache_pending(s->symbols.lines) && clock_ms() < until) {
 			int r = loop_once(s->loop, 100);
 

@@ -35,12 +35,13 @@ int symbols_get(const struct symbols *s, uint64_t vaddr, struct symbols_names *r
 	int r = 0;
 
 	ret->vaddr = vaddr;
+	ret->has_place = false;
 	if (debug_file_has_lines(s->debug))
 		r = line_cache_get(s->lines, s->debug, vaddr, ret->frames);
 	ret->n = r > 0 ? (size_t)r : 0;
 	if ((s->debug && lookup(s->debug->names, vaddr, &hit)) || lookup(s->table, vaddr, &hit))
 		name_outermost(ret, &hit);
 	else if (ret->n && !ret->frames[ret->n - 1].name[0])
-		ret->n--;
+		ret->has_place = --ret->n == 0 && ret->frames[0].path[0];
 	return r < 0 ? r : (int)ret->n;
 }

@@ -20,6 +20,7 @@ struct symbols_names {
 	uint64_t vaddr;
 	struct line_frame frames[LINE_FRAMES_MAX]; /* innermost first; borrowed strings */
 	size_t n;
+	bool has_place; /* n is 0, but frames[0] has path and line of the code */
 };
 
 /*

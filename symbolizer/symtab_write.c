@@ -41,6 +41,9 @@ static int entry_compare(const void *a, const void *b)
 		return x->start < y->start ? -1 : 1;
 	if (x->rank != y->rank)
 		return x->rank < y->rank ? -1 : 1;
+	/* A function that compiled to nothing lies where the next one begins. */
+	if (!x->size != !y->size)
+		return x->size ? -1 : 1;
 	ux = underscores(x);
 	uy = underscores(y);
 	if (ux != uy)

@@ -14,6 +14,7 @@ import time
 import loads
 import proc
 import rows_kube
+import rows_symbols
 import rows_targets
 from rows_containers import containers
 from pprof import record
@@ -417,4 +418,5 @@ ROWS = {"walk": walk_cost, "cpu": agent_cpu, "memory": agent_memory, "complete":
         "outage": dead_endpoint, "scrape": scrape, "relabel": relabel_cost,
         "config": config_load,
         "filter": rows_targets.unmatched, "reload": rows_targets.reloads,
-        "kube": rows_kube.pods_of_a_cluster, "containers": containers}
+        "kube": rows_kube.pods_of_a_cluster, "containers": containers,
+        **rows_symbols.ROWS}

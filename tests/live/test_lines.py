@@ -4,12 +4,11 @@ and elfutils say, where debug files are looked for, and that profiles have it.""
 
 import json
 import os
-import random
 import re
 import shutil
-import subprocess
 
-from lib import TEPHRA, case, check, need_program, record, spawn, wait_for
+from lib import case, check, need_program, record, spawn, wait_for
+from lines import agreement, sh, symbolize, text_addresses
 from test_run import Receiver, agent, config
 
 SOURCE = """
@@ -36,19 +35,11 @@ int main(int argc, char **argv)
 """
 
 
-def sh(*argv, **kw):
-    return subprocess.run([str(a) for a in argv], check=True, capture_output=True, text=True, **kw).stdout
-
-
 def build(*flags, name="hot"):
     with open("hot.c", "w") as f:
         f.write(SOURCE)
     sh("gcc", "-O2", "-g", *flags, "-o", name, "hot.c")
     return os.path.abspath(name)
-
-
-def symbolize(path, *args, input=None):
-    return sh(TEPHRA, "symbolize", *args, path, input=input)
 
 
 def address_of_twist(path):
@@ -75,59 +66,11 @@ def separate(path):
     sh("objcopy", "--strip-all", "--add-gnu-debuglink=hot.debug", path)
 
 
-def parse_addr2line(text, inlined_at=False):
-    """address -> [(function, normalised path, line)]"""
-    out, key, lines = {}, None, text.splitlines()
-    i = 0
-    while i < len(lines):
-        if lines[i].startswith("0x"):
-            key = int(lines[i], 16)
-            out[key] = []
-            i += 1
-            continue
-        place = lines[i + 1].split(" (discriminator")[0]
-        path, _, line = place.rpartition(":")
-        if inlined_at and path.rpartition(":")[2].isdigit():
-            path, _, line = path.rpartition(":")
-        out[key].append((lines[i].split(" inlined at ")[0], os.path.normpath(path),
-                         "?" if line in ("0", "?") else line))
-        i += 2
-    return out
-
-
-def text_addresses(path, n, seed=7):
-    sections = sh("readelf", "-SW", path)
-    m = re.search(r"\] \.text +PROGBITS +([0-9a-f]+) [0-9a-f]+ ([0-9a-f]+)", sections)
-    base, size = int(m.group(1), 16), int(m.group(2), 16)
-    rng = random.Random(seed)
-    return sorted({rng.randrange(base, base + size) for _ in range(n)})
-
-
-def agreement(path, tool, addresses):
-    """Share of addresses where all levels agree in file and line, and all but the outermost in
-    name: that one is named by the symbol, which binutils does for the innermost instead."""
-    text = "".join(f"{a:#x}\n" for a in addresses)
-    ours = parse_addr2line(symbolize(path, "--format=addr2line", "--demangle=none", input=text))
-    theirs = parse_addr2line(sh(*tool, path, input=text), "eu-addr2line" in tool[0])
-    same, wrong = 0, []
-    for a in addresses:
-        left, right = ours.get(a, []), theirs.get(a, [])
-        ok = [f[1:] for f in left] == [f[1:] for f in right] and \
-            [f[0] for f in left[:-1]] == [f[0] for f in right[:-1]]
-        # Without a line nothing but the symbol is known, and its file is a guess.
-        if ok or (len(left) <= 1 and right[-1][2] == "?"):
-            same += 1
-        else:
-            wrong.append((hex(a), left, right))
-    return same / len(addresses), wrong
-
-
 @case
 def lines_agree_with_llvm_symbolizer():
     need_program("llvm-symbolizer")
-    tool = ["llvm-symbolizer", "--output-style=GNU", "-a", "-i", "-f", "--no-demangle", "-e"]
     path = "/usr/lib/x86_64-linux-gnu/debug/libstdc++.so.6.0.30"
-    share, wrong = agreement(path, tool, text_addresses(path, 10000))
+    share, wrong = agreement(path, "llvm-symbolizer", text_addresses(path, 10000))
     check(share >= 0.999, f"{share:.4f}\n" + "\n".join(map(str, wrong[:5])))
 
 

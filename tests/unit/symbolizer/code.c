@@ -38,6 +38,9 @@ __asm__(".pushsection .text.assembly, \"ax\", %progbits\n"
 	"place:\n" NOP16 ".size outer, . - outer\n"
 	".globl loose\nloose:\n" NOP16 NOP16 ".globl after\n.type after, %function\nafter:\n" NOP16
 	".size after, . - after\n"
+	".globl empty\n.type empty, %function\nempty:\n.size empty, 0\n"
+	".globl has_code\n.type has_code, %function\nhas_code:\n" NOP16
+	".size has_code, . - has_code\n"
 	".popsection\n");
 
 int main(int argc, char **argv)

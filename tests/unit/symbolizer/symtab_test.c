@@ -68,6 +68,11 @@ static void prefers_the_alias_a_person_would_use(void **state)
 	assert_string_equal(name_at(*state, "main", 0), "main");
 }
 
+static void prefers_the_function_that_has_code_to_an_empty_one_before_it(void **state)
+{
+	assert_string_equal(name_at(*state, "has_code", 3), "has_code");
+}
+
 static void names_the_innermost_of_nested_functions(void **state)
 {
 	struct fixture *f = *state;
@@ -290,6 +295,7 @@ int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(prefers_the_alias_a_person_would_use),
+		cmocka_unit_test(prefers_the_function_that_has_code_to_an_empty_one_before_it),
 		cmocka_unit_test(names_the_innermost_of_nested_functions),
 		cmocka_unit_test(lets_functions_without_size_reach_to_the_next),
 		cmocka_unit_test(says_when_no_function_is_there),
