@@ -3,12 +3,10 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/openat2.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <sys/syscall.h>
 
 #include "agent/filekey.h"
+#include "agent/regular_file.h"
 #include "symbolizer/objfile.h"
 
 static const char *const default_dirs[] = {"/usr/lib/debug"};
@@ -31,30 +29,6 @@ struct search {
 	struct debug_found *found;
 };
 
-/*
- * Opens a regular file below a root that cannot be left. O_PATH first: opening a device may do
- * things, and a FIFO would wait.
- */
-static int open_regular(int root_fd, const char *path)
-{
-	struct open_how how = {
-		.flags = O_PATH | O_CLOEXEC,
-		.resolve = RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS,
-	};
-	_cleanup_close_ int fd = (int)syscall(SYS_openat2, root_fd, path, &how, sizeof(how));
-	struct stat st;
-	char name[64];
-	int r;
-
-	if (fd < 0)
-		return -errno;
-	if (fstat(fd, &st) < 0 || !S_ISREG(st.st_mode))
-		return -ENOENT;
-	(void)snprintf(name, sizeof(name), "/proc/self/fd/%d", fd);
-	r = open(name, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
-	return r < 0 ? -errno : r;
-}
-
 /* 0: it is the one. */
 static int check(struct search *x, int fd, enum debug_match *ret)
 {
@@ -74,7 +48,8 @@ static int check(struct search *x, int fd, enum debug_match *ret)
 
 static int try_root(struct search *x, int root_fd, bool on_host, const char *path)
 {
-	_cleanup_close_ int fd = open_regular(root_fd, path);
+	struct stat st;
+	_cleanup_close_ int fd = regular_file_open(root_fd, path, &st);
 	enum debug_match match;
 
 	if (fd < 0)

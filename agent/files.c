@@ -5,15 +5,14 @@
 #include <elf.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/openat2.h>
 #include <string.h>
 #include <sys/auxv.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
-#include <sys/syscall.h>
 
 #include "agent/base/hash.h"
 #include "agent/base/log.h"
+#include "agent/regular_file.h"
 #include "agent/tables.h"
 #include "symbolizer/objfile.h"
 #include "symbolizer/table.h"
@@ -198,41 +197,16 @@ static void file_load(struct files *f, struct file *file, int fd)
 		f->loading++;
 }
 
-/*
- * Opens what an O_PATH descriptor stands for, if it is a regular file: opening a device may do
- * things, and anybody can map one that he may open.
- */
-static int reopen(int path_fd, struct stat *ret)
-{
-	char name[64];
-	int fd;
-
-	if (fstat(path_fd, ret) < 0)
-		return -errno;
-	if (!S_ISREG(ret->st_mode))
-		return -EOPNOTSUPP;
-	(void)snprintf(name, sizeof(name), "/proc/self/fd/%d", path_fd);
-	fd = open(name, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
-	return fd < 0 ? -errno : fd;
-}
-
 /* A path below a root that cannot be left, not even through links; must be the announced inode. */
 static int open_below(const char *root, const char *path, const struct event_file *e)
 {
-	struct open_how how = {
-		.flags = O_PATH | O_CLOEXEC,
-		.resolve = RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS,
-	};
 	_cleanup_close_ int dir = open(root, O_PATH | O_DIRECTORY | O_CLOEXEC);
-	_cleanup_close_ int fd = -1, path_fd = -1;
+	_cleanup_close_ int fd = -1;
 	struct stat st;
 
 	if (dir < 0)
 		return -errno;
-	path_fd = (int)syscall(SYS_openat2, dir, path, &how, sizeof(how));
-	if (path_fd < 0)
-		return -errno;
-	fd = reopen(path_fd, &st);
+	fd = regular_file_open(dir, path, &st);
 	if (fd < 0)
 		return fd;
 	if (st.st_ino != e->key.ino || (uint64_t)st.st_size != e->size)
@@ -255,7 +229,7 @@ static int open_file(const struct event_file *e, const char *path)
 		       e->vm_end);
 	mapping = open(name, O_PATH | O_CLOEXEC);
 	if (mapping >= 0)
-		return reopen(mapping, &st);
+		return regular_file_reopen(mapping, &st);
 	if (path[0] != '/')
 		return -ENOENT;
 	(void)snprintf(name, sizeof(name), "/proc/%u/root", e->tgid);
