@@ -190,6 +190,8 @@ static void show_budgets(struct metrics *m, const struct session_stats *s)
 	one(m, &budget, "part", "rows", (double)s->rows_budget);
 	one(m, &used, "part", "stacks", (double)s->stacks_bytes);
 	one(m, &budget, "part", "stacks", (double)s->stacks_budget);
+	one(m, &used, "part", "jit_names", (double)s->jit.bytes);
+	one(m, &budget, "part", "jit_names", (double)JIT_NAMES_BUDGET);
 	if (!s->tables.has_cache)
 		return;
 	one(m, &used, "part", "disk_cache", (double)s->tables.cache.bytes);

@@ -4,7 +4,9 @@
 #include <errno.h>
 #include <string.h>
 
+#include "agent/jit_names.h"
 #include "agent/reasons.h"
+#include "symbolizer/code_map.h"
 #include "symbolizer/kallsyms.h"
 #include "symbolizer/objfile.h"
 #include "symbolizer/symtab.h"
@@ -133,10 +135,23 @@ static int64_t name_kernel(struct namer *k, uint64_t address)
 		add_function(k, named ? hit.name : text, named ? hit.name : text, NULL, 0), 0);
 }
 
-static int64_t name_frame(struct namer *k, uint64_t frame)
+static int64_t name_anon(struct namer *k, uint64_t address, struct task_id id)
+{
+	struct code_map_hit hit = {0};
+	char text[64];
+	bool named = k->n->jit && jit_names_lookup(k->n->jit, id, address, &hit) == 0;
+
+	if (!named)
+		(void)snprintf(text, sizeof(text), "[jit]+0x%llx", (unsigned long long)address);
+	return add_location(k, address, 0, PROFILE_JIT, named,
+			    add_function(k, named ? demangled(k, hit.name) : text,
+					 named ? hit.name : text, hit.file, 0),
+			    hit.line);
+}
+
+static int64_t name_frame(struct namer *k, uint64_t frame, struct task_id id)
 {
 	const char *reason;
-	char text[64];
 
 	switch ((enum frame_kind)FRAME_KIND(frame)) {
 	case FRAME_NATIVE:
@@ -144,10 +159,7 @@ static int64_t name_frame(struct namer *k, uint64_t frame)
 	case FRAME_KERNEL:
 		return name_kernel(k, frame);
 	case FRAME_ANON:
-		(void)snprintf(text, sizeof(text), "[jit]+0x%llx",
-			       (unsigned long long)(frame & FRAME_PAYLOAD));
-		return add_location(k, frame & FRAME_PAYLOAD, 0, PROFILE_JIT, false,
-				    add_function(k, text, text, NULL, 0), 0);
+		return name_anon(k, frame & FRAME_PAYLOAD, id);
 	case FRAME_REASON:
 		reason = reason_frame((uint32_t)(frame & FRAME_PAYLOAD));
 		return add_location(k, 0, 0, PROFILE_REASON, true,
@@ -162,13 +174,14 @@ static int64_t name_frame(struct namer *k, uint64_t frame)
 /* Frame words mean the same in every process, but for addresses in code without a file. */
 static int64_t locate(struct namer *k, uint64_t frame, struct task_id id)
 {
-	uint64_t key = FRAME_KIND(frame) == FRAME_ANON ? hash_mix(frame ^ id.tgid) : frame;
+	uint64_t process = hash_mix((uint64_t)id.tgid << 32 | id.mm);
+	uint64_t key = FRAME_KIND(frame) == FRAME_ANON ? hash_mix(frame ^ process) : frame;
 	uint64_t known = hash_get(&k->locations, key);
 	int64_t r;
 
 	if (known != HASH_NONE)
 		return (int64_t)known;
-	r = name_frame(k, frame);
+	r = name_frame(k, frame, id);
 	if (r >= 0 && hash_put(&k->locations, key, (uint64_t)r) < 0)
 		return -ENOMEM;
 	return r;

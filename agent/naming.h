@@ -11,6 +11,7 @@
 #include "agent/tasks.h"
 #include "symbolizer/demangle.h"
 
+struct jit_names;
 struct kallsyms;
 
 /* What names were found for, each frame as often as it was sampled. */
@@ -23,6 +24,7 @@ struct naming_stats {
 struct naming {
 	struct files *files; /* borrowed, as all here */
 	struct tasks *tasks;
+	struct jit_names *jit;	   /* NULL: code without a file keeps its addresses */
 	struct kallsyms *kallsyms; /* NULL: kernel frames keep their addresses */
 	enum demangle_mode demangle;
 	uint64_t period_ns;

@@ -8,6 +8,7 @@
 #include "agent/base/clock.h"
 #include "agent/base/log.h"
 #include "agent/files.h"
+#include "agent/jit_names.h"
 #include "agent/late.h"
 #include "agent/line_cache.h"
 #include "agent/naming.h"
@@ -34,6 +35,7 @@ struct session {
 	struct parser *parser;
 	struct tables *tables;
 	struct line_cache *lines;
+	struct jit_names *jit;
 	struct files *files;
 	struct late *late;
 	struct bpf_time *bpf_time; /* NULL: not measured */
@@ -85,11 +87,15 @@ static void want_names(struct session *s, const uint64_t *frames, uint32_t n)
 static void on_stack(void *data, const struct event_stack *e, const uint64_t *frames)
 {
 	struct session *s = data;
+	const struct stack *st;
 
 	/* Without room for it now, the kernel shall deliver it again in a later interval. */
-	if (!stacks_add(&s->stacks, e->hash, frames, e->n_kernel, e->n_user,
-			e->flags & STACK_COMPLETE))
+	st = stacks_add(&s->stacks, e->hash, frames, e->n_kernel, e->n_user,
+			e->flags & STACK_COMPLETE);
+	if (!st)
 		profiler_forget_stack(s->profiler, e->hash);
+	else if (st->has_anon)
+		jit_names_want(s->jit, e->id);
 	want_names(s, frames + e->n_kernel, e->n_user);
 }
 
@@ -169,6 +175,8 @@ static int open_parts(struct session *s)
 	if (r >= 0)
 		r = line_cache_new(s->loop, s->parser, 0, &s->lines);
 	if (r >= 0)
+		r = jit_names_new(s->parser, &s->jit);
+	if (r >= 0)
 		r = open_files(s);
 	if (r >= 0)
 		r = open_late(s);
@@ -205,6 +213,7 @@ struct session *session_free(struct session *s)
 	late_free(s->late);
 	files_free(s->files);
 	line_cache_free(s->lines);
+	jit_names_free(s->jit);
 	tables_free(s->tables);
 	parser_free(s->parser);
 	stacks_done(&s->stacks);
@@ -237,6 +246,19 @@ void session_stop(struct session *s)
 	profiler_poll(s->profiler);
 }
 
+/* A stack is announced once, with one of the processes that have it: those that it was counted for
+ * may be others. */
+static void want_jit_names(struct session *s, bool now)
+{
+	for (size_t i = 0; i < s->stacks.n_samples; i++) {
+		const struct stack_sample *sample = &s->stacks.samples[i];
+
+		if (sample->stack && sample->stack->has_anon)
+			jit_names_want(s->jit, sample->id);
+	}
+	jit_names_update(s->jit, now);
+}
+
 size_t session_prepare(struct session *s)
 {
 	profiler_poll(s->profiler);
@@ -248,7 +270,9 @@ size_t session_prepare(struct session *s)
 			want_names(s, st->frames + st->n_kernel, st->n_user);
 		}
 	}
-	return late_waiting(s->late) + line_cache_pending(s->lines) + files_loading(s->files);
+	want_jit_names(s, true);
+	return late_waiting(s->late) + line_cache_pending(s->lines) + files_loading(s->files) +
+	       jit_names_pending(s->jit);
 }
 
 static void on_count(void *data, const struct count_entry *e)
@@ -260,8 +284,12 @@ static void on_count(void *data, const struct count_entry *e)
 
 int session_absorb(struct session *s)
 {
+	int r;
+
 	profiler_poll(s->profiler);
-	return profiler_drain(s->profiler, on_count, s);
+	r = profiler_drain(s->profiler, on_count, s);
+	want_jit_names(s, false);
+	return r;
 }
 
 /* Samples that no table had room for: they get a frame of their own, so that nothing is missing
@@ -328,6 +356,7 @@ static int conclude(struct session *s, uint64_t period_ns, struct profile **ret)
 	struct naming naming = {
 		.files = s->files,
 		.tasks = &s->tasks,
+		.jit = s->jit,
 		.demangle = s->o.demangle,
 		.period_ns = period_ns,
 		.stats = &s->naming,
@@ -350,6 +379,7 @@ static int conclude(struct session *s, uint64_t period_ns, struct profile **ret)
 	/* What the naming touched is not needed before the next interval. */
 	files_next_interval(s->files);
 	line_cache_next_interval(s->lines);
+	jit_names_next_interval(s->jit);
 	took = clock_ns(CLOCK_MONOTONIC) - start;
 	s->intervals++;
 	s->collect_ns += took;
@@ -475,6 +505,7 @@ void session_get_stats(struct session *s, struct session_stats *ret)
 	};
 	profiler_stats(s->profiler, ret->kernel);
 	bpf_time_get_stats(s->bpf_time, &ret->bpf);
+	jit_names_get_stats(s->jit, &ret->jit);
 	late_get_stats(s->late, &ret->late);
 	files_get_stats(s->files, &ret->files);
 	tables_get_stats(s->tables, &ret->tables);

@@ -12,6 +12,7 @@
 #include "agent/line_cache.h"
 #include "agent/export/profile.h"
 #include "agent/files.h"
+#include "agent/jit_names.h"
 #include "agent/late.h"
 #include "agent/naming.h"
 #include "agent/parser/parser.h"
@@ -50,7 +51,7 @@ int session_absorb(struct session *s);
 int session_change(struct session *s, const struct session_options *o, struct profile **ret);
 /*
  * Asks for all that the names of this interval need and do not have yet. What is still awaited:
- * late samples, files, lines. The loop must run for it to come.
+ * late samples, files, lines, names of generated code. The loop must run for it to come.
  */
 size_t session_prepare(struct session *s);
 /*
@@ -69,6 +70,7 @@ void session_get_status(struct session *s, struct session_status *ret);
 struct session_stats {
 	uint64_t kernel[STAT_MAX];
 	struct naming_stats naming; /* of what was collected */
+	struct jit_names_stats jit;
 	struct late_stats late;
 	struct files_stats files;
 	struct tables_stats tables;

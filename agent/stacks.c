@@ -68,6 +68,8 @@ const struct stack *stacks_add(struct stacks *s, uint64_t hash, const uint64_t *
 		.last_interval = s->interval,
 	};
 	memcpy(st->frames, frames, 8 * n);
+	for (size_t i = n_kernel; i < n && !st->has_anon; i++)
+		st->has_anon = FRAME_KIND(frames[i]) == FRAME_ANON;
 	if (hash_put(&s->by_hash, hash, (uintptr_t)st) < 0) {
 		free(st);
 		return NULL;

@@ -13,6 +13,7 @@ struct stack {
 	uint64_t hash;
 	uint32_t n_kernel, n_user;
 	bool complete;
+	bool has_anon;		/* frames in code without a file */
 	uint32_t last_interval; /* when it was counted last */
 	uint64_t frames[];
 };

@@ -306,6 +306,7 @@ static __noinline int announce_stack(struct cpu_state *c)
 	c->stack.h.kind = EVENT_STACK;
 	c->stack.h.bytes = bytes;
 	c->stack.hash = c->hash;
+	c->stack.id = c->id;
 	c->stack.n_kernel = c->n_kernel;
 	c->stack.n_user = c->n_user;
 	c->stack.flags = c->result == OUTCOME_COMPLETE ? STACK_COMPLETE : 0;

@@ -340,12 +340,13 @@ enum stack_flags {
 struct event_stack {
 	struct event_header h;
 	__u64 hash;
+	struct task_id id; /* who was seen with it first */
 	__u32 n_kernel, n_user;
 	__u32 flags; /* enum stack_flags */
 	__u32 pad;
 	/* Behind it: n_kernel + n_user frame words. */
 };
-_Static_assert(sizeof(struct event_stack) == 32, "event_stack");
+_Static_assert(sizeof(struct event_stack) == 48, "event_stack");
 
 /* The stack's copy: small where the stack is known to end soon, large else. */
 #define LATE_SMALL_BYTES (16u << 10)

@@ -22,6 +22,7 @@ enum table_section {
 	TABLE_LINES,	  /* symtab.h: files and lines of functions (Go), may be absent */
 	TABLE_STRINGS,	  /* symtab.h: NUL-terminated names; offset 0 is "" */
 	TABLE_FRAMES,	  /* lines.h: functions and lines of single addresses */
+	TABLE_CODE,	  /* code_map.h: functions that a runtime made in memory */
 	TABLE_SECTION_MAX,
 };
 

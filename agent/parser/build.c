@@ -10,6 +10,7 @@
 #include "symbolizer/gopclntab.h"
 #include "symbolizer/lines.h"
 #include "symbolizer/objfile.h"
+#include "symbolizer/perf_map.h"
 #include "symbolizer/symtab.h"
 #include "symbolizer/table.h"
 #include "unwinders/rows.h"
@@ -137,5 +138,7 @@ int build_table(const int *in_fds, size_t n, uint32_t kind, int out_fd, uint32_t
 		r = build_file(in_fds[0], kind == BUILD_DEBUG, &w, ret_flags);
 	else if (kind == BUILD_LINES && n >= 2 && n <= CHILD_FILES_MAX)
 		r = build_lines(in_fds, n, &w);
+	else if (kind == BUILD_PERF_MAP && n == 1)
+		r = perf_map_write_file(in_fds[0], &w);
 	return r < 0 ? r : table_write(&w, out_fd);
 }

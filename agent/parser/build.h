@@ -20,6 +20,8 @@ enum build_kind {
 	 * information.
 	 */
 	BUILD_LINES,
+	/* The perf-PID.map of a process: TABLE_CODE. -ENODATA: it names nothing. */
+	BUILD_PERF_MAP,
 };
 
 /* A child_build_fn. -EINVAL: an unknown kind, or not its files. */

@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * struct jit_names: names of code that has no file, from what the runtimes themselves write about
+ * it: /tmp/perf-PID.map as the process sees /tmp and its PID. A file is opened when the first such
+ * code of a process is met, kept open, so that it can be read after the process is gone, read by
+ * the parser's child, and read again when it changed, for a bounded share of a CPU. Processes that
+ * were not asked for lately are let go of, and tables over the budget.
+ */
+#pragma once
+
+#include "agent/base/macro.h"
+#include "bpf/types.h"
+
+struct code_map_hit;
+struct jit_names;
+struct parser;
+
+#define JIT_NAMES_PROCESSES 256
+#define JIT_NAMES_BUDGET    (64u << 20)
+
+/* parser is borrowed. -ENOMEM. */
+int jit_names_new(struct parser *parser, struct jit_names **ret);
+struct jit_names *jit_names_free(struct jit_names *j);
+DEFINE_CLEANUP(struct jit_names *, jit_names_free)
+
+/* There is code without a file in this process. Cheap when that is known. */
+void jit_names_want(struct jit_names *j, struct task_id id);
+/* Reads again what changed; `now`: also what was read a moment ago, once an interval. */
+void jit_names_update(struct jit_names *j, bool now);
+/* Files that are being read. The loop must run for them to be. */
+size_t jit_names_pending(const struct jit_names *j);
+/* -ENOENT. What is returned is valid until the loop runs. */
+int jit_names_lookup(const struct jit_names *j, struct task_id id, uint64_t address,
+		     struct code_map_hit *ret);
+void jit_names_next_interval(struct jit_names *j);
+
+struct jit_names_stats {
+	uint64_t processes, tables, functions, bytes;	       /* now */
+	uint64_t reads, failed, refused, dropped, over_budget; /* refused: not of the process */
+	uint64_t child_us;
+};
+void jit_names_get_stats(const struct jit_names *j, struct jit_names_stats *ret);
