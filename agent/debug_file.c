@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "agent/base/log.h"
+#include "agent/debuginfod.h"
 #include "agent/tables.h"
 #include "symbolizer/objfile.h"
 #include "symbolizer/table.h"
@@ -16,6 +17,8 @@ struct debug_file *debug_file_free(struct debug_file *d)
 		return NULL;
 	if (d->state == DEBUG_LOADING)
 		tables_cancel(d->tables, d);
+	if (d->state == DEBUG_FETCHING)
+		debuginfod_cancel(d->debuginfod, d);
 	for (size_t i = 0; i < d->n_split; i++)
 		close(d->split[i]);
 	if (d->fd >= 0)
@@ -78,6 +81,37 @@ static int load_names(struct debug_file *d)
 	return r;
 }
 
+static int take_fetched(struct debug_file *d, int fd)
+{
+	d->fd = fd;
+	d->path = strdup("debuginfod");
+	return d->path ? load_names(d) : -ENOMEM;
+}
+
+static void on_fetched(void *data, int fd)
+{
+	struct debug_file *d = data;
+
+	d->state = DEBUG_NONE;
+	if (fd < 0 || take_fetched(d, fd) < 0)
+		d->done(d->data);
+}
+
+/* What no directory has, a server may. */
+static int fetch(struct debug_file *d, const struct table_info *info)
+{
+	int r;
+
+	if (!d->debuginfod || !info->build_id_bytes)
+		return 0;
+	r = debuginfod_get(d->debuginfod, info->build_id, info->build_id_bytes, on_fetched, d);
+	if (r >= 0)
+		return take_fetched(d, r);
+	if (r == -EINPROGRESS)
+		d->state = DEBUG_FETCHING;
+	return r == -ENOMEM ? r : 0;
+}
+
 static int find(struct debug_file *d, const struct debug_search *s)
 {
 	struct debug_found found;
@@ -92,8 +126,8 @@ static int find(struct debug_file *d, const struct debug_search *s)
 	}
 	close(TAKE_FD(d->fd));
 	r = debug_search_file(s, &found);
-	if (r < 0 && r != -ESTALE)
-		return 0;
+	if (r < 0 && (r != -ESTALE || (d->debuginfod && s->info->build_id_bytes)))
+		return fetch(d, s->info);
 	d->path = strdup(found.path);
 	if (!d->path) {
 		if (r >= 0)
@@ -134,6 +168,7 @@ int debug_file_new(const struct debug_file_options *o, int fd, int root_fd, cons
 		.alt_fd = -1,
 		.root_fd = root_fd,
 		.tables = o->tables,
+		.debuginfod = o->debuginfod,
 		.done = done,
 		.data = data,
 	};
@@ -142,6 +177,11 @@ int debug_file_new(const struct debug_file_options *o, int fd, int root_fd, cons
 		return r;
 	*ret = TAKE_PTR(d);
 	return 0;
+}
+
+bool debug_file_is_pending(const struct debug_file *d)
+{
+	return d && (d->state == DEBUG_FETCHING || d->state == DEBUG_LOADING);
 }
 
 bool debug_file_has_lines(const struct debug_file *d)
@@ -165,7 +205,7 @@ int debug_file_add_split(struct debug_file *d, const char *comp_dir, const char 
 
 const char *debug_file_describe(const struct debug_file *d)
 {
-	if (!d || d->state == DEBUG_NONE)
+	if (!d || d->state == DEBUG_NONE || d->state == DEBUG_FETCHING)
 		return "no debug file";
 	if (d->state == DEBUG_REFUSED)
 		return "debug file of another build";

@@ -19,6 +19,31 @@ int debug_dirs_add(struct debug_dirs *d, const char *dir)
 	return 0;
 }
 
+static int add_url(struct debug_dirs *d, const char *url)
+{
+	if (strncmp(url, "http://", 7) != 0 && strncmp(url, "https://", 8) != 0)
+		return -EINVAL;
+	if (d->n_servers == DEBUG_DIRS_MAX)
+		return -E2BIG;
+	d->servers[d->n_servers++] = url;
+	return 0;
+}
+
+int debug_dirs_add_server(struct debug_dirs *d, const char *url)
+{
+	char *list = getenv("DEBUGINFOD_URLS");
+	int r = 0;
+
+	if (strcmp(url, "env") != 0)
+		return add_url(d, url);
+	if (!list)
+		return -ENOENT;
+	/* The variable itself is cut into words, which live as long as the process. */
+	for (char *u; r >= 0 && (u = strsep(&list, " "));)
+		r = *u ? add_url(d, u) : 0;
+	return r;
+}
+
 struct search {
 	const struct debug_search *s;
 	const char *const *dirs;

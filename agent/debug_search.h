@@ -16,9 +16,15 @@ struct table_info;
 struct debug_dirs {
 	const char *v[DEBUG_DIRS_MAX]; /* borrowed */
 	size_t n;		       /* 0: /usr/lib/debug */
+	/* debuginfod servers, for what is in no directory; none unless a person asks for them */
+	const char *servers[DEBUG_DIRS_MAX]; /* borrowed */
+	size_t n_servers;
 };
 /* -E2BIG. */
 int debug_dirs_add(struct debug_dirs *d, const char *dir);
+/* A server's URL, or "env": those of $DEBUGINFOD_URLS, which are not used without. -E2BIG, -EINVAL:
+ * no http:// or https:// URL, -ENOENT: the variable is not set. */
+int debug_dirs_add_server(struct debug_dirs *d, const char *url);
 
 struct debug_search {
 	int root_fd;		       /* O_PATH, of the process; -1: the host's alone */

@@ -55,6 +55,7 @@ static void close_fds(struct file *file)
 static void file_free(struct file *file)
 {
 	if (file->debug) {
+		file->files->loading_debug -= debug_file_is_pending(file->debug);
 		line_cache_forget(file->files->o.lines, file->debug);
 		debug_file_free(file->debug);
 	}
@@ -147,6 +148,8 @@ static void on_debug(void *data)
 	struct file *file = data;
 
 	file->files->loading_debug--;
+	/* Stacks that came before have frames in it. */
+	file->files->o.ready(file->files->o.data, file);
 }
 
 /* Looks for the debug information while the process is there. */
@@ -159,7 +162,7 @@ static void find_debug(struct files *f, struct file *file)
 	if (debug_file_new(&f->o.debug, fd, root_fd, file->path, file->info, on_debug, file,
 			   &file->debug) < 0)
 		return;
-	f->loading_debug += file->debug->state == DEBUG_LOADING;
+	f->loading_debug += debug_file_is_pending(file->debug);
 }
 
 static void on_table(void *data, int r, struct table *table)

@@ -17,10 +17,11 @@
 #include "agent/session.h"
 #include "agent/verbs.h"
 
-#define TICK_MS		 500
-#define ABSORB_MAX_TICKS 10
-#define ABSORB_SAMPLES	 4096  /* of a CPU: its table of counts holds four times as many */
-#define LATE_PATIENCE_MS 10000 /* at the end, for files that are still being read */
+#define TICK_MS		  500
+#define ABSORB_MAX_TICKS  10
+#define ABSORB_SAMPLES	  4096	/* of a CPU: its table of counts holds four times as many */
+#define FETCH_PATIENCE_MS 60000 /* ... or debug files fetched */
+#define LATE_PATIENCE_MS  10000 /* at the end, for files that are still being read */
 
 struct record {
 	struct record_options o;
@@ -210,7 +211,8 @@ static int add_targets(struct record *r)
 
 static void wait_for_late(struct record *r)
 {
-	uint64_t until = clock_ms() + LATE_PATIENCE_MS;
+	uint64_t until =
+		clock_ms() + (r->o.debug_dirs.n_servers ? FETCH_PATIENCE_MS : LATE_PATIENCE_MS);
 
 	while (session_prepare(r->session) && clock_ms() < until && r->interrupts < 2) {
 		show_status(r, "reading files");

@@ -7,6 +7,7 @@
 
 #include "agent/base/log.h"
 #include "agent/config/duration.h"
+#include "agent/debuginfod.h"
 #include "agent/verbs.h"
 
 #define FREQUENCY_MAX	20000u
@@ -22,6 +23,7 @@ enum long_option {
 	OPT_DEMANGLE,
 	OPT_CACHE_DIR,
 	OPT_DEBUG_DIR,
+	OPT_DEBUGINFOD,
 	OPT_LOG_LEVEL,
 };
 
@@ -40,6 +42,7 @@ static const struct option long_options[] = {
 	{"demangle", required_argument, NULL, OPT_DEMANGLE},
 	{"cache-dir", required_argument, NULL, OPT_CACHE_DIR},
 	{"debug-dir", required_argument, NULL, OPT_DEBUG_DIR},
+	{"debuginfod", required_argument, NULL, OPT_DEBUGINFOD},
 	{"log-level", required_argument, NULL, OPT_LOG_LEVEL},
 	{"help", no_argument, NULL, 'h'},
 	{0},
@@ -65,7 +68,7 @@ void record_print_help(FILE *f)
 	      "      --cache-dir DIR    where tables of files are kept (default\n"
 	      "                         /var/cache/tephra; '' for none)\n"
 	      "      --debug-dir DIR    where separate debug files are, instead of\n"
-	      "                         /usr/lib/debug; may be repeated\n"
+	      "                         /usr/lib/debug; may be repeated\n" DEBUGINFOD_HELP
 	      "\nOutput:\n"
 	      "  -o, --output FILE      .pb.gz or .pprof: pprof; .folded; .svg; .html; '-' is\n"
 	      "                         standard output; may be repeated\n"
@@ -232,6 +235,10 @@ static int parse_one(int c, struct record_options *o, const char **format)
 	case OPT_DEBUG_DIR:
 		if (debug_dirs_add(&o->debug_dirs, optarg) < 0)
 			return complain("too many debug directories: '%s'", optarg);
+		return 0;
+	case OPT_DEBUGINFOD:
+		if (debug_dirs_add_server(&o->debug_dirs, optarg) < 0)
+			return complain("'%s': " DEBUGINFOD_WRONG, optarg);
 		return 0;
 	case OPT_LOG_LEVEL:
 		return parse_log_level(optarg);

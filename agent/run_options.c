@@ -5,6 +5,7 @@
 #include <getopt.h>
 
 #include "agent/base/log.h"
+#include "agent/debuginfod.h"
 #include "agent/ops/ops.h"
 #include "agent/verbs.h"
 
@@ -13,6 +14,7 @@ enum long_option {
 	OPT_LOG_FORMAT,
 	OPT_CACHE_DIR,
 	OPT_DEBUG_DIR,
+	OPT_DEBUGINFOD,
 	OPT_LISTEN,
 	OPT_UI_PREFIX
 };
@@ -26,6 +28,7 @@ static const struct option long_options[] = {
 	{"server.http.ui-path-prefix", required_argument, NULL, OPT_UI_PREFIX},
 	{"cache-dir", required_argument, NULL, OPT_CACHE_DIR},
 	{"debug-dir", required_argument, NULL, OPT_DEBUG_DIR},
+	{"debuginfod", required_argument, NULL, OPT_DEBUGINFOD},
 	{"help", no_argument, NULL, 'h'},
 	{0},
 };
@@ -47,7 +50,7 @@ void run_print_help(FILE *f)
 	      "      --cache-dir DIR    where tables of files are kept (default\n"
 	      "                         /var/cache/tephra; '' for none)\n"
 	      "      --debug-dir DIR    where separate debug files are, instead of\n"
-	      "                         /usr/lib/debug; may be repeated\n"
+	      "                         /usr/lib/debug; may be repeated\n" DEBUGINFOD_HELP
 	      "      --stability.level LEVEL\n"
 	      "                         generally-available (default), public-preview or\n"
 	      "                         experimental: what a configuration may use\n"
@@ -109,6 +112,10 @@ int run_options_parse(int argc, char **argv, struct run_options *ret)
 		case OPT_DEBUG_DIR:
 			if (debug_dirs_add(&o.debug_dirs, optarg) < 0)
 				return complain("too many debug directories");
+			break;
+		case OPT_DEBUGINFOD:
+			if (debug_dirs_add_server(&o.debug_dirs, optarg) < 0)
+				return complain(DEBUGINFOD_WRONG);
 			break;
 		case 'h':
 			o.help = true;

@@ -7,7 +7,9 @@
 
 #include "agent/base/clock.h"
 #include "agent/base/log.h"
+#include "agent/debuginfod.h"
 #include "agent/files.h"
+#include "agent/http/multi.h"
 #include "agent/jit_names.h"
 #include "agent/late.h"
 #include "agent/line_cache.h"
@@ -34,6 +36,8 @@ struct session {
 	struct profiler *profiler;
 	struct parser *parser;
 	struct tables *tables;
+	struct http_multi *http;       /* NULL: no debuginfod servers */
+	struct debuginfod *debuginfod; /* the same */
 	struct line_cache *lines;
 	struct jit_names *jit;
 	struct files *files;
@@ -148,7 +152,9 @@ static int open_files(struct session *s)
 		.profiler = s->profiler,
 		.tables = s->tables,
 		.lines = s->lines,
-		.debug = {.tables = s->tables, .dirs = s->o.debug_dirs},
+		.debug = {.tables = s->tables,
+			  .dirs = s->o.debug_dirs,
+			  .debuginfod = s->debuginfod},
 		.ready = on_file_ready,
 		.data = s,
 	};
@@ -176,6 +182,9 @@ static int open_parts(struct session *s)
 		r = line_cache_new(s->loop, s->parser, 0, &s->lines);
 	if (r >= 0)
 		r = jit_names_new(s->parser, &s->jit);
+	if (r >= 0)
+		r = debuginfod_open(s->loop, &s->o.debug_dirs, cache_dir(s), &s->http,
+				    &s->debuginfod);
 	if (r >= 0)
 		r = open_files(s);
 	if (r >= 0)
@@ -212,6 +221,8 @@ struct session *session_free(struct session *s)
 	profiler_free(s->profiler);
 	late_free(s->late);
 	files_free(s->files);
+	debuginfod_free(s->debuginfod);
+	http_multi_free(s->http);
 	line_cache_free(s->lines);
 	jit_names_free(s->jit);
 	tables_free(s->tables);

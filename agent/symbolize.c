@@ -10,6 +10,8 @@
 #include "agent/base/log.h"
 #include "agent/base/loop.h"
 #include "agent/debug_file.h"
+#include "agent/debuginfod.h"
+#include "agent/http/multi.h"
 #include "agent/parser/parser.h"
 #include "agent/symbols.h"
 #include "agent/tables.h"
@@ -27,6 +29,8 @@ enum layout { LAYOUT_PEOPLE, LAYOUT_ADDR2LINE };
 struct symbolize {
 	struct loop *loop;
 	struct parser *parser;
+	struct http_multi *http;       /* NULL: no servers */
+	struct debuginfod *debuginfod; /* the same */
 	struct tables *tables;
 	struct table *table;
 	struct symbols symbols;
@@ -53,7 +57,7 @@ static void print_help(FILE *f)
 	      "      --offsets          the addresses are offsets in the file\n"
 	      "      --demangle MODE    none, simplified, templates, full (default full)\n"
 	      "      --debug-dir DIR    where separate debug files are, instead of\n"
-	      "                         /usr/lib/debug; may be repeated\n"
+	      "                         /usr/lib/debug; may be repeated\n" DEBUGINFOD_HELP
 	      "      --cache-dir DIR    where tables of files are kept (default none)\n"
 	      "      --log-level LEVEL  error, warn, info or debug (default info)\n"
 	      "  -h, --help             this text\n",
@@ -206,7 +210,8 @@ static int load(struct symbolize *s)
 
 static int find_debug(struct symbolize *s)
 {
-	const struct debug_file_options o = {.tables = s->tables, .dirs = s->dirs};
+	const struct debug_file_options o = {
+		.tables = s->tables, .dirs = s->dirs, .debuginfod = s->debuginfod};
 	_cleanup_free_ char *path = realpath(s->path, NULL);
 	int fd = path ? open(path, O_RDONLY | O_CLOEXEC) : -1, r;
 
@@ -214,7 +219,7 @@ static int find_debug(struct symbolize *s)
 		return -errno;
 	r = debug_file_new(&o, fd, -1, path, table_get_info(s->table), on_debug, s,
 			   &s->symbols.debug);
-	while (r >= 0 && s->symbols.debug->state == DEBUG_LOADING)
+	while (r >= 0 && debug_file_is_pending(s->symbols.debug))
 		r = loop_once(s->loop, -1);
 	return r;
 }
@@ -234,6 +239,9 @@ static int prepare(struct symbolize *s)
 	if (r < 0)
 		return r;
 	s->symbols.lines = lines;
+	r = debuginfod_open(s->loop, &s->dirs, s->cache_dir, &s->http, &s->debuginfod);
+	if (r < 0)
+		return r;
 	r = load(s);
 	if (r < 0)
 		return r;
@@ -279,13 +287,22 @@ static int look_up(struct symbolize *s)
 
 /* ---- options ---- */
 
-enum long_option { OPT_FORMAT = 256, OPT_OFFSETS, OPT_DEMANGLE, OPT_DIR, OPT_CACHE, OPT_LEVEL };
+enum long_option {
+	OPT_FORMAT = 256,
+	OPT_OFFSETS,
+	OPT_DEMANGLE,
+	OPT_DIR,
+	OPT_SERVER,
+	OPT_CACHE,
+	OPT_LEVEL
+};
 
 static const struct option long_options[] = {
 	{"format", required_argument, NULL, OPT_FORMAT},
 	{"offsets", no_argument, NULL, OPT_OFFSETS},
 	{"demangle", required_argument, NULL, OPT_DEMANGLE},
 	{"debug-dir", required_argument, NULL, OPT_DIR},
+	{"debuginfod", required_argument, NULL, OPT_SERVER},
 	{"cache-dir", required_argument, NULL, OPT_CACHE},
 	{"log-level", required_argument, NULL, OPT_LEVEL},
 	{"help", no_argument, NULL, 'h'},
@@ -318,6 +335,8 @@ static int take_option(struct symbolize *s, int c)
 	case OPT_DIR:
 		return debug_dirs_add(&s->dirs, optarg) < 0 ? complain("too many debug directories")
 							    : 0;
+	case OPT_SERVER:
+		return debug_dirs_add_server(&s->dirs, optarg) < 0 ? complain(DEBUGINFOD_WRONG) : 0;
 	case OPT_CACHE:
 		s->cache_dir = *optarg ? optarg : NULL;
 		return 0;
@@ -357,6 +376,8 @@ static void done(struct symbolize *s)
 	debug_file_free(s->symbols.debug);
 	line_cache_free(s->symbols.lines);
 	table_free(s->table);
+	debuginfod_free(s->debuginfod);
+	http_multi_free(s->http);
 	tables_free(s->tables);
 	parser_free(s->parser);
 	loop_free(s->loop);
