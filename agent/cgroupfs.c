@@ -225,9 +225,9 @@ int cgroupfs_open(struct cgroupfs ret[CGROUPFS_MAX])
 	const char *controller = cgroupfs_controller();
 	int n = 0;
 
-	if (open_hierarchy(NULL, &ret[n]) >= 0)
-		n++;
 	if (controller && open_hierarchy(controller, &ret[n]) >= 0)
+		n++;
+	if (open_hierarchy(NULL, &ret[n]) >= 0)
 		n++;
 	return n;
 }
@@ -258,11 +258,11 @@ int cgroupfs_children(const char *path, int (*fn)(const char *name, void *data),
 	return MIN(r, 0);
 }
 
-int cgroupfs_stat(const char *path, uint64_t *ret_ino, bool *ret_may_have_children)
+int cgroupfs_stat(int root, const char *path, uint64_t *ret_ino, bool *ret_may_have_children)
 {
 	struct stat st;
 
-	if (stat(path, &st) < 0)
+	if (fstatat(root, *path ? path : ".", &st, 0) < 0)
 		return -errno;
 	*ret_ino = st.st_ino;
 	/* kernfs counts them (fs/kernfs/inode.c, kernfs_iop_getattr()). */

@@ -33,7 +33,9 @@ int cgroupfs_join_host(void);
  */
 const char *cgroupfs_controller(void);
 
-/* The count, at most CGROUPFS_MAX; 0: no control groups at all. To be closed by cgroupfs_close().
+/*
+ * That of version 1, if there is one, comes first. The count, at most CGROUPFS_MAX; 0: no control
+ * groups at all. To be closed by cgroupfs_close().
  */
 int cgroupfs_open(struct cgroupfs ret[CGROUPFS_MAX]);
 void cgroupfs_close(struct cgroupfs *c, size_t n);
@@ -43,5 +45,8 @@ void cgroupfs_close(struct cgroupfs *c, size_t n);
  * is negative. 0, or a negative errno.
  */
 int cgroupfs_children(const char *path, int (*fn)(const char *name, void *data), void *data);
-/* The id of a group and whether it has groups below it; may_have_children is true when unknown. */
-int cgroupfs_stat(const char *path, uint64_t *ret_ino, bool *ret_may_have_children);
+/*
+ * The id of a group and whether it has groups below it; may_have_children is true when unknown.
+ * path: from the directory `root` on, "" is that one.
+ */
+int cgroupfs_stat(int root, const char *path, uint64_t *ret_ino, bool *ret_may_have_children);

@@ -40,6 +40,7 @@ struct containers {
 	struct tree trees[CGROUPFS_MAX];
 	size_t n_trees;
 	struct hash by_wd, by_key; /* struct group * */
+	struct hash by_id; /* containers of the first tree: hash of the id -> struct group * */
 	/* Containers that were made just now. Only what is inside of one is seen by watching it,
 	 * and most that live shortly have nothing inside. */
 	struct group *oldest, *youngest;
@@ -71,9 +72,8 @@ static const struct tree *tree_of(const struct containers *cs, const struct grou
 }
 
 /* The path of g, from its end to its beginning. */
-static int path_of(const struct containers *cs, const struct group *g, char to[PATH_MAX])
+static int path_of(const struct tree *tree, const struct group *g, char to[PATH_MAX])
 {
-	const struct tree *tree = tree_of(cs, g);
 	char room[PATH_MAX];
 	size_t at = sizeof(room) - 1;
 	int n;
@@ -90,6 +90,32 @@ static int path_of(const struct containers *cs, const struct group *g, char to[P
 	}
 	n = snprintf(to, PATH_MAX, "%s%s", tree->fs.path, room + at);
 	return n < PATH_MAX ? 0 : -ENAMETOOLONG;
+}
+
+/* What of a path of path_of() is below the root: fewer names for the kernel to look up. */
+static const char *below(const struct tree *tree, const char *path)
+{
+	path += strlen(tree->fs.path);
+	return path + (*path == '/');
+}
+
+static uint64_t id_key(const char *id)
+{
+	return hash_bytes(id, strlen(id));
+}
+
+/* A runtime makes a container a group in each hierarchy; one of them is enough to know it by. */
+static bool is_known_by_first(const struct containers *cs, const struct group *parent,
+			      const char *name)
+{
+	char id[CONTAINER_ID_BYTES];
+	const struct group *g;
+
+	if (!cs->by_id.count || tree_of(cs, parent) == &cs->trees[0] ||
+	    cgroup_path_id(name, strlen(name), id) < 0)
+		return false;
+	g = group_of(hash_get(&cs->by_id, id_key(id)));
+	return g && !strcmp(g->id, id);
 }
 
 /* ---- Groups that come and go ---- */
@@ -136,6 +162,8 @@ static void group_remove(struct containers *cs, struct group *g)
 	cs->counts.groups--;
 	cs->counts.removed++;
 	if (*g->id) {
+		if (group_of(hash_get(&cs->by_id, id_key(g->id))) == g)
+			(void)hash_del(&cs->by_id, id_key(g->id));
 		cs->counts.containers--;
 		tell(cs, g, false);
 	}
@@ -191,6 +219,8 @@ static void group_identify(struct containers *cs, struct group *g, uint64_t cgro
 	g->cgroup = cgroup;
 	if (cgroup_path_id(g->name, strlen(g->name), g->id) == 0) {
 		cs->counts.containers++;
+		if (cs->n_trees > 1 && tree_of(cs, g) == &cs->trees[0])
+			(void)hash_put(&cs->by_id, id_key(g->id), (uintptr_t)g);
 		tell(cs, g, true);
 	} else {
 		g->id[0] = '\0';
@@ -209,11 +239,12 @@ static bool is_newborn(const struct containers *cs, const struct group *g)
 /* Watches and identifies g, then looks at what is below it. */
 static int group_visit(struct containers *cs, struct group *g)
 {
+	const struct tree *tree = tree_of(cs, g);
 	char path[PATH_MAX];
 	uint64_t ino;
 	bool more;
 
-	if (path_of(cs, g, path) < 0)
+	if (path_of(tree, g, path) < 0)
 		return 0;
 	g->generation = cs->generation;
 	if (is_newborn(cs, g))
@@ -221,12 +252,12 @@ static int group_visit(struct containers *cs, struct group *g)
 	else
 		group_watch(cs, g, path);
 	/* After the watch is set, so that no child is missed in between. */
-	if (cgroupfs_stat(path, &ino, &more) < 0) {
+	if (cgroupfs_stat(tree->fs.fd, below(tree, path), &ino, &more) < 0) {
 		if (g->parent && !g->children)
 			group_remove(cs, g);
 		return 0;
 	}
-	group_identify(cs, g, ino | tree_of(cs, g)->fs.bit);
+	group_identify(cs, g, ino | tree->fs.bit);
 	if (!more)
 		return 0;
 	group_watch(cs, g, path); /* there is something inside already */
@@ -277,6 +308,8 @@ static int visit_child(const char *name, void *data)
 		return 0;
 	if (g)
 		return g->generation == cs->generation && g->wd >= 0 ? 0 : group_visit(cs, g);
+	if (is_known_by_first(cs, v->parent, name))
+		return 0;
 	if (cs->counts.groups >= CONTAINERS_MAX || v->parent->depth >= CGROUPFS_DEPTH_MAX ||
 	    hash_get(&cs->by_key, key_of(v->parent, name)) != HASH_NONE) {
 		cs->counts.unseen++;
@@ -382,7 +415,7 @@ static void on_batch(void *data)
 		look_at_everything(cs);
 	}
 	if (any)
-		loop_set_timer(cs->batch, CONTAINERS_BATCH_MS, 0);
+		loop_set_timer(cs->batch, CONTAINERS_BUSY_MS, 0);
 	else
 		(void)loop_set_events(cs->source, EPOLLIN);
 }
@@ -440,6 +473,7 @@ struct containers *containers_free(struct containers *cs)
 		cgroupfs_close(&cs->trees[i].fs, 1);
 	hash_done(&cs->by_wd);
 	hash_done(&cs->by_key);
+	hash_done(&cs->by_id);
 	free(cs);
 	return NULL;
 }

@@ -13,6 +13,7 @@
 #define CONTAINER_ID_BYTES   (CGROUP_ID_MAX + 1)
 #define CONTAINERS_MAX	     16384 /* groups that are followed; those beyond are not seen */
 #define CONTAINERS_BATCH_MS  20	   /* groups that come or go within that are looked at together */
+#define CONTAINERS_BUSY_MS   100   /* ... and when more follow those */
 #define CONTAINERS_YOUNG_MS  2000  /* a container is searched for others inside once it is so old */
 #define CONTAINERS_RESCAN_MS 5000  /* when the system has no room for watches */
 
@@ -23,8 +24,8 @@ struct container {
 
 struct containers;
 
-/* A container is there, or (there: false) is gone. One with groups in both hierarchies comes twice:
- * with the two groups. */
+/* A container is there, or (there: false) is gone. One with groups in both hierarchies comes once,
+ * or twice: with the two groups. */
 typedef void (*containers_fn)(const struct container *c, bool there, void *data);
 
 /*
@@ -48,7 +49,7 @@ struct containers_counts {
 struct containers_counts containers_counts(const struct containers *cs);
 
 /*
- * Once, without a loop: containers whose id begins with `prefix`, one entry a hierarchy; the
+ * Once, without a loop: containers whose id begins with `prefix`, one entry a group; the
  * caller frees *ret. The count, 0 when there is none, or a negative errno.
  */
 int containers_find(const char *prefix, struct container **ret);

@@ -29,7 +29,7 @@ void target_filter_done(struct target_filter *f);
 void target_filter_sync(struct target_filter *f, bool everything);
 
 /* Running containers: those that targets name, and fn for each other one. A container with groups
- * in two hierarchies counts twice. */
+ * in two hierarchies may count twice. */
 struct target_filter_counts {
 	size_t matched, unmatched;
 };

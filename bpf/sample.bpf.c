@@ -88,11 +88,8 @@ static __always_inline struct cgroup *task_cgroup(struct task_struct *task, u64 
 	return cgrp;
 }
 
-static __always_inline int cgroup_is_target(struct task_struct *task)
+static __always_inline int is_below_target(struct cgroup *cgrp, u64 bit)
 {
-	u64 bit;
-	struct cgroup *cgrp = task_cgroup(task, &bit);
-
 	for (int depth = 0; depth < 16 && cgrp; depth++) {
 		struct cgroup_subsys_state *parent;
 		u64 id = BPF_CORE_READ(cgrp, kn, id) | bit;
@@ -103,6 +100,19 @@ static __always_inline int cgroup_is_target(struct task_struct *task)
 		cgrp = parent ? BPF_CORE_READ(parent, cgroup) : NULL;
 	}
 	return 0;
+}
+
+/* In either hierarchy: user space may follow one of them alone (agent/cgroupfs.h). */
+static __always_inline int cgroup_is_target(struct task_struct *task)
+{
+	struct css_set *set = BPF_CORE_READ(task, cgroups);
+	struct cgroup_subsys_state *css = NULL;
+
+	if (cgroup_subsys >= 0)
+		bpf_core_read(&css, sizeof(css), &set->subsys[cgroup_subsys & 15]);
+	if (css && is_below_target(BPF_CORE_READ(css, cgroup), CGROUP_ID_V1))
+		return 1;
+	return is_below_target(BPF_CORE_READ(set, dfl_cgrp), 0);
 }
 
 static __always_inline int tgid_is_target(struct task_struct *task, u32 tgid)

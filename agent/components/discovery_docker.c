@@ -14,7 +14,7 @@
 #include "agent/metrics.h"
 
 #define BATCH_MS       100  /* starts within that are asked for together */
-#define BATCH_BUSY_MS  250  /* ... when there was a question in the last second */
+#define BATCH_BUSY_MS  20   /* ... when they come together already (EVENTS_BATCH_MS) */
 #define EXPORT_MS      750  /* between two lists of targets when containers start */
 #define EXPORT_GONE_MS 5000 /* ... and when they only end, as Alloy's throttle */
 #define TIMEOUT_MAX_MS 30000

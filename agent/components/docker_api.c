@@ -4,11 +4,12 @@
 #include <errno.h>
 #include <string.h>
 
+#include "agent/components/docker_reply.h"
 #include "agent/config/data.h"
 #include "agent/http/url.h"
 
 #define URL_MAX		(256u << 10)
-#define EVENTS_BATCH_MS 50
+#define EVENTS_BATCH_MS 250 /* while they come all the time */
 
 #define FILTER(member) offsetof(struct docker_filter, member)
 static const struct option filter_options[] = {
@@ -186,5 +187,5 @@ int docker_api_value(const struct fetch_reply *reply, struct value **ret, char *
 		(void)snprintf(why, size, "HTTP status %ld: %s", reply->status, message);
 		return -EBADMSG;
 	}
-	return data_from_json(reply->body, reply->len, ret, why, size);
+	return docker_reply_parse(reply->body, reply->len, ret, why, size);
 }

@@ -21,6 +21,7 @@
 #include "agent/http/wire.h"
 
 #define MAX_ERROR_BODY	(64u << 10)
+#define FIRST_PAUSE_MS	50
 #define MAX_RETRY_AFTER (24u * 3600u)
 
 struct fetch {
@@ -35,8 +36,9 @@ struct fetch {
 	uint8_t *own_body;
 	size_t body_bytes;
 	uint64_t timeout_ms, deadline_ms, idle_ms, last_ms;
-	/* With batch_ms what comes is taken until take_ms and after that from resume_ms on. */
-	uint64_t batch_ms, take_ms, resume_ms;
+	/* With batch_ms what comes is taken until take_ms and after that from resume_ms on, which
+	 * is pause_ms later: twice as long as the last time while more comes. */
+	uint64_t batch_ms, pause_ms, take_ms, resume_ms;
 	size_t max_bytes, received;
 	int (*on_data)(void *data, const uint8_t *p, size_t n);
 	void (*on_done)(void *data, const struct fetch_reply *reply);
@@ -183,7 +185,8 @@ static bool pause_stream(struct fetch *f)
 		return false;
 	if (now >= f->resume_ms) {
 		f->take_ms = now;
-		f->resume_ms = now + f->batch_ms;
+		f->pause_ms = MIN(f->batch_ms, FIRST_PAUSE_MS);
+		f->resume_ms = now + f->pause_ms;
 		return false;
 	}
 	f->paused = true;
@@ -197,7 +200,8 @@ static void resume_stream(struct fetch *f)
 
 	f->paused = false;
 	f->take_ms = clock_ms() + 1; /* time to read what has come, piece by piece */
-	f->resume_ms = f->take_ms + f->batch_ms;
+	f->pause_ms = MIN(f->pause_ms * 2, f->batch_ms);
+	f->resume_ms = f->take_ms + f->pause_ms;
 	arm(f);
 	/* What waits is delivered from within this call. */
 	f->m->inside = true;

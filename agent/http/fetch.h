@@ -40,8 +40,9 @@ struct fetch_request {
 	bool borrow_body;    /* the body stays valid until on_done() or fetch_cancel() */
 	uint64_t timeout_ms; /* for the whole; 0: none */
 	uint64_t idle_ms;    /* without a byte of the reply's body; 0: none */
-	/* Data that comes within so long after other data waits until then: for streams of many
-	 * small pieces, each of which would wake the agent. 0: none waits. */
+	/* Data that comes soon after other data waits, at first for 50 ms, then for up to so long
+	 * while more comes: for streams of many small pieces, each of which would wake the agent.
+	 * 0: none waits. */
 	uint64_t batch_ms;
 	/* Of the body. More ends it with -E2BIG. 0: no limit for on_data, else FETCH_MAX_BYTES. */
 	size_t max_bytes;

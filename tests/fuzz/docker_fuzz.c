@@ -4,14 +4,14 @@
 #include <string.h>
 
 #include "agent/components/docker_containers.h"
-#include "agent/config/data.h"
+#include "agent/components/docker_reply.h"
 
 static struct value *reply(const char *line, size_t n)
 {
 	struct value *v = NULL;
 	char why[128];
 
-	return data_from_json(line, n, &v, why, sizeof(why)) < 0 ? NULL : v;
+	return docker_reply_parse(line, n, &v, why, sizeof(why)) < 0 ? NULL : v;
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);

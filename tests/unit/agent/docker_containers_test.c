@@ -9,8 +9,8 @@
 
 #include "agent/base/file.h"
 #include "agent/components/docker_containers.h"
+#include "agent/components/docker_reply.h"
 #include "agent/components/targets_value.h"
-#include "agent/config/data.h"
 
 static const char *dir; /* of the recordings */
 
@@ -19,7 +19,7 @@ static struct value *json(const char *text, size_t len)
 	char why[256] = "";
 	struct value *v = NULL;
 
-	if (data_from_json(text, len, &v, why, sizeof(why)) < 0)
+	if (docker_reply_parse(text, len, &v, why, sizeof(why)) < 0)
 		fail_msg("%s", why);
 	return v;
 }
