@@ -22,6 +22,13 @@
 #define PAUSE_MAX_MS   60000
 #define STATUS_BYTES   4096
 
+#define MAPS_BYTES    (1u << 20) /* of /proc/PID/maps, for the path of a jitdump */
+#define SEARCH_MS     2000
+#define SEARCH_MAX_MS 120000
+
+/* What names are looked up in, in this order: a jitdump has lines. */
+enum { JITDUMP, PERF_MAP, N_SOURCES };
+
 /* What a runtime writes to. */
 struct source {
 	struct process *process;
@@ -39,7 +46,8 @@ struct process {
 	uint64_t key;
 	uint32_t tgid, last_interval;
 	uint64_t looked_ms;
-	struct source perf_map;
+	uint64_t search_ms, search_pause_ms; /* for a jitdump among the mappings */
+	struct source sources[N_SOURCES];
 };
 
 struct jit_names {
@@ -86,7 +94,8 @@ static void source_done(struct source *s)
 
 static void process_free(struct process *p)
 {
-	source_done(&p->perf_map);
+	for (size_t i = 0; i < N_SOURCES; i++)
+		source_done(&p->sources[i]);
 	free(p);
 }
 
@@ -138,7 +147,8 @@ static struct process *process_add(struct jit_names *j, struct task_id id)
 		.names = j,
 		.key = key_of(id),
 		.tgid = id.tgid & ~TASK_HIDDEN,
-		.perf_map = {.process = p, .kind = BUILD_PERF_MAP, .fd = -1},
+		.sources = {[JITDUMP] = {.process = p, .kind = BUILD_JITDUMP, .fd = -1},
+			    [PERF_MAP] = {.process = p, .kind = BUILD_PERF_MAP, .fd = -1}},
 	};
 	if (hash_put(&j->processes, p->key, (uintptr_t)p) < 0) {
 		free(p);
@@ -226,10 +236,82 @@ static int open_perf_map(struct process *p)
 	return TAKE_FD(fd);
 }
 
+/* The mapping that a line of /proc/PID/maps is of, when it is executable and of a jitdump (the
+ * specification: a runtime maps its file so that profilers find it). */
+static bool is_jitdump(const char *line, size_t n, char range[64])
+{
+	static const char deleted[] = " (deleted)";
+	const char *space = memchr(line, ' ', n), *name = memrchr(line, '/', n);
+
+	if (!space || !name || space - line >= 64 || (size_t)(space - line) + 4 > n ||
+	    space[3] != 'x')
+		return false;
+	n -= (size_t)(name - line);
+	if (n > strlen(deleted) && !memcmp(name + n - strlen(deleted), deleted, strlen(deleted)))
+		n -= strlen(deleted);
+	if (n < 11 || memcmp(name, "/jit-", 5) != 0 || memcmp(name + n - 5, ".dump", 5) != 0)
+		return false;
+	memcpy(range, line, (size_t)(space - line));
+	range[space - line] = '\0';
+	return true;
+}
+
+static bool find_jitdump(int proc_fd, char range[64])
+{
+	_cleanup_close_ int fd = openat(proc_fd, "maps", O_RDONLY | O_CLOEXEC);
+	_cleanup_free_ char *text = malloc(MAPS_BYTES);
+	size_t n = 0;
+	ssize_t got;
+
+	if (fd < 0 || !text)
+		return false;
+	while (n < MAPS_BYTES && (got = read(fd, text + n, MAPS_BYTES - n)) > 0)
+		n += (size_t)got;
+	for (const char *p = text, *end; (end = memchr(p, '\n', n - (size_t)(p - text)));
+	     p = end + 1) {
+		if (is_jitdump(p, (size_t)(end - p), range))
+			return true;
+	}
+	return false;
+}
+
+/* What the process has mapped itself, it could read itself. */
+static int open_jitdump(struct process *p)
+{
+	_cleanup_close_ int proc_fd = -1, map_fd = -1;
+	uint64_t now = clock_ms();
+	struct stat st;
+	char path[128], range[64];
+
+	if (now < p->search_ms)
+		return -EAGAIN;
+	p->search_pause_ms =
+		MIN(MAX(2 * p->search_pause_ms, (uint64_t)SEARCH_MS), (uint64_t)SEARCH_MAX_MS);
+	p->search_ms = now + p->search_pause_ms;
+	(void)snprintf(path, sizeof(path), "/proc/%u", p->tgid);
+	proc_fd = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	if (proc_fd < 0)
+		return -ESRCH;
+	if (!find_jitdump(proc_fd, range))
+		return -ENOENT;
+	(void)snprintf(path, sizeof(path), "map_files/%s", range);
+	map_fd = openat(proc_fd, path, O_PATH | O_CLOEXEC);
+	return map_fd < 0 ? -errno : regular_file_reopen(map_fd, &st);
+}
+
 /* ---- reading ---- */
 
+static size_t table_bytes(const struct process *p)
+{
+	size_t bytes = 0;
+
+	for (size_t i = 0; i < N_SOURCES; i++)
+		bytes += p->sources[i].table ? p->sources[i].table->bytes : 0;
+	return bytes;
+}
+
 /* What is sampled most recently stays. */
-static void keep_budget(struct jit_names *j, const struct source *keep)
+static void keep_budget(struct jit_names *j, const struct process *keep)
 {
 	while (j->bytes > JIT_NAMES_BUDGET) {
 		struct process *oldest = NULL;
@@ -237,14 +319,15 @@ static void keep_budget(struct jit_names *j, const struct source *keep)
 		HASH_FOREACH (s, &j->processes) {
 			struct process *p = (struct process *)(uintptr_t)s->value;
 
-			if (&p->perf_map != keep && p->perf_map.table &&
+			if (p != keep && table_bytes(p) &&
 			    (!oldest ||
 			     j->interval - p->last_interval > j->interval - oldest->last_interval))
 				oldest = p;
 		}
 		if (!oldest)
 			return;
-		drop_table(&oldest->perf_map);
+		for (size_t i = 0; i < N_SOURCES; i++)
+			drop_table(&oldest->sources[i]);
 		j->stats.over_budget++;
 	}
 }
@@ -270,7 +353,7 @@ static void on_table(void *data, struct parser_result *result)
 	drop_table(s);
 	s->table = TAKE_PTR(result->table);
 	j->bytes += s->table->bytes;
-	keep_budget(j, s);
+	keep_budget(j, s->process);
 }
 
 static void read_source(struct source *s, const struct stat *st)
@@ -289,20 +372,24 @@ static void read_source(struct source *s, const struct stat *st)
 	j->stats.reads++;
 }
 
-static void look(struct process *p, bool now)
+static void look_at(struct source *s, bool now)
 {
-	struct source *s = &p->perf_map;
 	struct stat st;
 
 	if (s->reading || (s->forced && now))
 		return;
 	/* Runtimes that start anew in the same process make the file anew. */
-	if (s->fd >= 0 && (fstat(s->fd, &st) < 0 || !st.st_nlink) && !now) {
+	if (s->kind == BUILD_PERF_MAP && s->fd >= 0 && (fstat(s->fd, &st) < 0 || !st.st_nlink) &&
+	    !now) {
 		close(TAKE_FD(s->fd));
 		s->size = 0;
 	}
-	if (s->fd < 0)
-		s->fd = MAX(open_perf_map(p), -1);
+	if (s->fd < 0) {
+		int fd = s->kind == BUILD_JITDUMP ? open_jitdump(s->process)
+						  : open_perf_map(s->process);
+
+		s->fd = fd < 0 ? -1 : fd;
+	}
 	if (s->fd < 0 || fstat(s->fd, &st) < 0 || !st.st_size)
 		return;
 	if (st.st_size == s->size && st.st_mtim.tv_sec == s->mtime.tv_sec &&
@@ -312,6 +399,12 @@ static void look(struct process *p, bool now)
 		return;
 	s->forced |= now;
 	read_source(s, &st);
+}
+
+static void look(struct process *p, bool now)
+{
+	for (size_t i = 0; i < N_SOURCES; i++)
+		look_at(&p->sources[i], now);
 }
 
 void jit_names_want(struct jit_names *j, struct task_id id)
@@ -352,9 +445,14 @@ size_t jit_names_pending(const struct jit_names *j)
 int jit_names_lookup(const struct jit_names *j, struct task_id id, uint64_t address,
 		     struct code_map_hit *ret)
 {
-	struct process *p = process_get(j, id);
+	const struct process *p = process_get(j, id);
+	int r = -ENOENT;
 
-	return p && p->perf_map.table ? code_map_lookup(p->perf_map.table, address, ret) : -ENOENT;
+	for (size_t i = 0; p && i < N_SOURCES && r < 0; i++) {
+		if (p->sources[i].table)
+			r = code_map_lookup(p->sources[i].table, address, ret);
+	}
+	return r;
 }
 
 void jit_names_next_interval(struct jit_names *j)
@@ -365,7 +463,8 @@ void jit_names_next_interval(struct jit_names *j)
 	HASH_FOREACH (s, &j->processes) {
 		struct process *p = (struct process *)(uintptr_t)s->value;
 
-		p->perf_map.forced = false;
+		for (size_t i = 0; i < N_SOURCES; i++)
+			p->sources[i].forced = false;
 		if (j->interval - p->last_interval > KEEP_INTERVALS ||
 		    hash_put(&kept, s->key, s->value) < 0)
 			process_free(p);
@@ -382,7 +481,11 @@ void jit_names_get_stats(const struct jit_names *j, struct jit_names_stats *ret)
 	HASH_FOREACH (s, &j->processes) {
 		const struct process *p = (const struct process *)(uintptr_t)s->value;
 
-		ret->tables += p->perf_map.table != NULL;
-		ret->functions += p->perf_map.table ? code_map_count(p->perf_map.table) : 0;
+		for (size_t i = 0; i < N_SOURCES; i++) {
+			const struct table *t = p->sources[i].table;
+
+			ret->tables += t != NULL;
+			ret->functions += t ? code_map_count(t) : 0;
+		}
 	}
 }

@@ -8,6 +8,7 @@
 #include "symbolizer/debuglink.h"
 #include "symbolizer/dwarf.h"
 #include "symbolizer/gopclntab.h"
+#include "symbolizer/jitdump.h"
 #include "symbolizer/lines.h"
 #include "symbolizer/objfile.h"
 #include "symbolizer/perf_map.h"
@@ -140,5 +141,7 @@ int build_table(const int *in_fds, size_t n, uint32_t kind, int out_fd, uint32_t
 		r = build_lines(in_fds, n, &w);
 	else if (kind == BUILD_PERF_MAP && n == 1)
 		r = perf_map_write_file(in_fds[0], &w);
+	else if (kind == BUILD_JITDUMP && n == 1)
+		r = jitdump_write_file(in_fds[0], &w);
 	return r < 0 ? r : table_write(&w, out_fd);
 }

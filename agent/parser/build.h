@@ -22,6 +22,8 @@ enum build_kind {
 	BUILD_LINES,
 	/* The perf-PID.map of a process: TABLE_CODE. -ENODATA: it names nothing. */
 	BUILD_PERF_MAP,
+	/* The jit-PID.dump of a process: the same. */
+	BUILD_JITDUMP,
 };
 
 /* A child_build_fn. -EINVAL: an unknown kind, or not its files. */

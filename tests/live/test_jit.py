@@ -3,6 +3,7 @@
 is, however they count processes, and only if they wrote it."""
 
 import glob
+import gzip
 import os
 import shutil
 import time
@@ -49,6 +50,20 @@ def generated_code_is_called_as_its_runtime_says():
         check(len(found) >= 8 and max(found) - min(found) >= 8, f"only steps {sorted(found)}")
     finally:
         remove(f"/tmp/perf-{t.pid}.map")
+
+
+@case
+def a_jitdump_gives_names_and_lines():
+    t = Target("jit", "60", os.path.abspath("jit-%d.dump"))
+    folded = record("-p", t.pid, d=2).folded()
+    check(named_share(folded) > 0.95, f"{named_share(folded):.1%} named:\n" + folded.show())
+    check(len(steps(folded)) >= 4, f"only steps {sorted(steps(folded))}")
+    # Unlike a path, a mapping is still there when the file is not.
+    os.unlink(f"jit-{t.pid}.dump")
+    record("-p", t.pid, d=1, out="lines.pb.gz")
+    with gzip.open("lines.pb.gz") as f:
+        profile = f.read()
+    check(b"/app/app.js" in profile and b"made step" in profile, "no file of generated code")
 
 
 @case
