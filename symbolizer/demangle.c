@@ -4,7 +4,8 @@
  * gives its output in pieces to a callback that can not refuse; a few hundred bytes of C++ can
  * unfold to gigabytes, so the callback leaves by longjmp(). That is safe for the C++ demangler,
  * which has its memory on the stack, and for most of Rust's (binutils 2.40, libiberty/cp-demangle.c
- * and rust-demangle.c). Where it allocates, names that might unfold are not let in.
+ * and rust-demangle.c). Where it allocates, names that might unfold are not let in. Swift's,
+ * OCaml's and Go's have readers of their own.
  */
 #include "symbolizer/demangle.h"
 
@@ -14,9 +15,14 @@
 
 #include <libiberty/demangle.h>
 
+#include "symbolizer/demangle_go.h"
+#include "symbolizer/demangle_ocaml.h"
+#include "symbolizer/demangle_swift.h"
+
 #define INPUT_BYTES_MAX 4096
 #define BACKREFS_MAX	10  /* each may double the output */
 #define D_BYTES_MAX	512 /* the D demangler has no limit on recursion */
+#define D_PLACES_MAX	8   /* where it may have to go back */
 
 int demangle_mode_parse(const char *s, enum demangle_mode *ret)
 {
@@ -84,6 +90,11 @@ static bool is_utf8(const uint8_t *p, size_t n)
 
 /* ---- the languages ---- */
 
+/*
+ * libiberty's own limit on recursion refuses names of more than 1 KiB without a look at them. The
+ * limit on the input does what it is for: 4 KiB of anything need no more than 620 KiB of stack
+ * (see the unit test), and printing stops at a depth of 1024.
+ */
 static bool demangle_cxx(const char *name, int options, struct buf *buf)
 {
 	jmp_buf too_long;
@@ -91,7 +102,8 @@ static bool demangle_cxx(const char *name, int options, struct buf *buf)
 
 	if (setjmp(too_long))
 		return false;
-	return cplus_demangle_v3_callback(name, options, on_output, &out) == 1;
+	return cplus_demangle_v3_callback(name, options | DMGL_NO_RECURSE_LIMIT, on_output, &out) ==
+	       1;
 }
 
 static size_t count(const char *name, char c)
@@ -130,11 +142,33 @@ static bool demangle_rust(const char *name, struct buf *buf)
 	return rust_demangle_callback(name, 0, on_output, &out) == 1 && !buf->failed;
 }
 
+/*
+ * At each identifier that a function type follows, libiberty tries that type and goes back when
+ * the rest does not fit: these places may each double the time (binutils 2.40,
+ * libiberty/d-demangle.c, dlang_parse_qualified()). 500 bytes could take hours.
+ */
+static bool may_backtrack(const char *name)
+{
+	size_t n = strlen(name), places = 0;
+
+	for (size_t i = 0; i < n; i++) {
+		size_t length = 0, k = i;
+
+		/* Where digits are is not known without a parse: each of them may begin a number.
+		 */
+		for (; name[k] >= '0' && name[k] <= '9' && length < D_BYTES_MAX; k++)
+			length = length * 10 + (size_t)(name[k] - '0');
+		if (length && length < n - k && strchr("FUWVRYM", name[k + length]))
+			places++;
+	}
+	return places > D_PLACES_MAX;
+}
+
 static bool demangle_d(const char *name, struct buf *buf)
 {
 	_cleanup_free_ char *s = NULL;
 
-	if (strlen(name) > D_BYTES_MAX || count(name, 'Q') > BACKREFS_MAX)
+	if (strlen(name) > D_BYTES_MAX || count(name, 'Q') > BACKREFS_MAX || may_backtrack(name))
 		return false;
 	s = dlang_demangle(name, 0);
 	if (s)
@@ -269,17 +303,102 @@ static bool demangle_cxx_mode(const char *name, enum demangle_mode mode, struct 
 	return ok;
 }
 
-static bool demangle_any(const char *name, enum demangle_mode mode, struct buf *buf)
+/* ---- suffixes ---- */
+
+/* What compilers put behind a name that says nothing to people, and differs in each build. */
+static bool is_noise(const char *s, size_t n)
 {
+	static const char *const words[] = {".llvm.", ".lto_priv.", ".__uniq."};
+
+	for (size_t i = 0; i < ARRAY_SIZE(words); i++) {
+		if (n > strlen(words[i]) && starts(s, words[i]))
+			return true;
+	}
+	return false;
+}
+
+/* Adds ".part.0.cold" of ".part.0.llvm.123.cold": a part is a word and maybe a number. */
+static void add_suffix(const char *s, struct buf *to)
+{
+	while (*s == '.') {
+		size_t n = 1 + strcspn(s + 1, ".");
+
+		if (s[n] == '.' && s[n + 1] >= '0' && s[n + 1] <= '9')
+			n += 1 + strcspn(s + n + 1, ".");
+		if (!is_noise(s, n))
+			buf_add(to, s, n);
+		s += n;
+	}
+}
+
+/* Rust's legacy names end with a hash of 16 digits: "17h...E". NULL: it is none. */
+static const char *rust_hash(const char *name)
+{
+	const char *last = NULL;
+
+	for (const char *p = strstr(name, "17h"); p; p = strstr(p + 1, "17h"))
+		last = p;
+	return last && strnlen(last, 20) == 20 && last[19] == 'E' ? last : NULL;
+}
+
+/* Where the suffixes of compilers begin (".part.0", ".cold", ".llvm.123"); NULL: there is none.
+ * Rust's legacy names have dots inside. */
+static const char *suffix_of(const char *name)
+{
+	const char *hash = starts(name, "_ZN") ? rust_hash(name) : NULL;
+
+	return strchr(hash ? hash : name, '.');
+}
+
+static bool demangle_base(const char *name, enum demangle_mode mode, struct buf *buf)
+{
+	bool types = mode != DEMANGLE_SIMPLIFIED;
+
 	if (starts(name, "_R"))
 		return demangle_rust(name, buf);
 	if (starts(name, "_D"))
 		return demangle_d(name, buf);
+	if (starts(name, "_T0") || starts(name, "_$") || name[0] == '$')
+		return demangle_swift(name, types, buf);
+	if (starts(name, "caml"))
+		return demangle_ocaml(name, buf);
+	if (name[0] != '_')
+		return demangle_go(name, types, buf);
 	/* Rust's legacy names are C++ names with a hash: try the narrower one first. */
-	if (starts(name, "_ZN") && demangle_rust(name, buf))
+	if (starts(name, "_ZN") && rust_hash(name) && demangle_rust(name, buf))
 		return true;
 	buf_reset(buf);
 	return demangle_cxx_mode(name, mode, buf);
+}
+
+/* In full, C++ has "[clone .part.0]", as from every other tool. */
+static bool demangle_any(const char *name, enum demangle_mode mode, struct buf *buf)
+{
+	bool itanium = starts(name, "_Z"), rust = starts(name, "_R");
+	const char *suffix = itanium || rust ? suffix_of(name) : NULL;
+	_cleanup_free_ char *base = NULL;
+
+	if (!suffix)
+		return demangle_base(name, mode, buf);
+	if (mode == DEMANGLE_FULL && itanium && !rust_hash(name) &&
+	    demangle_cxx_mode(name, mode, buf))
+		return true;
+	buf_reset(buf);
+	base = strndup(name, (size_t)(suffix - name));
+	if (!base || !demangle_base(base, mode, buf))
+		return false;
+	add_suffix(suffix, buf);
+	return true;
+}
+
+static bool is_mangled(const char *name, size_t n)
+{
+	if (n > INPUT_BYTES_MAX || n < 4)
+		return false;
+	if (name[0] == '_')
+		return strchr("ZRDT$", name[1]) || starts(name, "_GLOBAL_");
+	return starts(name, "$s") || starts(name, "$S") || starts(name, "$e") ||
+	       starts(name, "caml") || strchr(name, '[');
 }
 
 const char *demangle(const char *name, enum demangle_mode mode, struct buf *scratch)
@@ -288,8 +407,7 @@ const char *demangle(const char *name, enum demangle_mode mode, struct buf *scra
 	size_t n = strnlen(name, INPUT_BYTES_MAX + 1);
 	bool plt;
 
-	if (mode == DEMANGLE_NONE || n > INPUT_BYTES_MAX || n < 4 || name[0] != '_' ||
-	    !(name[1] == 'Z' || name[1] == 'R' || name[1] == 'D' || starts(name, "_GLOBAL_")))
+	if (mode == DEMANGLE_NONE || !is_mangled(name, n))
 		return name;
 	plt = n > 4 && !strcmp(name + n - 4, "@plt");
 	if (plt) {

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Names for people out of names for linkers: C++ (Itanium ABI), Rust (legacy and v0) and D. The
+ * Names for people out of names for linkers: C++ (Itanium ABI), Rust (legacy and v0), D, Swift,
+ * OCaml and Go's generic functions. The
  * names come from hostile files: input, output and recursion are limited, and whatever can not be
  * demangled within the limits stays as it is.
  */
@@ -8,11 +9,12 @@
 
 #include "agent/base/buf.h"
 
-/* As the argument `demangle` of pyroscope.ebpf has them. They differ for C++ only; Rust and D are
- * demangled the same way in all but DEMANGLE_NONE. */
+/* As the argument `demangle` of pyroscope.ebpf has them. They differ for C++, Swift and Go
+ * only; the others are demangled the same way in all but DEMANGLE_NONE. What compilers put behind a
+ * name (".cold", ".part.0") stays there; "[clone .part.0]" in DEMANGLE_FULL of C++. */
 enum demangle_mode {
 	DEMANGLE_NONE,
-	DEMANGLE_SIMPLIFIED, /* no parameters, no template arguments */
+	DEMANGLE_SIMPLIFIED, /* no parameters, no template arguments; Swift: no labels */
 	DEMANGLE_TEMPLATES,  /* no parameters */
 	DEMANGLE_FULL,
 };
