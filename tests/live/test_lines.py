@@ -6,8 +6,11 @@ import json
 import os
 import re
 import shutil
+import struct
+import subprocess
+import time
 
-from lib import case, check, need_program, record, spawn, wait_for
+from lib import TEPHRA, case, check, need_program, record, spawn, wait_for
 from lines import agreement, sh, symbolize, text_addresses
 from test_run import Receiver, agent, config
 
@@ -179,3 +182,109 @@ def the_first_pushed_profile_has_inlined_functions():
     run.terminate()
     first = json.dumps(recv.profiles()[0])
     check("twist" in first, first[:2000])
+
+
+def add_section(path, name, size):
+    """A section of zeros at the end of the file, sparse: the header table is moved behind it."""
+    with open(path, "r+b") as f:
+        data = f.read()
+        shoff, = struct.unpack_from("<Q", data, 40)
+        shentsize, shnum, shstrndx = struct.unpack_from("<HHH", data, 58)
+        headers = bytearray(data[shoff:shoff + shentsize * shnum])
+        at = len(data) + 4096 & ~4095
+        names, = struct.unpack_from("<Q", headers, shstrndx * shentsize + 24)
+        for i in range(shnum):
+            start = names + struct.unpack_from("<I", headers, i * shentsize)[0]
+            if data[start:data.index(b"\0", start)] == name:
+                old, n = struct.unpack_from("<QQ", headers, i * shentsize + 24)
+                struct.pack_into("<QQ", headers, i * shentsize + 24, at, size)
+                f.seek(at)
+                f.write(data[old:old + n])
+        end = at + size + 4096 & ~4095
+        f.truncate(end)
+        f.seek(end)
+        f.write(headers)
+        f.seek(40)
+        f.write(struct.pack("<Q", end))
+
+
+def timed(path, address, *args):
+    """(text, seconds, MiB at the peak of the child and its parent)"""
+    p = subprocess.run(["/usr/bin/python3", "-c", "import resource, subprocess, sys\n"
+                        "t = subprocess.run(sys.argv[1:], capture_output=True, text=True)\n"
+                        "print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss // 1024)\n"
+                        "print(t.stdout + t.stderr)",
+                        TEPHRA, "symbolize", *args, path, address], capture_output=True, text=True,
+                       check=True)
+    peak, _, text = p.stdout.partition("\n")
+    return text, int(peak)
+
+
+@case
+def debug_information_of_gigabytes_costs_neither_memory_nor_time():
+    path = build()
+    address = address_of_twist(path)
+    add_section(path, b".debug_info", 3 << 30)
+    t0 = time.monotonic()
+    text, peak = timed(path, address)
+    took = time.monotonic() - t0
+    check(" twist at " in text and "inlined into work" in text, text)
+    check(took < 10 and peak < 300, f"{took:.1f} s, {peak} MiB")
+
+
+@case
+def damaged_debug_file_costs_the_lines_and_no_name():
+    path = build("-Wl,--compress-debug-sections=zlib")
+    address = address_of_twist(path)
+    sections = sh("readelf", "-SW", path)
+    m = re.search(r"\.debug_info +PROGBITS +0+ ([0-9a-f]+) ([0-9a-f]+)", sections)
+    with open(path, "r+b") as f:
+        f.seek(int(m[1], 16) + 8)  # ch_size of Elf64_Chdr
+        f.write(struct.pack("<Q", 64 << 30))
+    text, peak = timed(path, address, "--log-level", "debug")
+    check(" work at ??" in text and "twist" not in text, text)
+    check("no lines from" in text or "debug information" in text, f"nothing is said: {text}")
+    check(peak < 100, f"{peak} MiB")
+    other = build(name="cut")
+    address = address_of_twist(other)
+    separate(other)
+    os.truncate("hot.debug", os.path.getsize("hot.debug") // 2)
+    text, _ = timed(other, address)
+    check("twist" not in text, text)
+
+
+# As a container's runtime does it (pivot_root(2): "." twice).
+PIVOT = """
+import ctypes, os, sys
+libc = ctypes.CDLL(None, use_errno=True)
+root = sys.argv[1].encode()
+assert libc.mount(root, root, None, 4096, None) == 0
+os.chdir(root)
+assert libc.syscall(155, b".", b".") == 0
+assert libc.umount2(b".", 2) == 0
+os.chdir("/")
+os.execv(sys.argv[2], sys.argv[2:])
+"""
+
+
+@case
+def container_has_its_own_debug_file():
+    path = build("-static", name="in_container")
+    separate(path)
+    os.makedirs("root/srv/.debug")
+    os.rename(path, "root/srv/prog")
+    os.rename("hot.debug", "root/srv/.debug/hot.debug")
+    p = spawn(["unshare", "-m", "--propagation", "private", "/usr/bin/python3", "-c", PIVOT, "root",
+               "/srv/prog", "100000000"])
+    wait_for(lambda: os.readlink(f"/proc/{p.pid}/exe").endswith("/srv/prog"), 10, "the program")
+    record("-p", p.pid, d=1, out="p.folded")
+    with open("p.folded", encoding="utf-8") as f:
+        text = f.read()
+    check("main;work;twist" in text, text)
+    os.rename("root/srv/.debug/hot.debug", "hot.debug")
+    os.symlink(os.path.abspath("hot.debug"), "root/srv/.debug/hot.debug")
+    record("-p", p.pid, d=1, out="p.folded")
+    with open("p.folded", encoding="utf-8") as f:
+        text = f.read()
+    check("main;work" in text or "prog+0x" in text, text)
+    check("twist" not in text, f"a link out of the container was followed: {text}")
