@@ -14,8 +14,16 @@
 #include <unistd.h>
 
 #define ARRAY_SIZE(a) (sizeof(a) / sizeof((a)[0]))
-#define MIN(a, b)     ((a) < (b) ? (a) : (b))
-#define MAX(a, b)     ((a) > (b) ? (a) : (b))
+/* Each argument is evaluated once: readers hand them calls that move a cursor. */
+#define MIN(a, b)		  MACRO_CHOOSE(a, <, b, __COUNTER__)
+#define MAX(a, b)		  MACRO_CHOOSE(a, >, b, __COUNTER__)
+#define MACRO_CHOOSE(a, op, b, n) MACRO_CHOOSE_(a, op, b, n)
+#define MACRO_CHOOSE_(a, op, b, n)                                          \
+	({                                                                  \
+		__typeof__(a) _choose_a##n = (a);                           \
+		__typeof__(b) _choose_b##n = (b);                           \
+		_choose_a##n op _choose_b##n ? _choose_a##n : _choose_b##n; \
+	})
 
 #define container_of(ptr, type, member) ((type *)((char *)(ptr)-offsetof(type, member)))
 
