@@ -195,7 +195,7 @@ static size_t find_files(struct discovery_file *c, glob_t *g)
 			break;
 		flags |= GLOB_APPEND;
 	}
-	if (!(flags & GLOB_APPEND))
+	if (!(flags & GLOB_APPEND) || !g->gl_pathc)
 		return 0;
 	qsort(g->gl_pathv, g->gl_pathc, sizeof(*g->gl_pathv), compare_paths);
 	for (size_t i = 0; i < g->gl_pathc; i++) {

@@ -11,7 +11,8 @@
 static void a_label_without_a_value_is_left_out(void **state)
 {
 	struct value_list one = {0}, all = {0};
-	_cleanup_value_ struct value *v = NULL;
+	_cleanup_value_ struct value *exports = NULL;
+	const struct value *v;
 
 	targets_value_put(&one, "b", "2");
 	targets_value_put(&one, "empty", "");
@@ -20,9 +21,9 @@ static void a_label_without_a_value_is_left_out(void **state)
 	targets_value_add(&all, &one);
 	targets_value_put(&one, "a", "1");
 	targets_value_add(&all, &one);
-	v = targets_value_exports("targets", targets_value_array(&all));
-	assert_non_null(v);
-	v = value_ref(v->fields[0].value);
+	exports = targets_value_exports("targets", targets_value_array(&all));
+	assert_non_null(exports);
+	v = exports->fields[0].value;
 	assert_int_equal(v->n_items, 2);
 	assert_int_equal(v->items[0]->n_fields, 1);
 	assert_string_equal(targets_value_get(v->items[0], "b"), "2");
