@@ -12,6 +12,7 @@
 
 #include "agent/base/buf.h"
 #include "agent/base/hash.h"
+#include "symbolizer/kallsyms_watch.h"
 
 #define LINE_BYTES_MAX	   1024 /* KSYM_NAME_LEN is 512 from 6.1 on */
 #define SYMBOLS_MAX	   (1u << 22)
@@ -20,6 +21,7 @@
 #define NAMES_STRIDE	   16
 #define REREAD_MS	   10000u
 #define REREAD_MAX_MS	   600000u
+#define FAR_BYTES	   65536u
 #define NO_MODULE	   0
 
 /* Addresses within 4 GiB of the first. Kernel and modules are one; some JITs make another. */
@@ -44,11 +46,11 @@ struct packed {
 
 struct kallsyms {
 	struct packed p;
-	uint64_t modules_hash;
-	uint64_t missed_addr; /* 0: none since the last read */
-	bool bpf_hit;
+	uint64_t modules, bpf; /* see kallsyms_watch.h */
+	uint64_t missed_addr;  /* 0: none since the last read */
+	bool dynamic_hit;      /* since the last read, in code that comes and goes */
 	uint64_t read_ms, checked_ms;
-	uint64_t interval_ms; /* between reads that misses cause */
+	uint64_t interval_ms; /* between reads that misses or BPF cause */
 };
 
 /* ---- collecting lines ---- */
@@ -407,31 +409,6 @@ static int packed_load(struct packed *ret)
 	return r;
 }
 
-/* 0 without modules, also when /proc/modules can not be read: then misses alone tell. */
-static uint64_t hash_modules(void)
-{
-	_cleanup_close_ int fd = open("/proc/modules", O_RDONLY | O_CLOEXEC);
-	uint64_t hash = 0;
-	char chunk[4096];
-	ssize_t n;
-
-	/* Use counts are in there too and change without meaning: a read too many is harmless. */
-	while (fd >= 0 && (n = read(fd, chunk, sizeof(chunk))) > 0) {
-		const char *p = chunk, *end = chunk + n;
-
-		for (; p < end; p++) {
-			const char *nl = memchr(p, '\n', (size_t)(end - p));
-			const char *space;
-
-			nl = nl ? nl : end;
-			space = memchr(p, ' ', (size_t)(nl - p));
-			hash = hash_mix(hash ^ hash_bytes(p, (size_t)((space ? space : nl) - p)));
-			p = nl;
-		}
-	}
-	return hash;
-}
-
 int kallsyms_load(struct kallsyms **ret)
 {
 	_cleanup_(kallsyms_freep) struct kallsyms *k = calloc(1, sizeof(*k));
@@ -440,7 +417,8 @@ int kallsyms_load(struct kallsyms **ret)
 	if (!k)
 		return -ENOMEM;
 	k->interval_ms = REREAD_MS;
-	k->modules_hash = hash_modules();
+	k->modules = kallsyms_modules();
+	k->bpf = kallsyms_bpf();
 	r = packed_load(&k->p);
 	if (r < 0)
 		return r;
@@ -541,6 +519,16 @@ static bool packed_find(const struct packed *p, uint64_t addr, uint32_t *ret_ind
 	return addr - *ret_start < FUNCTION_BYTES_MAX;
 }
 
+/*
+ * Programs and trampolines take each other's place, and have no size: what is new there is taken
+ * for what lies before it. So is what is far behind a function.
+ */
+static bool is_dynamic(const struct kallsyms_hit *hit)
+{
+	return !strcmp(hit->module, "bpf") || !strncmp(hit->module, "__builtin__", 11) ||
+	       hit->offset > FAR_BYTES;
+}
+
 int kallsyms_lookup(struct kallsyms *k, uint64_t addr, struct kallsyms_hit *ret)
 {
 	uint64_t start;
@@ -556,27 +544,27 @@ int kallsyms_lookup(struct kallsyms *k, uint64_t addr, struct kallsyms_hit *ret)
 		.start = start,
 		.offset = addr - start,
 	};
-	if (!strcmp(ret->module, "bpf"))
-		k->bpf_hit = true;
+	if (is_dynamic(ret))
+		k->dynamic_hit = true;
 	return 0;
 }
 
-static bool refresh_due(struct kallsyms *k, uint64_t now_ms)
+/* -1: no need to read; 0: modules tell to; 1: misses or BPF, which may ask for nothing. */
+static int refresh_due(struct kallsyms *k, uint64_t now_ms)
 {
-	uint64_t age = now_ms - k->read_ms, hash;
+	uint64_t age = now_ms - k->read_ms;
 
 	if (k->missed_addr && age >= k->interval_ms)
-		return true;
-	if (k->bpf_hit && age >= REREAD_MAX_MS)
-		return true;
+		return 1;
+	if (k->dynamic_hit && age >= REREAD_MAX_MS)
+		return 1;
 	if (now_ms - k->checked_ms < REREAD_MS)
-		return false;
+		return -1;
 	k->checked_ms = now_ms;
-	hash = hash_modules();
-	if (hash == k->modules_hash)
-		return false;
-	k->modules_hash = hash;
-	return true;
+	if (kallsyms_modules() != k->modules)
+		return 0;
+	/* Where nobody is ever seen in it, BPF may come and go. */
+	return (k->dynamic_hit || age >= k->interval_ms) && kallsyms_bpf() != k->bpf ? 1 : -1;
 }
 
 int kallsyms_refresh(struct kallsyms *k, uint64_t now_ms)
@@ -584,25 +572,28 @@ int kallsyms_refresh(struct kallsyms *k, uint64_t now_ms)
 	struct packed p;
 	uint64_t start;
 	uint32_t i;
-	int r;
+	bool helped;
+	int r, due;
 
 	if (!k->read_ms)
 		k->read_ms = k->checked_ms = now_ms;
-	if (!refresh_due(k, now_ms))
+	due = refresh_due(k, now_ms);
+	if (due < 0)
 		return 0;
 	k->read_ms = now_ms;
+	k->modules = kallsyms_modules();
+	k->bpf = kallsyms_bpf();
 	r = packed_load(&p);
 	if (r < 0)
 		return 0;
 	packed_done(&k->p);
 	k->p = p;
 	/* Reading costs the kernel some 100 ms: do not go on when it does not help. */
-	if (k->missed_addr && !packed_find(&k->p, k->missed_addr, &i, &start))
-		k->interval_ms = MIN(k->interval_ms * 2, (uint64_t)REREAD_MAX_MS);
-	else
-		k->interval_ms = REREAD_MS;
+	helped = k->missed_addr ? packed_find(&k->p, k->missed_addr, &i, &start)
+				: due == 0 || k->dynamic_hit;
+	k->interval_ms = helped ? REREAD_MS : MIN(k->interval_ms * 2, (uint64_t)REREAD_MAX_MS);
 	k->missed_addr = 0;
-	k->bpf_hit = false;
+	k->dynamic_hit = false;
 	return 1;
 }
 

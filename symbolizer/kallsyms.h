@@ -29,10 +29,10 @@ DEFINE_CLEANUP(struct kallsyms *, kallsyms_free)
 int kallsyms_lookup(struct kallsyms *k, uint64_t addr, struct kallsyms_hit *ret);
 
 /*
- * Call before a batch of lookups, with the monotonic clock. Reads again when a lookup missed or
- * /proc/modules changed, at most every 10 s; ever less often (down to 10 min) while that does not
- * explain the misses, and when hits were in BPF programs (whose addresses are used again) every
- * 10 min. 1: names changed (hits from before are invalid), 0: nothing to do, or an error (the
+ * Call before a batch of lookups, with the monotonic clock. Reads again when a lookup missed, or
+ * when modules, BPF programs or links came or went, at most every 10 s; ever less often (down to
+ * 10 min) while that does not explain the misses, or nobody is seen in BPF programs and
+ * trampolines. 1: names changed (hits from before are invalid), 0: nothing to do, or an error (the
  * old table stays).
  */
 int kallsyms_refresh(struct kallsyms *k, uint64_t now_ms);
