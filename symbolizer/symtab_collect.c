@@ -136,11 +136,15 @@ const char *symtab_source_name(const struct symtab_source *s, const Elf64_Sym *s
 }
 
 /* Labels that assemblers and compilers make for themselves: mapping symbols ($x, $d.12: ELF for
- * the Arm 64-bit Architecture, 5.5.5) and .L labels. */
+ * the Arm 64-bit Architecture, 5.5.5), .L labels, and what annobin and old GCC mark files with. */
 static bool is_local_label(const char *name, uint32_t bytes)
 {
-	if (bytes >= 2 && name[0] == '.' && name[1] == 'L')
-		return true;
+	static const char *const marks[] = {".L", ".annobin_", "gcc2_compiled."};
+
+	for (size_t i = 0; i < ARRAY_SIZE(marks); i++) {
+		if (bytes >= strlen(marks[i]) && !memcmp(name, marks[i], strlen(marks[i])))
+			return true;
+	}
 	return bytes >= 2 && name[0] == '$' && memchr("xdat", name[1], 4) &&
 	       (bytes == 2 || name[2] == '.');
 }

@@ -44,6 +44,9 @@ static int entry_compare(const void *a, const void *b)
 	/* A function that compiled to nothing lies where the next one begins. */
 	if (!x->size != !y->size)
 		return x->size ? -1 : 1;
+	/* A mark at the start of a function. */
+	if (!x->size != !y->size)
+		return x->size ? -1 : 1;
 	ux = underscores(x);
 	uy = underscores(y);
 	if (ux != uy)

@@ -43,6 +43,36 @@ __asm__(".pushsection .text.assembly, \"ax\", %progbits\n"
 	".size has_code, . - has_code\n"
 	".popsection\n");
 
+/* Places of 16 bytes with several names each; the name that a person would choose is `want_<n>`,
+ * with or without a suffix of a compiler. */
+#define LOCAL(name)  ".type " name ", %function\n" name ":\n"
+#define GLOBAL(name) ".globl " name "\n" LOCAL(name)
+#define WEAK(name)   ".weak " name "\n" LOCAL(name)
+#define SIZE(name)   ".size " name ", 16\n"
+__asm__(".pushsection .text.choice, \"ax\", %progbits\n.p2align 4\n"
+	/* exported under two names, like write() and __write() */
+	WEAK("want_0") GLOBAL("__want_0") NOP16 SIZE("want_0") SIZE("__want_0")
+	/* what the C library calls inside of itself */
+	GLOBAL("want_1") LOCAL("__GI_want_1") LOCAL("a1") NOP16 SIZE("want_1") SIZE("__GI_want_1")
+	/* a mark without a size at the start of a function */
+	GLOBAL("b2") GLOBAL("want_2") NOP16 SIZE("want_2")
+	/* a label without a type */
+	".globl c3\nc3:\n" LOCAL("want_3") NOP16 SIZE("want_3")
+	/* what compilers and annobin leave behind */
+	".annobin_want_4.start:\ngcc2_compiled.:\n" LOCAL("want_4.part.0")
+		NOP16 SIZE("want_4.part.0")
+	/* a part out of the way; and no name for what annobin marks the end of */
+	LOCAL("want_5.cold")
+		NOP16 SIZE("want_5.cold") ".annobin_want_5.end:\n" NOP16
+					  /* chosen at run time */
+					  ".globl want_7\n.type want_7, "
+					  "%gnu_indirect_function\nwant_7:\n" LOCAL("__new_want_7")
+						  NOP16 SIZE("want_7") SIZE("__new_want_7")
+	/* the code of a copy for the linker */
+	LOCAL("want_8") LOCAL("want_8.localalias") NOP16 SIZE("want_8")
+		SIZE("want_8.localalias") ".globl choice_end\nchoice_end:\n"
+					  ".popsection\n");
+
 int main(int argc, char **argv)
 {
 	char *copy = strdup(argv[0]);

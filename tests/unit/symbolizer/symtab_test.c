@@ -73,6 +73,29 @@ static void prefers_the_function_that_has_code_to_an_empty_one_before_it(void **
 	assert_string_equal(name_at(*state, "has_code", 3), "has_code");
 }
 
+static void chooses_as_a_person_would(void **state)
+{
+	static const char *const wanted[] = {"want_0", "want_1",	"want_2",
+					     "want_3", "want_4.part.0", "want_5.cold",
+					     NULL,     "want_7",	"want_8"};
+	struct fixture *f = *state;
+	uint64_t at = address_of(&f->nm, "want_0");
+
+	for (size_t i = 0; i < ARRAY_SIZE(wanted); i++) {
+		struct symtab_hit hit;
+		int r = symtab_lookup(f->t, at + 16 * i + 5, &hit);
+
+		if (!wanted[i]) {
+			assert_int_equal(r, -ENOENT);
+			continue;
+		}
+		assert_int_equal(r, 0);
+		assert_string_equal(hit.name, wanted[i]);
+		assert_int_equal(hit.start, at + 16 * i);
+		assert_int_equal(hit.size, 16);
+	}
+}
+
 static void names_the_innermost_of_nested_functions(void **state)
 {
 	struct fixture *f = *state;
@@ -296,6 +319,7 @@ int main(int argc, char **argv)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(prefers_the_alias_a_person_would_use),
 		cmocka_unit_test(prefers_the_function_that_has_code_to_an_empty_one_before_it),
+		cmocka_unit_test(chooses_as_a_person_would),
 		cmocka_unit_test(names_the_innermost_of_nested_functions),
 		cmocka_unit_test(lets_functions_without_size_reach_to_the_next),
 		cmocka_unit_test(says_when_no_function_is_there),
