@@ -21,7 +21,7 @@
 #define FREE_MS	     250 /* of child time a file, before pauses begin */
 #define ROUNDS_MAX   8	 /* of opening split files */
 #define UNKNOWN	     0
-#define WANTED	     UINT64_MAX - 1
+#define WANTED	     (UINT64_MAX - 1)
 
 /* A frame as it is kept: strings by id. */
 struct kept {
