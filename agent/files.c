@@ -13,6 +13,7 @@
 #include "agent/base/hash.h"
 #include "agent/base/log.h"
 #include "agent/regular_file.h"
+#include "agent/runtimes.h"
 #include "agent/tables.h"
 #include "symbolizer/objfile.h"
 #include "symbolizer/table.h"
@@ -122,11 +123,35 @@ fail:
 	return NULL;
 }
 
+/* `table` is that of another entry for the same file when the kernel numbered it again. */
+static void tell_kernel(struct files *f, const struct file *file, const struct table *table)
+{
+	const struct table_info *info = table ? table_get_info(table) : NULL;
+	enum range_state state = RANGE_BAD;
+	uint32_t runtime = RUNTIME_NONE;
+
+	if (info)
+		state = info->flags & TABLE_HAS_ROWS ? RANGE_ROWS : RANGE_FP;
+	if (table && f->o.runtimes)
+		runtime = runtimes_file(f->o.runtimes, file->id, table);
+	(void)profiler_set_file(f->o.profiler, &file->key, file->id, state, runtime);
+}
+
+void files_tell_kernel(struct files *f)
+{
+	HASH_FOREACH (s, &f->by_id) {
+		const struct file *file = (const struct file *)(uintptr_t)s->value;
+		const struct file *owner = file->alias ? file_get(f, file->alias) : file;
+
+		if (file->id >= FILE_ID_FIRST && file->state == FILE_READY && owner)
+			tell_kernel(f, file, owner->table);
+	}
+	profiler_forget_ranges(f->o.profiler);
+}
+
 /* Tells the kernel and whoever waits. */
 static void file_done(struct files *f, struct file *file, int r)
 {
-	enum range_state state = r < 0 ? RANGE_BAD : RANGE_FP;
-
 	if (r < 0) {
 		file->state = FILE_FAILED;
 		file->error = r;
@@ -135,11 +160,9 @@ static void file_done(struct files *f, struct file *file, int r)
 	} else {
 		file->state = FILE_READY;
 		f->stats.ready++;
-		if (file->info->flags & TABLE_HAS_ROWS)
-			state = RANGE_ROWS;
 	}
 	if (file->id >= FILE_ID_FIRST)
-		(void)profiler_set_file(f->o.profiler, &file->key, file->id, state);
+		tell_kernel(f, file, file->table);
 	f->o.ready(f->o.data, file);
 }
 
@@ -293,9 +316,7 @@ void files_on_event(struct files *f, const struct event_file *e)
 		if (!memcmp(&first->key, &e->key, sizeof(e->key)) && first->state == FILE_READY) {
 			file->alias = first->id;
 			file->state = FILE_READY;
-			(void)profiler_set_file(f->o.profiler, &e->key, e->id,
-						first->info->flags & TABLE_HAS_ROWS ? RANGE_ROWS
-										    : RANGE_FP);
+			tell_kernel(f, file, first->table);
 			f->o.ready(f->o.data, file);
 			return;
 		}
@@ -409,6 +430,8 @@ static void forget_idle(struct files *f, uint32_t idle)
 		keys[n++] = file->key;
 		if (hash_get(&f->by_key, key) == (uintptr_t)file)
 			(void)hash_del(&f->by_key, key);
+		if (f->o.runtimes)
+			runtimes_forget_file(f->o.runtimes, file->id);
 		file_free(file);
 	}
 	hash_done(&f->by_id);

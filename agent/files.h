@@ -14,6 +14,7 @@
 struct loop;
 struct table;
 struct tables;
+struct runtimes;
 struct files;
 
 enum file_state {
@@ -56,6 +57,7 @@ enum unnamed {
 struct files_options {
 	struct profiler *profiler; /* borrowed, as all here */
 	struct tables *tables;
+	struct runtimes *runtimes; /* told of each file; NULL: none are wanted */
 	struct line_cache *lines;
 	struct debug_file_options debug;		 /* where debug files are looked for */
 	void (*ready)(void *data, const struct file *f); /* a file leaves FILE_LOADING */
@@ -76,6 +78,8 @@ const struct file *files_get(const struct files *f, uint32_t id);
  * unknown or could not be read.
  */
 int files_rule(struct files *f, uint64_t frame, uint64_t *ret_rule);
+/* Tells the kernel again how to treat each file: other runtimes are wanted. */
+void files_tell_kernel(struct files *f);
 /* How many are in FILE_LOADING, or wait for the names in their debug files. */
 size_t files_loading(const struct files *f);
 

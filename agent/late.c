@@ -54,10 +54,13 @@ static void finish(struct late *l, struct task_id id, uint32_t n_kernel, struct 
 	uint32_t n_user = w->n_frames - n_kernel;
 	uint64_t hash;
 
-	if (!complete) {
+	if (!complete && w->reason) {
 		w->frames[w->n_frames] = FRAME(FRAME_REASON, w->reason);
 		n_user++;
 	}
+	complete = complete && !w->gap;
+	if (l->o.finished)
+		l->o.finished(l->o.data, id, w->frames + n_kernel, n_user);
 	hash = stacks_hash(w->frames, n_kernel + n_user);
 	(void)stacks_add(l->o.stacks, hash, w->frames, n_kernel, n_user, complete);
 	(void)stacks_count(l->o.stacks, hash, id, 1);
@@ -77,27 +80,30 @@ static void drop(struct late *l, struct task_id id, uint32_t n_kernel, struct na
 static struct late_sample *sample_copy(const struct native_walk *w, const struct event_late *e)
 {
 	size_t ranges = w->n_ranges * sizeof(struct range), frames = 8 * (size_t)w->n_frames;
-	struct late_sample *s = malloc(sizeof(*s) + ranges + frames + w->stack_bytes);
+	size_t loops = 8 * (size_t)w->n_loops, bytes = ranges + frames + loops + w->stack_bytes;
+	struct late_sample *s = malloc(sizeof(*s) + bytes);
 
 	if (!s)
 		return NULL;
 	s->next = NULL;
 	s->id = e->id;
 	s->n_kernel = e->n_kernel;
-	s->bytes = sizeof(*s) + ranges + frames + w->stack_bytes;
+	s->bytes = sizeof(*s) + bytes;
 	s->walk = *w;
 	memcpy(s->data, w->ranges, ranges);
 	memcpy(s->data + ranges, w->frames, frames);
-	memcpy(s->data + ranges + frames, w->stack, w->stack_bytes);
+	memcpy(s->data + ranges + frames, w->loops, loops);
+	memcpy(s->data + ranges + frames + loops, w->stack, w->stack_bytes);
 	s->walk.ranges = (const struct range *)s->data;
 	s->walk.frames = (uint64_t *)(s->data + ranges);
-	s->walk.stack = s->data + ranges + frames;
+	s->walk.loops = (const uint64_t *)(s->data + ranges + frames);
+	s->walk.stack = s->data + ranges + frames + loops;
 	return s;
 }
 
 static bool event_valid(const struct event_late *e)
 {
-	uint64_t frames = (uint64_t)e->n_kernel + e->n_user;
+	uint64_t frames = (uint64_t)e->n_kernel + e->n_user + e->n_loops;
 
 	return frames <= LATE_FRAMES_MAX && e->stack_bytes <= LATE_STACK_BYTES &&
 	       e->n_ranges <= WALK_RANGES && e->n_kernel < STACK_MAX_KERNEL &&
@@ -105,14 +111,25 @@ static bool event_valid(const struct event_late *e)
 }
 
 /* Walks with the room of l->frames; keeps what was walked when it has to wait. */
-static int walk_on(struct late *l, struct native_walk *w)
+static int walk_on(struct late *l, struct task_id id, struct native_walk *w)
 {
+	struct late_walk walk = {.data = l->o.data, .id = id};
 	uint64_t *own = w->frames;
 
 	memcpy(l->frames, own, 8 * (size_t)w->n_frames);
 	w->frames = l->frames;
 	w->max_frames = FRAMES_ROOM - 1;
-	return native_walk(w, l->o.rule, l->o.data);
+	return native_walk(w, l->o.ops, &walk);
+}
+
+/* User frames: those of a runtime are two words. */
+static uint32_t depth_of(const __u64 *frames, uint32_t n)
+{
+	uint32_t depth = n;
+
+	for (uint32_t i = 0; i < n; i++)
+		depth -= FRAME_KIND(frames[i]) == FRAME_MORE;
+	return depth;
 }
 
 void late_add(struct late *l, const struct event_late *e)
@@ -131,12 +148,16 @@ void late_add(struct late *l, const struct event_late *e)
 		.n_ranges = e->n_ranges,
 		.frames = (uint64_t *)e->frames,
 		.n_frames = (uint32_t)frames,
-		.limit = e->n_kernel + l->o.max_frames,
+		.limit = l->o.max_frames,
+		.depth = depth_of(e->frames + e->n_kernel, e->n_user),
+		.loops = (const uint64_t *)e->frames + frames,
+		.n_loops = e->n_loops,
+		.gap = e->gap,
 		.stack = (const uint8_t *)(e + 1),
 		.stack_start = e->regs.sp,
 		.stack_bytes = e->stack_bytes,
 	};
-	r = walk_on(l, &w);
+	r = walk_on(l, e->id, &w);
 	if (r != -EAGAIN) {
 		finish(l, e->id, e->n_kernel, &w, r == 1);
 		return;
@@ -171,7 +192,7 @@ void late_resume(struct late *l)
 	while (*at) {
 		struct late_sample *s = *at;
 		struct native_walk w = s->walk;
-		int r = walk_on(l, &w);
+		int r = walk_on(l, s->id, &w);
 
 		if (r == -EAGAIN) {
 			/* From where it was queued: the frames in between are cheap to walk again.

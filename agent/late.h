@@ -12,15 +12,23 @@
 struct late;
 
 /*
- * rule(data, ...) is asked for the unwind rules; -EAGAIN makes a sample wait. max_frames: user
- * frames at which a stack is cut, as in the kernel. data and stacks are borrowed.
+ * ops are asked about each frame; -EAGAIN makes a sample wait. max_frames: user frames at which a
+ * stack is cut, as in the kernel. ops, data and stacks are borrowed.
  */
 struct late_options {
-	native_rule_fn rule;
+	const struct native_ops *ops; /* their data is a struct late_walk */
 	void *data;
 	struct stacks *stacks;
 	size_t max_bytes; /* of the samples that wait */
 	uint32_t max_frames;
+	/* A stack is complete, or cut: its frames, for those who need more of its process. NULL. */
+	void (*finished)(void *data, struct task_id id, const uint64_t *frames, uint32_t n);
+};
+
+/* What the ops are called with. */
+struct late_walk {
+	void *data;	   /* of the options */
+	struct task_id id; /* whose stack it is */
 };
 
 int late_new(const struct late_options *o, struct late **ret);

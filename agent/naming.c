@@ -6,10 +6,12 @@
 
 #include "agent/jit_names.h"
 #include "agent/reasons.h"
+#include "agent/runtimes.h"
 #include "symbolizer/code_map.h"
 #include "symbolizer/kallsyms.h"
 #include "symbolizer/objfile.h"
 #include "symbolizer/symtab.h"
+#include "unwinders/runtime.h"
 
 struct namer {
 	const struct naming *n;
@@ -149,7 +151,31 @@ static int64_t name_anon(struct namer *k, uint64_t address, struct task_id id)
 			    hit.line);
 }
 
-static int64_t name_frame(struct namer *k, uint64_t frame, struct task_id id)
+/* A frame of an interpreter or of code that it compiled, with what is inlined there. */
+static int64_t name_managed(struct namer *k, uint64_t frame, uint64_t more, struct task_id id)
+{
+	struct runtime_function functions[RUNTIME_FUNCTIONS_MAX];
+	struct profile_line lines[RUNTIME_FUNCTIONS_MAX];
+	const char *why = "[unknown]";
+	int n = k->n->runtimes ? runtimes_name(k->n->runtimes, id, frame, more, functions, &why)
+			       : 0;
+
+	if (n <= 0)
+		return add_location(k, 0, 0, PROFILE_MANAGED, false,
+				    add_function(k, why, why, NULL, 0), 0);
+	for (int i = 0; i < n; i++) {
+		const struct runtime_function *f = &functions[i];
+		int64_t function = add_function(k, f->name, f->name, f->file, f->start_line);
+
+		if (function < 0)
+			return function;
+		lines[i] = (struct profile_line){.function = (uint32_t)function, .line = f->line};
+	}
+	return profile_add_location(k->p, 0, 0, PROFILE_MANAGED, true, lines, (size_t)n);
+}
+
+/* `more`: the word behind it. */
+static int64_t name_frame(struct namer *k, uint64_t frame, uint64_t more, struct task_id id)
 {
 	const char *reason;
 
@@ -161,9 +187,13 @@ static int64_t name_frame(struct namer *k, uint64_t frame, struct task_id id)
 	case FRAME_ANON:
 		return name_anon(k, frame & FRAME_PAYLOAD, id);
 	case FRAME_REASON:
-		reason = reason_frame((uint32_t)(frame & FRAME_PAYLOAD));
+		reason = REASON_RUNTIME(frame) ? runtimes_reason(frame)
+					       : reason_frame(REASON_CODE(frame));
 		return add_location(k, 0, 0, PROFILE_REASON, true,
 				    add_function(k, reason, reason, NULL, 0), 0);
+	case FRAME_MANAGED:
+		return name_managed(k, frame, more, id);
+	case FRAME_MORE:
 	case FRAME_NONE:
 		break;
 	}
@@ -171,17 +201,22 @@ static int64_t name_frame(struct namer *k, uint64_t frame, struct task_id id)
 			    add_function(k, "[unknown]", "[unknown]", NULL, 0), 0);
 }
 
-/* Frame words mean the same in every process, but for addresses in code without a file. */
-static int64_t locate(struct namer *k, uint64_t frame, struct task_id id)
+/* Frame words mean the same in every process, but for addresses in code without a file and frames
+ * of some runtimes. */
+static int64_t locate(struct namer *k, uint64_t frame, uint64_t more, struct task_id id)
 {
-	uint64_t process = hash_mix((uint64_t)id.tgid << 32 | id.mm);
-	uint64_t key = FRAME_KIND(frame) == FRAME_ANON ? hash_mix(frame ^ process) : frame;
-	uint64_t known = hash_get(&k->locations, key);
+	uint64_t process = hash_mix((uint64_t)id.tgid << 32 | id.mm), key = frame;
+	uint64_t known;
 	int64_t r;
 
+	if (FRAME_KIND(frame) == FRAME_MANAGED)
+		key = hash_mix(frame ^ hash_mix(more));
+	if (FRAME_KIND(frame) == FRAME_ANON || runtimes_frame_is_per_process(frame))
+		key = hash_mix(key ^ process);
+	known = hash_get(&k->locations, key);
 	if (known != HASH_NONE)
 		return (int64_t)known;
-	r = name_frame(k, frame, id);
+	r = name_frame(k, frame, more, id);
 	if (r >= 0 && hash_put(&k->locations, key, (uint64_t)r) < 0)
 		return -ENOMEM;
 	return r;
@@ -215,10 +250,18 @@ static void count_frame(struct namer *k, uint64_t frame, uint32_t location, uint
 	if (!s)
 		return;
 	if (FRAME_KIND(frame) == FRAME_REASON) {
-		s->reasons[(frame & FRAME_PAYLOAD) % REASON_MAX] += samples;
+		if (REASON_RUNTIME(frame))
+			s->managed_reasons[REASON_RUNTIME(frame) % RUNTIMES_ROOM] += samples;
+		else
+			s->reasons[REASON_CODE(frame) % REASON_MAX] += samples;
 		return;
 	}
 	s->frames += samples;
+	if (FRAME_KIND(frame) == FRAME_MANAGED) {
+		s->managed[FRAME_RUNTIME(frame)] += samples;
+		s->managed_named[FRAME_RUNTIME(frame)] +=
+			k->p->locations[location].named ? samples : 0;
+	}
 	if (k->p->locations[location].named)
 		s->named += samples;
 	else if (FRAME_KIND(frame) == FRAME_NATIVE)
@@ -230,21 +273,26 @@ static int add_sample(struct namer *k, const struct stack_sample *s)
 	static const uint64_t lost = FRAME(FRAME_REASON, REASON_STACK_UNKNOWN);
 	const uint64_t *frames = s->stack ? s->stack->frames : &lost;
 	size_t n = s->stack ? (size_t)s->stack->n_kernel + s->stack->n_user : 1;
-	uint32_t locations[FRAMES_ROOM];
+	uint32_t locations[FRAMES_ROOM], n_locations = 0;
 	int64_t process = process_of(k, s->id);
 
 	if (process < 0)
 		return (int)process;
 	for (size_t i = 0; i < n; i++) {
-		int64_t r = locate(k, frames[i], s->id);
+		uint64_t frame = frames[i], more = 0;
+		int64_t r;
 
+		if (FRAME_KIND(frame) == FRAME_MANAGED && i + 1 < n)
+			more = frames[++i];
+		r = locate(k, frame, more, s->id);
 		if (r < 0)
 			return (int)r;
-		locations[i] = (uint32_t)r;
-		count_frame(k, frames[i], (uint32_t)r, s->count);
+		locations[n_locations++] = (uint32_t)r;
+		count_frame(k, frame, (uint32_t)r, s->count);
 	}
-	return profile_add_sample(k->p, (uint32_t)process, locations, n, s->count * k->n->period_ns,
-				  s->count, s->stack && s->stack->complete);
+	return profile_add_sample(k->p, (uint32_t)process, locations, n_locations,
+				  s->count * k->n->period_ns, s->count,
+				  s->stack && s->stack->complete);
 }
 
 int naming_fill(const struct naming *n, const struct stacks *stacks, struct profile *p)

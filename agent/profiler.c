@@ -160,6 +160,7 @@ static int load(struct profiler *p)
 	if (!s)
 		return -errno;
 	s->rodata->pid_ns = own_pid_ns();
+	s->rodata->keep_loops = p->o.keep_loops;
 	s->rodata->max_user_frames = p->o.max_user_frames ? p->o.max_user_frames : STACK_MAX_USER;
 	s->rodata->cgroup_subsys = container_subsys();
 	set_machine(s);
@@ -208,6 +209,9 @@ static int on_record(void *ctx, void *data, size_t size)
 		break;
 	case EVENT_TASK:
 		to->on_task(to->data, data);
+		break;
+	case EVENT_RUNTIME:
+		to->on_runtime(to->data, data);
 		break;
 	}
 	return 0;
@@ -330,21 +334,34 @@ int profiler_drain(struct profiler *p, profiler_count_fn fn, void *data)
 	return 0;
 }
 
-void profiler_stats(const struct profiler *p, uint64_t ret[STAT_MAX])
+/* Sums n counters at an offset of the state of each CPU. */
+static void sum_cpus(const struct profiler *p, size_t offset, uint64_t *ret, size_t n)
 {
 	size_t stride = (bpf_map__value_size(p->skel->maps.cpus) + 7) & ~(size_t)7;
 	size_t bytes = stride * p->n_cpus;
 	const uint8_t *cpus = map_part(p->skel->maps.cpus, bytes, 0, PROT_READ);
 
-	memset(ret, 0, sizeof(uint64_t) * STAT_MAX);
+	memset(ret, 0, sizeof(uint64_t) * n);
 	for (unsigned int cpu = 0; cpus && cpu < p->n_cpus; cpu++) {
-		const uint64_t *stats = (const uint64_t *)(cpus + cpu * stride);
+		const uint64_t *stats = (const uint64_t *)(cpus + cpu * stride + offset);
 
-		for (int i = 0; i < STAT_MAX; i++)
+		for (size_t i = 0; i < n; i++)
 			ret[i] += __atomic_load_n(&stats[i], __ATOMIC_RELAXED);
 	}
 	if (cpus)
 		munmap((void *)cpus, bytes);
+}
+
+void profiler_stats(const struct profiler *p, uint64_t ret[STAT_MAX])
+{
+	sum_cpus(p, 0, ret, STAT_MAX);
+}
+
+void profiler_runtime_stats(const struct profiler *p,
+			    uint64_t ret[RUNTIMES_ROOM][RUNTIME_STATS_MAX])
+{
+	/* struct cpu_state: behind the counters of all. */
+	sum_cpus(p, sizeof(uint64_t) * STAT_MAX, ret[0], (size_t)RUNTIMES_ROOM * RUNTIME_STATS_MAX);
 }
 
 const char *profiler_event_name(const struct profiler *p)
@@ -455,9 +472,9 @@ size_t profiler_sweep_targets(struct profiler *p)
 }
 
 int profiler_set_file(struct profiler *p, const struct file_key *key, uint32_t id,
-		      enum range_state state)
+		      enum range_state state, uint32_t runtime)
 {
-	struct file_value v = {.id = id, .state = state};
+	struct file_value v = {.id = id, .state = (uint16_t)state, .runtime = (uint16_t)runtime};
 
 	return bpf_map_update_elem(bpf_map__fd(p->skel->maps.files), key, &v, BPF_EXIST) < 0
 		       ? -errno
@@ -468,7 +485,49 @@ void profiler_forget_files(struct profiler *p, const struct file_key *keys, size
 {
 	for (size_t i = 0; i < n; i++)
 		(void)bpf_map_delete_elem(bpf_map__fd(p->skel->maps.files), &keys[i]);
+	profiler_forget_ranges(p);
+}
+
+void profiler_forget_ranges(struct profiler *p)
+{
 	p->skel->bss->memo_epoch++;
+}
+
+/* -ENOENT, or a descriptor. */
+static int runtime_map(const struct profiler *p, const char *runtime, const char *map)
+{
+	char name[64];
+
+	(void)snprintf(name, sizeof(name), "%s_%s", runtime, map);
+	return bpf_object__find_map_fd_by_name(p->skel->obj, name);
+}
+
+int profiler_put(struct profiler *p, const char *runtime, const char *map, const void *key,
+		 const void *value)
+{
+	int fd = runtime_map(p, runtime, map);
+
+	if (fd < 0)
+		return -ENOENT;
+	return bpf_map_update_elem(fd, key, value, BPF_ANY) < 0 ? -errno : 0;
+}
+
+void profiler_remove(struct profiler *p, const char *runtime, const char *map, const void *key)
+{
+	int fd = runtime_map(p, runtime, map);
+
+	if (fd >= 0)
+		(void)bpf_map_delete_elem(fd, key);
+}
+
+int profiler_set_process(struct profiler *p, struct process_key key, uint32_t runtime)
+{
+	return put(p->skel->maps.processes, &key, &runtime);
+}
+
+void profiler_want_processes(struct profiler *p, bool want)
+{
+	p->skel->bss->code_runtimes = want;
 }
 
 void profiler_forget_stack(struct profiler *p, uint64_t hash)

@@ -8,6 +8,7 @@
 #pragma once
 
 #include "agent/base/loop.h"
+#include "bpf/runtimes.h"
 #include "bpf/types.h"
 
 struct profiler;
@@ -23,6 +24,7 @@ struct profiler_options {
 	uint32_t split;		  /* enum task_split */
 	bool follow_children;	  /* of FILTER_TGID targets */
 	bool kernel_stacks;
+	bool keep_loops; /* frames of interpreters' loops beside those they stand for */
 	enum profiler_event event;
 	size_t rows_bytes; /* budget of loaded rows; 0: 8 MiB */
 };
@@ -33,6 +35,7 @@ struct profiler_handler {
 	void (*on_file)(void *data, const struct event_file *e);
 	void (*on_stack)(void *data, const struct event_stack *e, const uint64_t *frames);
 	void (*on_late)(void *data, const struct event_late *e);
+	void (*on_runtime)(void *data, const struct event_runtime *e);
 	void *data; /* borrowed */
 };
 
@@ -83,15 +86,31 @@ int profiler_add_cgroup(struct profiler *p, uint64_t cgroup_id);
 void profiler_remove_cgroup(struct profiler *p, uint64_t cgroup_id);
 /* Takes targets that have exited out; returns how many are left (followed children count). */
 size_t profiler_sweep_targets(struct profiler *p);
-/* How the kernel treats a file from now on. Absent keys are ignored. */
+/* How the kernel treats a file from now on; runtime: enum runtime_id. Absent keys are ignored. */
 int profiler_set_file(struct profiler *p, const struct file_key *key, uint32_t id,
-		      enum range_state state);
+		      enum range_state state, uint32_t runtime);
 /* The kernel numbers and announces these files again when they are next met. */
 void profiler_forget_files(struct profiler *p, const struct file_key *keys, size_t n);
 /* The stack will be delivered again when it is next met. */
 void profiler_forget_stack(struct profiler *p, uint64_t hash);
 /* The process will be announced again when it is next met. */
 void profiler_forget_task(struct profiler *p, struct task_id id);
+
+/* What remembers how files were treated is not believed any more. */
+void profiler_forget_ranges(struct profiler *p);
+
+/* ---- Runtimes ---- */
+/* The maps of a runtime: RUNTIME_files, RUNTIME_procs, RUNTIME_sent. -ENOENT: it has none such. */
+int profiler_put(struct profiler *p, const char *runtime, const char *map, const void *key,
+		 const void *value);
+void profiler_remove(struct profiler *p, const char *runtime, const char *map, const void *key);
+/* Whose the code without a file is in this process, RUNTIME_NONE: nobody's. */
+int profiler_set_process(struct profiler *p, struct process_key key, uint32_t runtime);
+/* Is there a runtime that wants to know? */
+void profiler_want_processes(struct profiler *p, bool want);
+/* Counters of all runtimes since the start, by enum runtime_id and the runtime's own number. */
+void profiler_runtime_stats(const struct profiler *p,
+			    uint64_t ret[RUNTIMES_ROOM][RUNTIME_STATS_MAX]);
 
 /*
  * Loads one page of rows, evicting others over the budget. `rows` must have been validated

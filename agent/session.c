@@ -40,6 +40,7 @@ struct session {
 	struct debuginfod *debuginfod; /* the same */
 	struct line_cache *lines;
 	struct jit_names *jit;
+	struct runtimes *runtimes;
 	struct files *files;
 	struct late *late;
 	struct bpf_time *bpf_time; /* NULL: not measured */
@@ -100,7 +101,15 @@ static void on_stack(void *data, const struct event_stack *e, const uint64_t *fr
 		profiler_forget_stack(s->profiler, e->hash);
 	else if (st->has_anon)
 		jit_names_want(s->jit, e->id);
+	runtimes_want(s->runtimes, e->id, frames + e->n_kernel, e->n_user);
 	want_names(s, frames + e->n_kernel, e->n_user);
+}
+
+static void on_runtime(void *data, const struct event_runtime *e)
+{
+	struct session *s = data;
+
+	runtimes_on_record(s->runtimes, e);
 }
 
 static void on_late(void *data, const struct event_late *e)
@@ -129,15 +138,53 @@ static const char *cache_dir(const struct session *s)
 
 static int rule_of(void *data, uint64_t frame, uint64_t *ret_rule)
 {
-	return files_rule(data, frame, ret_rule);
+	const struct late_walk *walk = data;
+	struct session *s = walk->data;
+
+	return files_rule(s->files, frame, ret_rule);
+}
+
+static uint32_t runtime_of(void *data, uint64_t frame)
+{
+	const struct late_walk *walk = data;
+	struct session *s = walk->data;
+
+	return runtimes_of_frame(s->runtimes, frame);
+}
+
+static int code_step(void *data, struct native_walk *w)
+{
+	const struct late_walk *walk = data;
+	struct session *s = walk->data;
+
+	return runtimes_code_step(s->runtimes, walk->id, w);
+}
+
+static void on_late_finished(void *data, struct task_id id, const uint64_t *frames, uint32_t n)
+{
+	struct session *s = data;
+
+	runtimes_want(s->runtimes, id, frames, n);
+}
+
+/* The walk of a process can go on: it is known what made its code. */
+static void on_process_ready(void *data)
+{
+	struct session *s = data;
+
+	if (s->late)
+		late_resume(s->late);
 }
 
 static int open_late(struct session *s)
 {
 	uint32_t max_frames = s->o.profiler.max_user_frames;
+	static const struct native_ops ops = {
+		.rule = rule_of, .runtime_of = runtime_of, .code_step = code_step};
 	const struct late_options o = {
-		.rule = rule_of,
-		.data = s->files,
+		.ops = &ops,
+		.finished = on_late_finished,
+		.data = s,
 		.stacks = &s->stacks,
 		.max_bytes = LATE_MAX_BYTES,
 		.max_frames = max_frames ? max_frames : STACK_MAX_USER,
@@ -151,6 +198,7 @@ static int open_files(struct session *s)
 	const struct files_options o = {
 		.profiler = s->profiler,
 		.tables = s->tables,
+		.runtimes = s->runtimes,
 		.lines = s->lines,
 		.debug = {.tables = s->tables,
 			  .dirs = s->o.debug_dirs,
@@ -162,6 +210,20 @@ static int open_files(struct session *s)
 	return files_new(&o, &s->files);
 }
 
+static int open_runtimes(struct session *s)
+{
+	const struct runtimes_options o = {
+		.loop = s->loop,
+		.profiler = s->profiler,
+		.tables = s->tables,
+		.disabled = s->o.no_runtimes,
+		.ready = on_process_ready,
+		.data = s,
+	};
+
+	return runtimes_new(&o, &s->runtimes);
+}
+
 static int open_parts(struct session *s)
 {
 	static const char *const child_argv[] = {"tephra", PARSER_CHILD_VERB, NULL};
@@ -170,6 +232,7 @@ static int open_parts(struct session *s)
 		.on_file = on_file,
 		.on_stack = on_stack,
 		.on_late = on_late,
+		.on_runtime = on_runtime,
 		.data = s,
 	};
 	int r = profiler_new(s->loop, &s->o.profiler, &handler, &s->profiler);
@@ -182,6 +245,8 @@ static int open_parts(struct session *s)
 		r = line_cache_new(s->loop, s->parser, 0, &s->lines);
 	if (r >= 0)
 		r = jit_names_new(s->parser, &s->jit);
+	if (r >= 0)
+		r = open_runtimes(s);
 	if (r >= 0)
 		r = debuginfod_open(s->loop, &s->o.debug_dirs, cache_dir(s), &s->http,
 				    &s->debuginfod);
@@ -218,9 +283,10 @@ struct session *session_free(struct session *s)
 	if (!s)
 		return NULL;
 	bpf_time_free(s->bpf_time);
-	profiler_free(s->profiler);
 	late_free(s->late);
 	files_free(s->files);
+	runtimes_free(s->runtimes);
+	profiler_free(s->profiler);
 	debuginfod_free(s->debuginfod);
 	http_multi_free(s->http);
 	line_cache_free(s->lines);
@@ -283,7 +349,7 @@ size_t session_prepare(struct session *s)
 	}
 	want_jit_names(s, true);
 	return late_waiting(s->late) + line_cache_pending(s->lines) + files_loading(s->files) +
-	       jit_names_pending(s->jit);
+	       jit_names_pending(s->jit) + runtimes_pending(s->runtimes);
 }
 
 static void on_count(void *data, const struct count_entry *e)
@@ -368,6 +434,7 @@ static int conclude(struct session *s, uint64_t period_ns, struct profile **ret)
 		.files = s->files,
 		.tasks = &s->tasks,
 		.jit = s->jit,
+		.runtimes = s->runtimes,
 		.demangle = s->o.demangle,
 		.period_ns = period_ns,
 		.stats = &s->naming,
@@ -391,6 +458,7 @@ static int conclude(struct session *s, uint64_t period_ns, struct profile **ret)
 	files_next_interval(s->files);
 	line_cache_next_interval(s->lines);
 	jit_names_next_interval(s->jit);
+	runtimes_next_interval(s->runtimes);
 	took = clock_ns(CLOCK_MONOTONIC) - start;
 	s->intervals++;
 	s->collect_ns += took;
@@ -421,6 +489,9 @@ int session_change(struct session *s, const struct session_options *o, struct pr
 	if (r >= 0)
 		r = conclude(s, period_ns, ret);
 	s->o.demangle = o->demangle;
+	s->o.no_runtimes = o->no_runtimes;
+	if (runtimes_set_disabled(s->runtimes, o->no_runtimes))
+		files_tell_kernel(s->files);
 	return r;
 }
 
@@ -517,6 +588,7 @@ void session_get_stats(struct session *s, struct session_stats *ret)
 	profiler_stats(s->profiler, ret->kernel);
 	bpf_time_get_stats(s->bpf_time, &ret->bpf);
 	jit_names_get_stats(s->jit, &ret->jit);
+	runtimes_get_stats(s->runtimes, &ret->runtimes);
 	late_get_stats(s->late, &ret->late);
 	files_get_stats(s->files, &ret->files);
 	tables_get_stats(s->tables, &ret->tables);

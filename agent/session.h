@@ -18,6 +18,7 @@
 #include "agent/parser/parser.h"
 #include "agent/profiler.h"
 #include "agent/rows_pool.h"
+#include "agent/runtimes.h"
 #include "agent/tables.h"
 #include "symbolizer/demangle.h"
 
@@ -26,6 +27,7 @@ struct session;
 struct session_options {
 	struct profiler_options profiler;
 	enum demangle_mode demangle;
+	uint32_t no_runtimes;	      /* whose frames are not wanted: bits by enum runtime_id */
 	bool measure_bpf;	      /* see bpf_time.h */
 	const char *cache_dir;	      /* NULL: the default; "": no cache on disk */
 	struct debug_dirs debug_dirs; /* the strings are borrowed for the session's life */
@@ -45,8 +47,8 @@ void session_stop(struct session *s);
  */
 int session_absorb(struct session *s);
 /*
- * Goes on with other options: those of profiler_change(), and demangle. Nothing is lost: what was
- * sampled until now is *ret, named in the old way.
+ * Goes on with other options: those of profiler_change(), demangle and no_runtimes. Nothing is
+ * lost: what was sampled until now is *ret, named in the old way.
  */
 int session_change(struct session *s, const struct session_options *o, struct profile **ret);
 /*
@@ -71,6 +73,7 @@ struct session_stats {
 	uint64_t kernel[STAT_MAX];
 	struct naming_stats naming; /* of what was collected */
 	struct jit_names_stats jit;
+	struct runtimes_stats runtimes;
 	struct late_stats late;
 	struct files_stats files;
 	struct tables_stats tables;

@@ -83,6 +83,14 @@ static __always_inline void arch_walk_start(struct walk_regs *r, const ARCH_REGS
 }
 
 /* Addresses above are given only to who asks for them (Documentation/arch/arm64/memory.rst). */
+/* What the thread's own pointers count from: pthread_self() lies at a fixed distance. */
+static __always_inline u64 arch_thread_pointer(void)
+{
+	struct task_struct *task = (void *)bpf_get_current_task();
+
+	return BPF_CORE_READ(task, thread.uw.tp_value);
+}
+
 #define ARCH_ADDRESS_BITS 48
 
 /* A word of the stack, should it be a return address. */

@@ -190,6 +190,14 @@ struct css_set {
 	struct cgroup *dfl_cgrp;
 };
 
+/* What the names of the register are in each machine's thread_struct (asm/processor.h). */
+struct thread_struct {
+	unsigned long fsbase; /* x86 */
+	struct {
+		unsigned long tp_value;
+	} uw; /* arm64 */
+};
+
 struct task_struct {
 	u32 flags;
 	int pid;
@@ -202,6 +210,7 @@ struct task_struct {
 	u64 start_boottime;
 	char comm[TASK_COMM_BYTES];
 	struct css_set *cgroups;
+	struct thread_struct thread;
 };
 
 #pragma clang attribute pop

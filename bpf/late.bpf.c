@@ -111,13 +111,15 @@ static __always_inline u32 late_copy(u64 sp, u8 *to, u32 room)
 
 static __always_inline void late_fill(struct cpu_state *c, struct event_late *e, u32 bytes)
 {
-	u32 n = c->n_kernel + c->n_user;
+	u32 n = c->n_kernel + c->n_user + c->n_loops;
 
 	e->h.kind = EVENT_LATE;
 	e->h.bytes = sizeof(*e) + bytes;
 	e->id = c->id;
 	e->n_kernel = c->n_kernel;
 	e->n_user = c->n_user;
+	e->n_loops = c->n_loops;
+	e->gap = c->gap;
 	e->n_ranges = c->n_ranges;
 	e->stack_bytes = bytes;
 	e->regs = c->r;

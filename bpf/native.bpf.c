@@ -238,33 +238,71 @@ static __always_inline struct range *range_find(struct cpu_state *c, u32 cpu, u6
 	return &c->ranges[found & (WALK_RANGES - 1)];
 }
 
+static __always_inline void push_frame(struct cpu_state *c, u64 frame)
+{
+	c->n_frames++;
+	push_word(c, frame);
+}
+
+/* Replaces the registers by the caller's. */
+static __always_inline int go_to_caller(struct cpu_state *c, u64 rule, int bad)
+{
+	int r = walk_rule(c, &c->r, rule);
+
+	if (r == WALK_END)
+		return walk_done(c, OUTCOME_COMPLETE, REASON_NONE);
+	if (r < 0)
+		return walk_done(c, OUTCOME_CUT, bad ? REASON_FILE_BAD : -r);
+	return 0;
+}
+
+static __always_inline void loop_enter(struct cpu_state *c, const struct range *range, u64 frame,
+				       u64 rule)
+{
+	c->loop.frame = frame;
+	c->loop.rule = rule;
+	c->loop.load = range->start - FRAME_OFFSET(range->first_frame);
+	c->loop.file = range->file;
+	c->thread_pointer = arch_thread_pointer();
+	c->mode = range->runtime;
+}
+
 __noinline int native_step(u32 cpu)
 {
 	struct cpu_state *c = cpu_state_of(cpu);
 	struct range *range;
 	u64 pc, frame, rule;
-	int r;
 
 	if (!c)
 		return 1;
+	if (c->loop.leaving) {
+		c->loop.leaving = 0;
+		if (keep_loops)
+			push_frame(c, c->loop.frame);
+		return go_to_caller(c, c->loop.rule, 0);
+	}
 	pc = c->r.pc - !c->r.is_leaf;
 	range = range_find(c, cpu, pc);
 	/* In a system call whose code is not mapped: execve() has taken the address space away. */
 	if (!range)
 		return walk_done(c, OUTCOME_CUT,
 				 c->n_user == 0 && c->in_kernel ? REASON_EXEC : REASON_NO_MAPPING);
+	if (range->file == FILE_ID_ANON && code_runtimes && c->not_managed != c->r.pc) {
+		if (!c->process_runtime && !process_find(cpu))
+			return walk_done(c, OUTCOME_LATE, REASON_NONE);
+		c->mode = c->process_runtime - 1;
+		if (c->mode)
+			return 0;
+	}
 	frame = range->first_frame + (pc - range->start);
 	rule = range->state == RANGE_BAD ? RULE_BASE(RULE_INVALID, 0, 0) : RULE_FP_GUESS;
 	if (range->state == RANGE_PENDING ||
 	    (range->state == RANGE_ROWS && !rule_find(c, frame, &rule)))
 		return walk_done(c, OUTCOME_LATE, REASON_NONE);
-	c->frames[(c->n_kernel + c->n_user) & (FRAMES_ROOM - 1)] = frame;
-	c->hash = stack_hash(c->hash, frame);
-	c->n_user++;
-	r = walk_rule(c, &c->r, rule);
-	if (r == WALK_END)
-		return walk_done(c, OUTCOME_COMPLETE, REASON_NONE);
-	if (r < 0)
-		return walk_done(c, OUTCOME_CUT, range->state == RANGE_BAD ? REASON_FILE_BAD : -r);
-	return 0;
+	if (RULE_KIND(rule) == RULE_LOOP && range->runtime) {
+		loop_enter(c, range, frame, rule);
+		return 0;
+	}
+	push_frame(c, frame);
+	return go_to_caller(c, rule, range->state == RANGE_BAD);
 }

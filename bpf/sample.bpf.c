@@ -235,6 +235,10 @@ static __always_inline void walk_start(struct cpu_state *c, const ARCH_REGS *u)
 	c->window_valid = 0;
 	c->window_refused = 0;
 	c->result = OUTCOME_WALKING;
+	c->mode = RUNTIME_NONE;
+	c->process_runtime = 0;
+	c->not_managed = 0;
+	c->loop.leaving = 0;
 }
 
 /* ---- Counting ---- */
@@ -243,9 +247,7 @@ static __always_inline void push_reason(struct cpu_state *c, u32 reason)
 {
 	u64 frame = FRAME(FRAME_REASON, reason);
 
-	c->frames[(c->n_kernel + c->n_user) & (FRAMES_ROOM - 1)] = frame;
-	c->hash = stack_hash(c->hash, frame);
-	c->n_user++;
+	push_word(c, frame);
 }
 
 static __always_inline void take_kernel_stack(struct bpf_perf_event_data *ctx, struct cpu_state *c)
@@ -319,10 +321,10 @@ static __noinline int announce_stack(struct cpu_state *c)
 	c->stack.id = c->id;
 	c->stack.n_kernel = c->n_kernel;
 	c->stack.n_user = c->n_user;
-	c->stack.flags = c->result == OUTCOME_COMPLETE ? STACK_COMPLETE : 0;
+	c->stack.flags = c->result == OUTCOME_COMPLETE && !c->gap ? STACK_COMPLETE : 0;
 	/* Not urgent: the counts are read later than this. The ring wakes user space when a
 	 * quarter of it is full. */
-	if (!event_send(c, &c->stack, bytes, ring_wakeup()))
+	if (!event_send(c, &c->stack, bytes, c->wake ? BPF_RB_FORCE_WAKEUP : ring_wakeup()))
 		return 0;
 	bpf_map_update_elem(&stacks, &c->hash, &one, BPF_ANY);
 	c->stats[STAT_NEW_STACKS]++;
@@ -362,9 +364,10 @@ static __noinline void count(struct cpu_state *c)
 /* Ends the walk: complete, cut for a reason, or handed to user space. */
 static __always_inline void finish(struct cpu_state *c, u32 cpu)
 {
-	c->stats[STAT_FRAMES] += c->n_user;
+	c->stats[STAT_FRAMES] += c->n_frames;
 	if (c->result == OUTCOME_LATE) {
 		announce_task(c);
+		loops_capture(cpu);
 		if (late_send(cpu) == 0) {
 			c->stats[STAT_LATE]++;
 			return;
@@ -382,7 +385,7 @@ static __always_inline void finish(struct cpu_state *c, u32 cpu)
 		c->result = OUTCOME_COMPLETE;
 		c->stats[STAT_COMPLETE]++;
 	} else if (c->result == OUTCOME_COMPLETE)
-		c->stats[STAT_COMPLETE]++;
+		c->stats[STAT_COMPLETE] += !c->gap;
 	else
 		push_reason(c, c->reason);
 	count(c);
@@ -412,6 +415,10 @@ int sample(struct bpf_perf_event_data *ctx)
 	c->cpu = cpu;
 	c->hash = STACK_HASH_SEED;
 	c->n_user = 0;
+	c->n_frames = 0;
+	c->gap = 0;
+	c->wake = 0;
+	c->serial++;
 	c->n_ranges = 0;
 	take_kernel_stack(ctx, c);
 	if (!c->mm || (BPF_CORE_READ(task, flags) & PF_KTHREAD)) {
@@ -430,8 +437,8 @@ int sample(struct bpf_perf_event_data *ctx)
 		c->reason = REASON_COMPAT;
 	} else {
 		walk_start(c, &c->user);
-		for (u32 i = 0; i < STACK_MAX_USER; i++) {
-			if (i >= max_user_frames || native_step(cpu))
+		for (u32 i = 0; i < WALK_STEPS_MAX / WALK_STEPS; i++) {
+			if (walk_some(cpu))
 				break;
 		}
 	}

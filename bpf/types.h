@@ -34,6 +34,8 @@ enum frame_kind {
 	FRAME_NATIVE = 1,    /* payload: file id (20 bits) and file offset (36 bits) */
 	FRAME_ANON = 2,	     /* payload: address in code that has no file (JIT) */
 	FRAME_REASON = 3,    /* payload: enum reason: what is missing here, and why */
+	FRAME_MANAGED = 4,   /* payload: FRAME_RUNTIME and 52 bits of it; a FRAME_MORE follows */
+	FRAME_MORE = 5,	     /* payload: 56 bits more of the FRAME_MANAGED before it */
 	FRAME_KERNEL = 0xff, /* the whole word is the kernel address, as bpf_get_stack() gives it */
 };
 
@@ -56,6 +58,20 @@ enum frame_kind {
 #define FILE_ID_ANON  1 /* executable memory without a file */
 #define FILE_ID_VDSO  2 /* the kernel's [vdso]; offsets count from its start */
 #define FILE_ID_FIRST 16
+
+/*
+ * A frame of an interpreter or a JIT takes two words; what they say is for its runtime
+ * (bpf/NAME.h). A reason of a runtime has the runtime above enum reason; its texts are in
+ * unwinders/NAME.c.
+ */
+#define RUNTIME_VALUE_BITS	 52
+#define RUNTIME_VALUE_MASK	 ((1ULL << RUNTIME_VALUE_BITS) - 1)
+#define FRAME_OF_RUNTIME(rt, v)	 FRAME(FRAME_MANAGED, ((__u64)(rt) << RUNTIME_VALUE_BITS) | (v))
+#define FRAME_RUNTIME(f)	 ((__u32)(((f)&FRAME_PAYLOAD) >> RUNTIME_VALUE_BITS))
+#define FRAME_RUNTIME_VALUE(f)	 ((f)&RUNTIME_VALUE_MASK)
+#define RUNTIME_REASON(rt, code) FRAME(FRAME_REASON, ((__u64)(rt) << 16) | (code))
+#define REASON_RUNTIME(f)	 ((__u32)(((f)&FRAME_PAYLOAD) >> 16))
+#define REASON_CODE(f)		 ((__u32)((f)&0xffff))
 
 /* Why a stack, or a part of it, is not what it should be. The texts are in agent/reasons.c. */
 enum reason {
@@ -102,8 +118,9 @@ enum rule_kind {
 	RULE_FP = 6,	  /* frame pointer chain: CFA = rbp + 16, rbp at CFA - 16, checked */
 	RULE_END = 7,	  /* the outermost frame of the thread: the stack is complete */
 	RULE_RA_REG =
-		8, /* like RULE_CFA, but the return address is in register bits 60..63 (DWARF
-		      number), only in a leaf; CFA is the caller's rsp; no slots but rbp (28..33) */
+		8,     /* like RULE_CFA, but the return address is in register bits 60..63 (DWARF
+			  number), only in a leaf; CFA is the caller's rsp; no slots but rbp (28..33) */
+	RULE_LOOP = 9, /* like RULE_CFA, in the loop of an interpreter, whose frames stand for it */
 };
 
 #define RULE_KIND(r)	((__u32)((r)&15))
@@ -224,7 +241,8 @@ struct range {
 	__u64 start, size; /* of the mapping, in the process */
 	__u64 first_frame; /* frame word of `start`: FRAME_OF_FILE(id, pgoff) or FRAME(ANON, start)
 			    */
-	__u32 state;	   /* enum range_state */
+	__u16 state;	   /* enum range_state */
+	__u16 runtime;	   /* enum runtime_id of the file, when its frames are wanted */
 	__u32 file;
 };
 _Static_assert(sizeof(struct range) == 32, "range");
@@ -232,8 +250,9 @@ _Static_assert(sizeof(struct range) == 32, "range");
 /* ---- State of one walk -------------------------------------------------------------------- */
 #define STACK_MAX_USER	 1024 /* user frames; a power of two */
 #define STACK_MAX_KERNEL 128
-#define FRAMES_ROOM	 2048 /* frame words of one sample; a power of two over both and a reason */
-#define WALK_RANGES	 32
+#define FRAMES_ROOM \
+	4096 /* frame words of one sample: a power of two over both, of two words each */
+#define WALK_RANGES 32
 
 /* The callee-saved registers are tracked lazily: `saved` says where the caller's value lies in
  * the stack, and it is read only when a rule needs it. */
@@ -254,10 +273,11 @@ struct walk_regs {
 
 /* ---- Records of the ring buffer ------------------------------------------------------------ */
 enum event_kind {
-	EVENT_STACK = 1, /* a stack that was never delivered before */
-	EVENT_LATE = 2,	 /* a sample whose walk must be finished in user space */
-	EVENT_FILE = 3,	 /* a file that was never seen before */
-	EVENT_TASK = 4,	 /* a process that was never seen before (or that called exec) */
+	EVENT_STACK = 1,   /* a stack that was never delivered before */
+	EVENT_LATE = 2,	   /* a sample whose walk must be finished in user space */
+	EVENT_FILE = 3,	   /* a file that was never seen before */
+	EVENT_TASK = 4,	   /* a process that was never seen before (or that called exec) */
+	EVENT_RUNTIME = 5, /* what a runtime tells its half in user space */
 };
 
 #define TASK_COMM_BYTES 16
@@ -317,7 +337,8 @@ struct file_key {
 
 struct file_value {
 	__u32 id;
-	__u32 state; /* enum range_state */
+	__u16 state;   /* enum range_state */
+	__u16 runtime; /* see struct range */
 };
 
 #define FILE_PATH_BYTES 2048
@@ -352,7 +373,7 @@ _Static_assert(sizeof(struct event_stack) == 48, "event_stack");
 #define LATE_SMALL_BYTES (16u << 10)
 #define LATE_STACK_BYTES (128u << 10)
 /* A sample with more frames before its first unknown page is cut there. */
-#define LATE_FRAMES_MAX 512
+#define LATE_FRAMES_MAX 1024
 
 /*
  * The frames so far, the registers where the walk stopped and everything needed to go on: the
@@ -362,10 +383,22 @@ struct event_late {
 	struct event_header h;
 	struct task_id id;
 	__u32 n_kernel, n_user, n_ranges, stack_bytes;
+	/* Words of `frames` behind those: the frames of interpreters that the walk has still to
+	 * come to, a 0 behind those of each activation of a loop. Memory would not have them any
+	 * more. */
+	__u32 n_loops;
+	__u32 gap; /* something is missing among the frames so far */
 	struct walk_regs regs;
 	struct range ranges[WALK_RANGES];
-	__u64 frames[LATE_FRAMES_MAX]; /* n_kernel + n_user of them */
+	__u64 frames[LATE_FRAMES_MAX]; /* n_kernel + n_user + n_loops of them */
 				       /* Behind it: stack_bytes of stack from regs.sp on. */
+};
+
+/* A record of a runtime: bytes behind it that only the runtime knows. */
+struct event_runtime {
+	struct event_header h;
+	__u32 runtime, pad;
+	__u64 key;
 };
 
 struct event_late_small {
@@ -390,6 +423,11 @@ struct count_entry {
 };
 _Static_assert(sizeof(struct count_entry) == 32, "count_entry");
 #define COUNT_PROBES 16
+
+/* A process as far as its code without a file is concerned. */
+struct process_key {
+	__u32 tgid, mm; /* of its struct task_id */
+};
 
 struct page_key {
 	__u32 file, page; /* page: file offset >> ROWS_PAGE_SHIFT */

@@ -7,6 +7,7 @@
 
 #include "bpf/arch.bpf.h"
 #include "bpf/kernel.h"
+#include "bpf/runtimes.h"
 
 #include <stddef.h>
 
@@ -14,7 +15,8 @@
 extern const volatile __u32 max_user_frames; /* at most STACK_MAX_USER */
 extern const volatile __u32 rule_cache_mask; /* entries - 1 */
 extern const volatile __u32 n_cpus;
-extern __u32 filter_epoch;	    /* see struct other */
+extern const volatile __u32 keep_loops; /* show the frames of interpreters' loops, too */
+extern __u32 filter_epoch;		/* see struct other */
 extern const volatile __u32 pid_ns; /* inode number of the agent's pid namespace; 0: the host's */
 
 /* ---- State of one CPU ----
@@ -48,8 +50,18 @@ struct other {
 	u32 tgid, epoch;
 };
 
+/* The loop of an interpreter that the walk has come to. */
+struct loop_frame {
+	u64 frame; /* frame word */
+	u64 rule;  /* how it is left */
+	u64 load;  /* where the byte 0 of the file would lie, by the mapping of the code */
+	u32 file;
+	u32 leaving; /* its frames are pushed: native_step() goes on with the caller */
+};
+
 struct cpu_state {
 	u64 stats[STAT_MAX];
+	u64 runtime_stats[RUNTIMES_ROOM][RUNTIME_STATS_MAX];
 	struct other others[OTHERS];
 	u32 files_named; /* ids given out by this CPU */
 	u32 rules_kept;	 /* pairs this CPU has put into rule_cache */
@@ -60,8 +72,20 @@ struct cpu_state {
 	u64 mm_layout; /* see struct range_memo; 0: not remembered */
 	u32 mm_seq, cpu;
 	u64 hash;
-	u32 n_kernel, n_user;
-	u32 in_kernel; /* where the sample interrupted */
+	u32 n_kernel, n_user; /* words of `frames` */
+	u32 n_frames;	      /* of the user stack: those of runtimes take two words */
+	u32 in_kernel;	      /* where the sample interrupted */
+	/* Runtimes. */
+	u32 mode;	     /* who takes the next step: enum runtime_id, 0 native_step() */
+	u32 process_runtime; /* of code without a file, plus 1; 0: not looked up */
+	u32 gap;	     /* something is missing in the middle */
+	u32 wake;	     /* names must be read while the process lives: no waiting */
+	u32 capturing;	     /* see loops_capture() */
+	u32 n_loops;	     /* words that were captured, behind the n_user ones */
+	u64 serial;	     /* of the sample: state of a runtime that has another is old */
+	u64 thread_pointer;
+	u64 not_managed; /* a pc that turned out to be nobody's */
+	struct loop_frame loop;
 	u32 current_range, n_ranges;
 	u32 next_rule; /* predicted index in rule_cache */
 	u32 result;    /* of the walk: enum walk_outcome */
@@ -153,6 +177,91 @@ static __always_inline int event_send(struct cpu_state *c, void *record, u32 byt
 	c->stats[STAT_LOST_RING]++;
 	return 0;
 }
+
+static __always_inline void push_word(struct cpu_state *c, u64 word)
+{
+	u32 at = c->n_kernel + c->n_user;
+
+	if (c->capturing) {
+		at += c->n_loops;
+		if (at >= LATE_FRAMES_MAX)
+			return;
+		c->n_loops++;
+	} else {
+		c->n_user++;
+		c->hash = stack_hash(c->hash, word);
+	}
+	c->frames[at & (FRAMES_ROOM - 1)] = word;
+}
+
+/* ---- For runtimes (bpf/NAME.bpf.c) ----
+ * What each of them defines:
+ *
+ *   int NAME_step(u32 cpu);     one step while c->mode is the runtime's: at most a frame or two.
+ *       Nonzero: c->result says how the walk ended.
+ *   int NAME_capture(u32 cpu);  gets ready to step through the thread's frames from where this
+ *       sample has come to, without the native frames in between. 1: ready. 0: there are none.
+ *
+ * An interpreter with a loop in a file (RULE_LOOP) finds the loop's frame in c->loop, and calls
+ * loop_leave() when all frames of this activation are pushed. Who walks code without a file gets
+ * the registers in c->r, and replaces them by the caller's.
+ */
+static __always_inline void push_managed(struct cpu_state *c, u32 runtime, u64 value, u64 more)
+{
+	c->n_frames++;
+	push_word(c, FRAME_OF_RUNTIME(runtime, value & RUNTIME_VALUE_MASK));
+	push_word(c, FRAME(FRAME_MORE, more));
+}
+
+/* Something is missing here; the stack goes on below. */
+static __always_inline void push_runtime_reason(struct cpu_state *c, u32 runtime, u32 code)
+{
+	c->gap = 1;
+	push_word(c, RUNTIME_REASON(runtime, code));
+}
+
+static __always_inline void runtime_count(struct cpu_state *c, u32 runtime, u32 stat)
+{
+	c->runtime_stats[runtime & (RUNTIMES_ROOM - 1)][stat & (RUNTIME_STATS_MAX - 1)]++;
+}
+
+/* The frames of one activation are complete. While frames are captured there is no native frame to
+ * go on with: the next activation's follow. */
+static __always_inline void loop_leave(struct cpu_state *c)
+{
+	if (c->capturing) {
+		push_word(c, 0);
+		return;
+	}
+	c->mode = RUNTIME_NONE;
+	c->loop.leaving = 1;
+}
+
+/* Code without a file that is not the runtime's after all. */
+static __always_inline void not_managed(struct cpu_state *c)
+{
+	c->mode = RUNTIME_NONE;
+	c->not_managed = c->r.pc;
+}
+
+#define RUNTIME(name, NAME)       \
+	int name##_step(u32 cpu); \
+	int name##_capture(u32 cpu);
+#include "bpf/runtimes.inc"
+#undef RUNTIME
+
+/* ---- bpf/managed.bpf.c ---- */
+extern __u32 code_runtimes; /* is there one that has code without a file, and is wanted? */
+
+/* The runtime of the process's code without a file: sets c->process_runtime. 0: user space has not
+ * looked yet. */
+int process_find(u32 cpu);
+/* Before a sample goes to user space: the frames of interpreters that the walk has not come to. */
+int loops_capture(u32 cpu);
+/* Some steps of the walk. Nonzero: it has ended. */
+int walk_some(u32 cpu);
+#define WALK_STEPS     64
+#define WALK_STEPS_MAX (64 * WALK_STEPS) /* a frame takes up to four */
 
 /* ---- bpf/vma.bpf.c ----
  * Finds the mapping of an address and the file behind it and appends it to c->ranges. Returns the

@@ -282,6 +282,7 @@ __noinline int vma_resolve(u32 cpu, u64 addr)
 		range->first_frame = FRAME(FRAME_ANON, start);
 	}
 	range->state = fv.state;
+	range->runtime = fv.runtime;
 	range->file = fv.id;
 	memo_put(c, addr, range);
 	return i & (WALK_RANGES - 1);

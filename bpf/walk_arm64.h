@@ -137,7 +137,7 @@ static __always_inline int walk_apply(WALK_ENV *e, struct walk_regs *r, __u64 ru
 {
 	__u32 kind = RULE_KIND(rule);
 
-	if (kind == RULE_CFA)
+	if (kind == RULE_CFA || kind == RULE_LOOP)
 		return walk_frame(e, r, rule, walk_near_slot(rule, SLOT_X29),
 				  walk_near_slot(rule, SLOT_X30));
 	if (kind == RULE_FP)

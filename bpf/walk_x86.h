@@ -201,7 +201,7 @@ static __always_inline int walk_apply(WALK_ENV *e, struct walk_regs *r, __u64 ru
 {
 	__u32 kind = RULE_KIND(rule);
 
-	if (kind == RULE_CFA)
+	if (kind == RULE_CFA || kind == RULE_LOOP)
 		return walk_cfa(e, r, rule);
 	if (kind == RULE_FP)
 		return walk_fp(e, r, rule);

@@ -4,16 +4,13 @@
 #include <errno.h>
 #include <string.h>
 
+#include "bpf/runtimes.h"
+
 #define WALK_ENV const struct native_walk
 
 static int walk_read8(const struct native_walk *w, __u64 addr, __u64 *v)
 {
-	uint64_t off = addr - w->stack_start;
-
-	if (off >= w->stack_bytes || w->stack_bytes - off < 8)
-		return 1;
-	memcpy(v, w->stack + off, 8);
-	return 0;
+	return native_read(w, addr, v, 8);
 }
 
 static int walk_read16(const struct native_walk *w, __u64 addr, __u64 *v)
@@ -55,37 +52,143 @@ static int cut_by_walk(struct native_walk *w, int reason)
 	return cut(w, beyond && !whole ? REASON_COPY_TOO_SHORT : (enum reason)reason);
 }
 
-int native_walk(struct native_walk *w, native_rule_fn rule_fn, void *data)
+int native_read(const struct native_walk *w, uint64_t addr, void *to, size_t n)
 {
-	for (;;) {
-		uint64_t pc = w->regs.pc - !w->regs.is_leaf, frame, rule = RULE_FP_GUESS;
-		const struct range *range = find_range(w, pc);
-		bool bad = false;
-		int r;
+	uint64_t off = addr - w->stack_start;
 
-		if (!range) /* a record with all its ranges in use may lack this one */
-			return cut(w, w->n_ranges < WALK_RANGES ? REASON_NO_MAPPING
-								: REASON_COPY_TOO_SHORT);
-		if (w->n_frames >= w->limit || w->n_frames >= w->max_frames)
-			return cut(w, REASON_TOO_DEEP);
-		frame = range->first_frame + (pc - range->start);
-		if (range->state != RANGE_FP) {
-			r = rule_fn(data, frame, &rule);
-			if (r == -EAGAIN) {
-				w->blocked = frame;
-				return r;
-			}
-			bad = r == -EBADMSG;
-			if (r < 0)
-				rule = bad ? RULE_BASE(RULE_INVALID, 0, 0) : RULE_FP_GUESS;
-		}
-		w->frames[w->n_frames++] = frame;
-		r = walk_rule(w, &w->regs, rule);
-		if (r == WALK_END)
-			return 1;
-		if (r < 0)
-			return bad ? cut(w, REASON_FILE_BAD) : cut_by_walk(w, -r);
+	if (off >= w->stack_bytes || w->stack_bytes - off < n)
+		return 1;
+	memcpy(to, w->stack + off, n);
+	return 0;
+}
+
+static void push(struct native_walk *w, uint64_t word)
+{
+	if (w->n_frames < w->max_frames)
+		w->frames[w->n_frames++] = word;
+}
+
+void native_push(struct native_walk *w, uint32_t runtime, uint64_t value, uint64_t more)
+{
+	w->depth++;
+	/* Both words or none. */
+	if (w->n_frames + 2 > w->max_frames)
+		return;
+	push(w, FRAME_OF_RUNTIME(runtime, value & RUNTIME_VALUE_MASK));
+	push(w, FRAME(FRAME_MORE, more));
+}
+
+void native_push_reason(struct native_walk *w, uint32_t runtime, uint32_t code)
+{
+	w->gap = true;
+	push(w, RUNTIME_REASON(runtime, code));
+}
+
+/* The captured frames of one activation of an interpreter's loop. */
+static void push_loop(struct native_walk *w, uint32_t runtime)
+{
+	if (w->loops_at >= w->n_loops) {
+		native_push_reason(w, runtime, RUNTIME_REASON_UNSEEN);
+		return;
 	}
+	while (w->loops_at < w->n_loops) {
+		uint64_t word = w->loops[w->loops_at++];
+
+		if (!word)
+			return;
+		w->depth += FRAME_KIND(word) == FRAME_MANAGED;
+		w->gap |= FRAME_KIND(word) == FRAME_REASON;
+		push(w, word);
+	}
+}
+
+/* What step() says when the walk ends: cut() leaves the reason, the others are native_walk()'s. */
+#define GO_ON 2
+
+/* Code without a file: a runtime's, or -ENOENT. */
+static int code_step(struct native_walk *w, const struct native_ops *ops, void *data,
+		     uint64_t frame)
+{
+	int r = ops->code_step ? ops->code_step(data, w) : -ENOENT;
+
+	if (r == -EIO)
+		return cut(w, REASON_NONE);
+	if (r == -EAGAIN)
+		w->blocked = frame;
+	return r == 0 ? GO_ON : r;
+}
+
+/* The rule of a frame; *ret_bad: of a file that could not be read. 0 or -EAGAIN. */
+static int get_rule(struct native_walk *w, const struct native_ops *ops, void *data, uint64_t frame,
+		    uint64_t *ret, bool *ret_bad)
+{
+	int r = ops->rule(data, frame, ret);
+
+	if (r == -EAGAIN) {
+		w->blocked = frame;
+		return r;
+	}
+	*ret_bad = r == -EBADMSG;
+	if (r < 0)
+		*ret = *ret_bad ? RULE_BASE(RULE_INVALID, 0, 0) : RULE_FP_GUESS;
+	return 0;
+}
+
+static void push_frame(struct native_walk *w, const struct native_ops *ops, void *data,
+		       uint64_t frame, uint64_t rule)
+{
+	uint32_t runtime = 0;
+
+	if (RULE_KIND(rule) == RULE_LOOP && ops->runtime_of)
+		runtime = ops->runtime_of(data, frame);
+	if (runtime) {
+		push_loop(w, runtime);
+		return;
+	}
+	w->depth++;
+	push(w, frame);
+}
+
+static int step(struct native_walk *w, const struct native_ops *ops, void *data)
+{
+	uint64_t pc = w->regs.pc - !w->regs.is_leaf, frame, rule = RULE_FP_GUESS;
+	const struct range *range = find_range(w, pc);
+	bool bad = false;
+	int r;
+
+	if (!range) /* a record with all its ranges in use may lack this one */
+		return cut(w,
+			   w->n_ranges < WALK_RANGES ? REASON_NO_MAPPING : REASON_COPY_TOO_SHORT);
+	if (w->depth >= w->limit || w->n_frames >= w->max_frames)
+		return cut(w, REASON_TOO_DEEP);
+	frame = range->first_frame + (pc - range->start);
+	if (range->file == FILE_ID_ANON) {
+		r = code_step(w, ops, data, frame);
+		if (r != -ENOENT)
+			return r;
+	}
+	if (range->state != RANGE_FP) {
+		r = get_rule(w, ops, data, frame, &rule, &bad);
+		if (r < 0)
+			return r;
+	}
+	push_frame(w, ops, data, frame, rule);
+	r = walk_rule(w, &w->regs, rule);
+	if (r == WALK_END)
+		return 1;
+	if (r < 0)
+		return bad ? cut(w, REASON_FILE_BAD) : cut_by_walk(w, -r);
+	return GO_ON;
+}
+
+int native_walk(struct native_walk *w, const struct native_ops *ops, void *data)
+{
+	int r;
+
+	do {
+		r = step(w, ops, data);
+	} while (r == GO_ON);
+	return r;
 }
 
 uint64_t native_pac_mask(void)

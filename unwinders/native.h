@@ -17,9 +17,14 @@ struct native_walk {
 	uint64_t stack_start, stack_bytes;
 	uint64_t *frames; /* borrowed, room for max_frames */
 	uint32_t n_frames, max_frames;
-	uint32_t limit;	    /* frame words at which the walk is cut: REASON_TOO_DEEP */
-	enum reason reason; /* why the walk was cut */
+	uint32_t limit;	    /* user frames at which the walk is cut: REASON_TOO_DEEP */
+	uint32_t depth;	    /* user frames so far: those of a runtime take two words */
+	enum reason reason; /* why the walk was cut; REASON_NONE: the last word says it */
 	uint64_t blocked;   /* frame word whose rule was not there (-EAGAIN) */
+	/* Frames of interpreters, captured with the stack: see struct event_late. Borrowed. */
+	const uint64_t *loops;
+	uint32_t n_loops, loops_at;
+	bool gap; /* something is missing in the middle */
 };
 
 /*
@@ -29,8 +34,29 @@ struct native_walk {
  */
 typedef int (*native_rule_fn)(void *data, uint64_t frame, uint64_t *ret_rule);
 
-/* 1: complete. 0: cut, w->reason says why. -EAGAIN: see above, w can be walked on later. */
-int native_walk(struct native_walk *w, native_rule_fn rule, void *data);
+struct native_ops {
+	native_rule_fn rule;
+	/* The runtime (enum runtime_id) whose loop this frame is, when its frames are wanted. NULL:
+	 * all loops are frames like any other. */
+	uint32_t (*runtime_of)(void *data, uint64_t frame);
+	/*
+	 * A step through code without a file, as struct runtime's walk(): 0, -ENOENT when it is
+	 * nobody's (the frame pointer is tried), -EIO when the stack ends here and the reason was
+	 * pushed; -EAGAIN as above. NULL: all such code is nobody's.
+	 */
+	int (*code_step)(void *data, struct native_walk *w);
+};
+
+/* 1: complete, but for w->gap. 0: cut, w->reason says why. -EAGAIN: see above, w can be walked on
+ * later. */
+int native_walk(struct native_walk *w, const struct native_ops *ops, void *data);
+
+/* For those who walk code without a file: the two words of a frame. */
+void native_push(struct native_walk *w, uint32_t runtime, uint64_t value, uint64_t more);
+/* A reason of the runtime's own; sets w->gap. */
+void native_push_reason(struct native_walk *w, uint32_t runtime, uint32_t code);
+/* Words of the recorded stack; nonzero: it is not in the copy. */
+int native_read(const struct native_walk *w, uint64_t addr, void *to, size_t n);
 
 /*
  * The bits of a code pointer that are no address on this machine, but may be its authentication

@@ -17,7 +17,8 @@
 struct build {
 	struct objfile *o; /* borrowed */
 	struct row_list list;
-	struct rows_stats *stats; /* borrowed */
+	struct rows_stats *stats;	    /* borrowed */
+	const struct rows_options *options; /* borrowed */
 	const struct cfi_machine *machine;
 	const struct objfile_segment *segments; /* borrowed */
 	size_t n_segments;
@@ -64,6 +65,16 @@ static int on_function(uint64_t start, uint64_t end, void *userdata)
 	return 0;
 }
 
+static bool in_loop(const struct build *b, uint64_t at)
+{
+	for (size_t i = 0; i < b->options->n_loops; i++) {
+		if (at - b->options->loops[i].start <
+		    b->options->loops[i].end - b->options->loops[i].start)
+			return true;
+	}
+	return false;
+}
+
 static int on_row(uint64_t at, const struct cfi_row *row, void *userdata)
 {
 	struct build *b = userdata;
@@ -71,6 +82,8 @@ static int on_row(uint64_t at, const struct cfi_row *row, void *userdata)
 	uint64_t rule = cfi_rule(b->machine, row, &reason);
 
 	b->stats->reasons[reason]++;
+	if (RULE_KIND(rule) == RULE_CFA && in_loop(b, at))
+		rule ^= RULE_CFA ^ RULE_LOOP;
 	return row_list_add(&b->list, at - b->delta, rule);
 }
 
@@ -181,13 +194,14 @@ static void count_code(struct build *b)
 		b->stats->code_bytes += c.bytes;
 }
 
-int rows_write_stats(struct objfile *o, struct table_writer *w, uint32_t *ret_flags,
-		     struct rows_stats *stats)
+int rows_write_with(struct objfile *o, struct table_writer *w, const struct rows_options *options,
+		    uint32_t *ret_flags)
 {
 	struct rows_stats unused = {0};
 	_cleanup_(build_done) struct build b = {
 		.o = o,
-		.stats = stats ? stats : &unused,
+		.stats = options->stats ? options->stats : &unused,
+		.options = options,
 		.machine = cfi_machine(objfile_machine(o)),
 	};
 	int r;
@@ -218,5 +232,7 @@ int rows_write_stats(struct objfile *o, struct table_writer *w, uint32_t *ret_fl
 
 int rows_write(struct objfile *o, struct table_writer *w, uint32_t *ret_flags)
 {
-	return rows_write_stats(o, w, ret_flags, NULL);
+	const struct rows_options none = {0};
+
+	return rows_write_with(o, w, &none, ret_flags);
 }

@@ -38,11 +38,24 @@ struct rows_stats {
  * .debug_frame, the layout of PLT stubs, signal restorers and the entry point, and last from the
  * code itself (prologue.h). ORs TABLE_HAS_ROWS into *ret_flags when there is any; a file without
  * unwind information gets no page at all and is walked by frame pointers. 0, -E2BIG when a limit
- * is hit, -ENOMEM; -EOPNOTSUPP for another machine. stats may be NULL.
+ * is hit, -ENOMEM; -EOPNOTSUPP for another machine.
  */
 int rows_write(struct objfile *o, struct table_writer *w, uint32_t *ret_flags);
-int rows_write_stats(struct objfile *o, struct table_writer *w, uint32_t *ret_flags,
-		     struct rows_stats *stats);
+
+/* Virtual addresses. */
+struct rows_range {
+	uint64_t start, end;
+};
+
+/* What rows_write() can do besides. */
+struct rows_options {
+	/* The code of an interpreter's loop: RULE_CFA becomes RULE_LOOP there. Borrowed. */
+	const struct rows_range *loops;
+	size_t n_loops;
+	struct rows_stats *stats; /* filled; NULL */
+};
+int rows_write_with(struct objfile *o, struct table_writer *w, const struct rows_options *options,
+		    uint32_t *ret_flags);
 
 /*
  * The page of a file, borrowed from t and completely validated: whoever reads it according to

@@ -14,7 +14,7 @@
 #include "symbolizer/perf_map.h"
 #include "symbolizer/symtab.h"
 #include "symbolizer/table.h"
-#include "unwinders/rows.h"
+#include "unwinders/runtime.h"
 
 #define SECTION_BYTES_MAX (128u << 20)
 #define QUERY_BYTES_MAX	  (1u << 20)
@@ -27,10 +27,12 @@ static void section_clear(struct table_writer *w, enum table_section s)
 	w->sections[s] = BUF_INIT(SECTION_BYTES_MAX);
 }
 
-static int add_rows(struct objfile *o, struct table_writer *w, uint32_t *flags)
+static int add_rows(struct objfile *o, const struct runtime_description *d, struct table_writer *w,
+		    uint32_t *flags)
 {
+	const struct rows_options options = {.loops = d->loops, .n_loops = d->n_loops};
 	uint32_t got = 0;
-	int r = rows_write(o, w, &got);
+	int r = rows_write_with(o, w, &options, &got);
 
 	if (r == 0)
 		r = MIN(w->sections[TABLE_ROWS].failed, w->sections[TABLE_ROWS_INDEX].failed);
@@ -41,6 +43,21 @@ static int add_rows(struct objfile *o, struct table_writer *w, uint32_t *flags)
 	section_clear(w, TABLE_ROWS);
 	section_clear(w, TABLE_ROWS_INDEX);
 	return r == -ENOMEM ? r : 0;
+}
+
+/* The runtime that is in the file, and the unwind rows, which know its loop. */
+static int add_unwinding(struct objfile *o, struct table_writer *w, uint32_t *flags)
+{
+	struct runtime_description d = {0};
+	uint32_t id;
+	int r = runtime_describe(o, &d, &id);
+
+	if (r == 0)
+		r = runtime_write(id, &d, w);
+	if (r == 0)
+		r = add_rows(o, &d, w, flags);
+	runtime_description_done(&d);
+	return r;
 }
 
 static int add_symbols(struct objfile *o, struct table_writer *w, uint32_t *flags)
@@ -68,7 +85,7 @@ static int build_file(int in_fd, bool is_debug, struct table_writer *w, uint32_t
 
 	r = image_open(in_fd, &image);
 	if (r == 0 && !is_debug)
-		r = add_rows(image.object, w, &flags);
+		r = add_unwinding(image.object, w, &flags);
 	if (r == 0)
 		r = add_symbols(image.object, w, &flags);
 	if (r == 0)

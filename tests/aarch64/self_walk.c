@@ -176,7 +176,7 @@ static void walk_from(struct walk_regs regs, size_t first)
 		.max_frames = FRAMES_MAX,
 		.limit = FRAMES_MAX,
 	};
-	int r = native_walk(&w, rule_of, NULL);
+	int r = native_walk(&w, &(struct native_ops){.rule = rule_of}, NULL);
 
 	/* The walk goes up, the notes were made on the way down. */
 	n_expected = n_returns;

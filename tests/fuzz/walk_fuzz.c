@@ -58,7 +58,7 @@ static uint32_t walk(struct input *in, const uint8_t *stack, size_t bytes, uint6
 	};
 	int r;
 
-	while ((r = native_walk(&w, rule_of, in)) == -EAGAIN)
+	while ((r = native_walk(&w, &(struct native_ops){.rule = rule_of}, in)) == -EAGAIN)
 		;
 	if ((r != 0 && r != 1) || w.n_frames > LIMIT || (r == 0 && w.reason == REASON_NONE) ||
 	    w.reason >= REASON_MAX)

@@ -4,9 +4,14 @@
 # bpf/walk.h: it is a template, whose includer says first how memory is read (WALK_ENV).
 set -u
 root=$(cd "$(dirname "$0")/../.." && pwd)
+# What the build generates, without its contents.
+generated=$(mktemp -d)
+trap 'rm -rf "$generated"' EXIT
+mkdir "$generated/bpf"
+: >"$generated/bpf/runtimes.inc"
 
 alone() { # ROOT HEADER
-	local flags="-std=gnu17 -D_GNU_SOURCE -fsyntax-only -Wall -Werror -Wno-unused"
+	local flags="-std=gnu17 -D_GNU_SOURCE -fsyntax-only -Wall -Werror -Wno-unused -I$generated"
 	local host="gcc $flags -I$1" bpf="clang $flags -Wno-pragma-once-outside-header -target bpf -D__TARGET_ARCH_x86 -I$1"
 	bpf+=" -isystem /usr/include/$(gcc -print-multiarch)"
 	case $2 in
@@ -29,7 +34,7 @@ alone() { # ROOT HEADER
 }
 
 if [ "${1:-}" = --self-test ]; then
-	tmp=$(mktemp -d) && trap 'rm -rf "$tmp"' EXIT
+	tmp=$(mktemp -d) && trap 'rm -rf "$tmp" "$generated"' EXIT
 	mkdir "$tmp/agent"
 	echo 'uint32_t needs_stdint;' >"$tmp/agent/bad.h"
 	echo 'struct good { int x; };' >"$tmp/agent/good.h"

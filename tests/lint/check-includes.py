@@ -52,7 +52,7 @@ def stem(path):
 def check_quoted(root, name, inc, slices):
     where, rule = area(name), dict(TABLE)
     if GENERATED.search(inc):
-        return None if where in ("agent", "tests", "unwinders") else "generated headers are agent/'s"
+        return None if where in ("agent", "tests", "unwinders", "bpf") else "generated headers are agent/'s"
     if inc.endswith(".c") and where != "tests":
         return "a .c file is included only by tests"
     if not os.path.exists(os.path.join(root, inc)):

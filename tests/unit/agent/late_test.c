@@ -28,7 +28,7 @@ struct fixture {
 
 static int rule_of(void *data, uint64_t frame, uint64_t *ret_rule)
 {
-	struct fixture *f = data;
+	struct fixture *f = ((struct late_walk *)data)->data;
 	int r = FRAME_FILE(frame) == FIRST ? f->first : f->second;
 
 	f->asked++;
@@ -37,10 +37,12 @@ static int rule_of(void *data, uint64_t frame, uint64_t *ret_rule)
 	return r;
 }
 
+static const struct native_ops ops = {.rule = rule_of};
+
 static void setup(struct fixture *f, size_t max_bytes)
 {
 	struct late_options o = {
-		.rule = rule_of,
+		.ops = &ops,
 		.data = f,
 		.stacks = &f->stacks,
 		.max_bytes = max_bytes,

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Whole walks on hand-made memory: frame pointer chains, how walks end and how they go on. */
+#include "bpf/runtimes.h"
 #include "tests/unit/unwinders/stage.h"
 
 /* ---- Frame pointers ---- */
@@ -170,7 +171,7 @@ static void a_zero_return_address_completes_the_stack(void **state)
 
 static void a_rule_kind_nobody_knows_has_a_reason(void **state)
 {
-	for (uint32_t kind = RULE_RA_REG + 1; kind < 16; kind++) {
+	for (uint32_t kind = RULE_LOOP + 1; kind < 16; kind++) {
 		struct stage s;
 
 		stage_init(&s);
@@ -244,11 +245,11 @@ static void the_last_byte_of_a_mapping_is_in_it_and_the_next_is_not(void **state
 	code(&s, 0x100, RULE_END);
 	s.w.regs.pc = CODE + CODE_BYTES; /* a return address: the call is the last instruction */
 	s.w.regs.is_leaf = 0;
-	assert_int_equal(native_walk(&s.w, stage_rule, &s), 1);
+	assert_int_equal(native_walk(&s.w, &stage_ops, &s), 1);
 	EXPECT_FRAMES(&s, CODE_BYTES - 1);
 	s.w.n_frames = 0;
 	s.w.regs.is_leaf = 1;
-	assert_int_equal(native_walk(&s.w, stage_rule, &s), 0);
+	assert_int_equal(native_walk(&s.w, &stage_ops, &s), 0);
 	assert_int_equal(s.w.reason, REASON_NO_MAPPING);
 }
 
@@ -317,10 +318,10 @@ static void a_walk_goes_on_where_it_had_to_wait(void **state)
 	assert_int_equal(walk(&s, 0x120), -EAGAIN);
 	EXPECT_FRAMES(&s, 0x120);
 	assert_int_equal(s.w.blocked, FRAME_OF_FILE(FILE_ID, 0x20f));
-	assert_int_equal(native_walk(&s.w, stage_rule, &s), -EAGAIN);
+	assert_int_equal(native_walk(&s.w, &stage_ops, &s), -EAGAIN);
 	EXPECT_FRAMES(&s, 0x120);
 	s.rules[1].error = 0;
-	assert_int_equal(native_walk(&s.w, stage_rule, &s), 1);
+	assert_int_equal(native_walk(&s.w, &stage_ops, &s), 1);
 	EXPECT_FRAMES(&s, 0x120, 0x20f, 0x30f);
 }
 
@@ -337,6 +338,132 @@ static void frames_behind_others_are_appended(void **state)
 	assert_int_equal(s.w.n_frames, 2);
 	assert_int_equal(s.frames[0], 0xffffffff81000000);
 	assert_int_equal(s.frames[1], FRAME_OF_FILE(FILE_ID, 0x120));
+}
+
+/* ---- Interpreters and code without a file ---- */
+
+#define LOOP	    0x200 /* in the code */
+#define INTERPRETER 3
+#define PYTHON(v)   FRAME_OF_RUNTIME(INTERPRETER, v), FRAME(FRAME_MORE, (v) + 1)
+#define EXPECT(s, ...)                                                  \
+	do {                                                            \
+		static const uint64_t words[] = {__VA_ARGS__};          \
+                                                                        \
+		assert_int_equal((s)->w.n_frames, ARRAY_SIZE(words));   \
+		assert_memory_equal((s)->frames, words, sizeof(words)); \
+	} while (0)
+
+static uint32_t loop_runtime(void *data, uint64_t frame)
+{
+	return INTERPRETER;
+}
+
+/* leaf -> loop -> C function -> loop -> main */
+static void stage_loops(struct stage *s)
+{
+	stage_init(s);
+	code(s, 0x100, CFA(RSP, 1));
+	code(s, LOOP, RULE_BASE(RULE_LOOP, DWARF_RSP, 1));
+	code(s, 0x300, CFA(RSP, 1));
+	code(s, 0x400, RULE_END);
+	s->stack[0] = CODE + LOOP + 0x10;
+	s->stack[1] = CODE + 0x310;
+	s->stack[2] = CODE + LOOP + 0x20;
+	s->stack[3] = CODE + 0x410;
+	s->w.regs.pc = CODE + 0x120;
+}
+
+static const struct native_ops loop_ops = {.rule = stage_rule, .runtime_of = loop_runtime};
+#define NATIVE(offset) FRAME_OF_FILE(FILE_ID, offset)
+
+static void captured_frames_stand_for_the_loops_that_ran_them(void **state)
+{
+	static const uint64_t loops[] = {PYTHON(1), PYTHON(2), 0, PYTHON(3), 0};
+	struct stage s;
+
+	stage_loops(&s);
+	s.w.loops = loops;
+	s.w.n_loops = ARRAY_SIZE(loops);
+	assert_int_equal(native_walk(&s.w, &loop_ops, &s), 1);
+	EXPECT(&s, NATIVE(0x120), PYTHON(1), PYTHON(2), NATIVE(0x30f), PYTHON(3), NATIVE(0x40f));
+	assert_false(s.w.gap);
+	assert_int_equal(s.w.depth, 6);
+}
+
+static void loops_whose_frames_were_not_captured_say_so(void **state)
+{
+	static const uint64_t loops[] = {PYTHON(1), 0};
+	struct stage s;
+
+	stage_loops(&s);
+	s.w.loops = loops;
+	s.w.n_loops = ARRAY_SIZE(loops);
+	assert_int_equal(native_walk(&s.w, &loop_ops, &s), 1);
+	EXPECT(&s, NATIVE(0x120), PYTHON(1), NATIVE(0x30f),
+	       RUNTIME_REASON(INTERPRETER, RUNTIME_REASON_UNSEEN), NATIVE(0x40f));
+	assert_true(s.w.gap);
+}
+
+static void loops_of_a_runtime_that_is_not_wanted_are_frames(void **state)
+{
+	struct stage s;
+
+	stage_loops(&s);
+	assert_int_equal(native_walk(&s.w, &stage_ops, &s), 1);
+	EXPECT(&s, NATIVE(0x120), NATIVE(LOOP + 0xf), NATIVE(0x30f), NATIVE(LOOP + 0x1f),
+	       NATIVE(0x40f));
+	assert_false(s.w.gap);
+}
+
+static int code_step_result;
+
+/* A frame of a word, whose caller is the code with rules. */
+static int one_code_step(void *data, struct native_walk *w)
+{
+	uint64_t ra;
+
+	if (code_step_result == -EIO)
+		native_push_reason(w, INTERPRETER, 7);
+	if (code_step_result < 0)
+		return code_step_result;
+	native_push(w, INTERPRETER, 5, 6);
+	assert_int_equal(native_read(w, w->regs.sp, &ra, sizeof(ra)), 0);
+	w->regs.pc = ra;
+	w->regs.sp += 8;
+	w->regs.is_leaf = 0;
+	return 0;
+}
+
+static void code_without_a_file_is_left_by_its_runtime(void **state)
+{
+	static const struct native_ops ops = {.rule = stage_rule, .code_step = one_code_step};
+	struct range ranges[2];
+	struct stage s;
+
+	for (int i = 0; i < 3; i++) {
+		code_step_result = (int[]){0, -EIO, -ENOENT}[i];
+		stage_init(&s);
+		code(&s, 0x400, RULE_END);
+		s.stack[0] = CODE + 0x410;
+		ranges[0] = s.range;
+		ranges[1] = (struct range){.start = 0x7000,
+					   .size = 0x1000,
+					   .first_frame = FRAME(FRAME_ANON, 0x7000),
+					   .state = RANGE_FP,
+					   .file = FILE_ID_ANON};
+		s.w.ranges = ranges;
+		s.w.n_ranges = 2;
+		s.w.regs.pc = 0x7010;
+		assert_int_equal(native_walk(&s.w, &ops, &s), i == 1 ? 0 : 1);
+		if (i == 0)
+			EXPECT(&s, FRAME_OF_RUNTIME(INTERPRETER, 5), FRAME(FRAME_MORE, 6),
+			       NATIVE(0x40f));
+		else if (i == 1)
+			EXPECT(&s, RUNTIME_REASON(INTERPRETER, 7));
+		else
+			EXPECT(&s, FRAME(FRAME_ANON, 0x7010));
+		assert_int_equal(s.w.gap, i == 1);
+	}
 }
 
 int main(void)
@@ -364,6 +491,10 @@ int main(void)
 		T(a_room_smaller_than_the_limit_is_never_left),
 		T(a_walk_goes_on_where_it_had_to_wait),
 		T(frames_behind_others_are_appended),
+		T(captured_frames_stand_for_the_loops_that_ran_them),
+		T(loops_whose_frames_were_not_captured_say_so),
+		T(loops_of_a_runtime_that_is_not_wanted_are_frames),
+		T(code_without_a_file_is_left_by_its_runtime),
 #undef T
 	};
 

@@ -122,7 +122,7 @@ static int walk(struct recorder *r, const struct event_late *e, const uint8_t *s
 		.max_frames = FRAMES_ROOM - 1,
 		.limit = STACK_MAX_USER,
 	};
-	int result = native_walk(&w, rule_of, r);
+	int result = native_walk(&w, &(struct native_ops){.rule = rule_of}, r);
 
 	*ret_n = w.n_frames;
 	return result;
@@ -234,6 +234,10 @@ static void write_recording(struct recorder *r, const struct event_late *e, cons
 	buf_done(&out);
 }
 
+static void on_runtime(void *data, const struct event_runtime *e)
+{
+}
+
 static void on_late(void *data, const struct event_late *e)
 {
 	struct recorder *r = data;
@@ -264,7 +268,8 @@ static void on_stack(void *data, const struct event_stack *e, const uint64_t *fr
 int main(int argc, char **argv)
 {
 	static struct recorder r;
-	const struct profiler_handler handler = {on_task, on_file, on_stack, on_late, &r};
+	const struct profiler_handler handler = {on_task, on_file,    on_stack,
+						 on_late, on_runtime, &r};
 	const struct profiler_options o = {
 		.frequency_hz = 997,
 		.interval_s = 10,

@@ -46,6 +46,8 @@ static struct native_walk walk_of(const struct recording *r, const uint8_t *stac
 	};
 }
 
+static const struct native_ops recording_ops = {.rule = recording_rule_of};
+
 static void replay(const char *file, int number, struct recording *r)
 {
 	/* Of its exact size, so that a sanitizer sees what is read behind it. */
@@ -57,7 +59,7 @@ static void replay(const char *file, int number, struct recording *r)
 	assert_non_null(stack);
 	memcpy(stack, r->stack, r->h->stack_bytes);
 	w = walk_of(r, stack, frames);
-	if (native_walk(&w, recording_rule_of, r) != 1)
+	if (native_walk(&w, &recording_ops, r) != 1)
 		fail_msg("%s, %d: cut after %u of %u frames for reason %d", file, number,
 			 w.n_frames, r->h->n_frames, w.reason);
 	for (uint32_t i = 0; i < r->h->n_frames; i++) {
@@ -94,7 +96,8 @@ static void replay_with_stops(struct recording *r)
 	struct native_walk w = walk_of(r, r->stack, frames);
 	int result;
 
-	while ((result = native_walk(&w, blocked_rule, &b)) == -EAGAIN)
+	while ((result = native_walk(&w, &(struct native_ops){.rule = blocked_rule}, &b)) ==
+	       -EAGAIN)
 		;
 	assert_int_equal(result, 1);
 	assert_int_equal(w.n_frames, r->h->n_frames);
@@ -114,7 +117,7 @@ static void replay_cut(struct recording *r)
 		memcpy(stack, r->stack, bytes);
 		w = walk_of(r, stack, frames);
 		w.stack_bytes = bytes;
-		if (native_walk(&w, recording_rule_of, r) == 0)
+		if (native_walk(&w, &recording_ops, r) == 0)
 			assert_int_not_equal(w.reason, REASON_NONE);
 		assert_true(w.n_frames <= r->h->n_frames);
 		assert_memory_equal(frames, r->frames, 8 * w.n_frames);

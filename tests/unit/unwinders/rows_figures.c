@@ -48,7 +48,7 @@ static int figures_of(const char *path)
 		return r;
 	table_writer_init(&w, 256u << 20);
 	(void)clock_gettime(CLOCK_MONOTONIC, &a);
-	r = rows_write_stats(o, &w, &flags, &s);
+	r = rows_write_with(o, &w, &(struct rows_options){.stats = &s}, &flags);
 	(void)clock_gettime(CLOCK_MONOTONIC, &b);
 	if (r == 0)
 		print_stats(path, &s, w.sections[TABLE_ROWS].len + w.sections[TABLE_ROWS_INDEX].len,

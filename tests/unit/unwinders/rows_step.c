@@ -264,6 +264,7 @@ static bool unwind(const struct tracee *t, const struct regs *r, uint64_t rule, 
 	*out = *r;
 	switch ((enum rule_kind)RULE_KIND(rule)) {
 	case RULE_CFA:
+	case RULE_LOOP:
 	case RULE_CFA_FAR:
 		cfa = base;
 		if (!read_u64(t, cfa - 8, &out->rip) || !unwind_slots(t, cfa, rule, out, lost))

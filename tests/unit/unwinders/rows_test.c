@@ -235,9 +235,10 @@ static int write_file(struct fixture *f, const char *path, uint32_t *flags)
 {
 	_cleanup_close_ int fd = open(path, O_RDONLY | O_CLOEXEC);
 	_cleanup_(objfile_freep) struct objfile *o = NULL;
+	const struct rows_options options = {.stats = &f->stats};
 	int r = objfile_open(fd, &o);
 
-	return r < 0 ? r : rows_write_stats(o, &f->w, flags, &f->stats);
+	return r < 0 ? r : rows_write_with(o, &f->w, &options, flags);
 }
 
 static void this_program_is_covered_from_end_to_end(void **state)

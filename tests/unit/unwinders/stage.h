@@ -58,6 +58,8 @@ static inline int stage_rule(void *data, uint64_t frame, uint64_t *ret_rule)
 	return -ENODATA;
 }
 
+static const struct native_ops stage_ops = {.rule = stage_rule};
+
 static inline void stage_init(struct stage *s)
 {
 	memset(s, 0, sizeof(*s));
@@ -98,7 +100,7 @@ static inline void reg(struct stage *s, uint32_t dwarf, uint64_t value)
 static inline int walk(struct stage *s, uint64_t pc)
 {
 	s->w.regs.pc = CODE + pc;
-	return native_walk(&s->w, stage_rule, s);
+	return native_walk(&s->w, &stage_ops, s);
 }
 
 /* The offsets of the frames, leaf first; ends with 0. */

@@ -1,0 +1,424 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "agent/processes.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "agent/base/hash.h"
+#include "agent/base/log.h"
+#include "agent/proc_maps.h"
+#include "agent/profiler.h"
+#include "agent/regular_file.h"
+#include "agent/tables.h"
+#include "symbolizer/objfile.h"
+#include "symbolizer/table.h"
+#include "unwinders/runtime.h"
+
+#define KEEP_INTERVALS	16
+#define OBJECTS_IN_FILE 256 /* executable mappings of one process that are looked at */
+#define MEMORY_BUDGET	(4u << 20)
+#define NOT_READY_MAX	50 /* times a process may say so before it is believed to lie */
+/* Keys of `NAME_files` that are no file ids of the kernel's. */
+#define OBJECT_IDS (1u << 31)
+
+/* A file that some process has mapped executably. */
+struct object {
+	struct processes *owner;
+	uint64_t key; /* of its identity */
+	uint32_t id, last_interval;
+	bool loading;
+	struct table *table;	  /* NULL: could not be read, or nothing in it */
+	const struct runtime *rt; /* NULL: none is in it */
+	const void *file;	  /* in table */
+	bool in_kernel;
+};
+
+struct process {
+	struct processes *owner;
+	struct process_key key;
+	uint32_t last_interval;
+	uint32_t not_ready;
+	int mem_fd; /* /proc/PID/mem, of this address space only; -1: gone */
+	struct target_memory memory;
+	struct object *objects[OBJECTS_IN_FILE];
+	uint64_t biases[OBJECTS_IN_FILE]; /* start of the mapping - its offset, until it is known */
+	size_t n_objects;
+	bool decided;
+	const struct object *object; /* of rt; NULL: no runtime */
+	struct runtime_process public;
+	uint8_t proc[RUNTIME_PROC_BYTES_MAX];
+};
+
+struct processes {
+	struct processes_options o;
+	struct hash by_key;  /* -> pointer */
+	struct hash objects; /* identity -> pointer */
+	uint32_t interval, n_ids;
+	uint64_t n_keys;
+	size_t pending;
+	struct processes_stats stats;
+};
+
+/* ---- life ---- */
+
+int processes_new(const struct processes_options *o, struct processes **ret)
+{
+	struct processes *p = calloc(1, sizeof(*p));
+
+	if (!p)
+		return -ENOMEM;
+	p->o = *o;
+	*ret = p;
+	return 0;
+}
+
+static void object_free(struct object *o)
+{
+	if (o->loading)
+		tables_cancel(o->owner->o.tables, o);
+	if (o->in_kernel)
+		profiler_remove(o->owner->o.profiler, o->rt->name, "files", &o->id);
+	table_free(o->table);
+	free(o);
+}
+
+static void process_free(struct process *p)
+{
+	p->owner->pending -= !p->decided;
+	if (p->mem_fd >= 0)
+		close(TAKE_FD(p->mem_fd));
+	free(p);
+}
+
+struct processes *processes_free(struct processes *p)
+{
+	if (!p)
+		return NULL;
+	HASH_FOREACH (s, &p->by_key)
+		process_free((struct process *)(uintptr_t)s->value);
+	HASH_FOREACH (s, &p->objects)
+		object_free((struct object *)(uintptr_t)s->value);
+	hash_done(&p->by_key);
+	hash_done(&p->objects);
+	free(p);
+	return NULL;
+}
+
+static uint64_t hash_of(struct process_key key)
+{
+	return hash_mix((uint64_t)key.tgid << 32 | key.mm);
+}
+
+/* ---- memory ---- */
+
+static int read_memory(void *data, uint64_t addr, void *to, size_t n)
+{
+	const struct process *p = data;
+	ssize_t got;
+
+	/* 0: the address space is gone (mm/memory.c, mem_rw()). */
+	if (p->mem_fd < 0)
+		return -ESRCH;
+	if (addr > INT64_MAX)
+		return -EFAULT;
+	got = pread(p->mem_fd, to, n, (off_t)addr);
+	if (got < 0)
+		return errno == EIO ? -EFAULT : -errno;
+	if (got == 0)
+		return -ESRCH;
+	return (size_t)got == n ? 0 : -EFAULT;
+}
+
+/* ---- files ---- */
+
+static void decide(struct process *p);
+
+static void on_object(void *data, int r, struct table *table)
+{
+	struct object *o = data;
+	struct processes *p = o->owner;
+	const struct runtime *rt;
+
+	o->loading = false;
+	o->table = table;
+	rt = r >= 0 ? runtime_of_table(table, &o->file) : NULL;
+	if (rt && rt->attach)
+		o->rt = rt;
+	else
+		o->table = table_free(o->table);
+	HASH_FOREACH (s, &p->by_key) {
+		struct process *k = (struct process *)(uintptr_t)s->value;
+
+		if (!k->decided)
+			decide(k);
+	}
+	p->o.ready(p->o.data);
+}
+
+/* Takes fd. */
+static struct object *object_add(struct processes *p, uint64_t key, int fd)
+{
+	_cleanup_close_ int taken = fd;
+	struct object *o = calloc(1, sizeof(*o));
+
+	if (!o)
+		return NULL;
+	o->owner = p;
+	o->key = key;
+	o->id = OBJECT_IDS | p->n_ids++;
+	o->last_interval = p->interval;
+	if (hash_put(&p->objects, key, (uintptr_t)o) < 0) {
+		free(o);
+		return NULL;
+	}
+	o->loading = tables_load(p->o.tables, TAKE_FD(taken), BUILD_FILE, on_object, o) == 0;
+	return o;
+}
+
+static int add_mapping(void *data, const struct proc_mapping *m)
+{
+	struct process *p = data;
+	_cleanup_close_ int map_fd = -1, fd = -1;
+	struct object *o = NULL;
+	struct stat st;
+	uint64_t key, known;
+	char path[96];
+
+	if (!m->executable || !m->inode || p->n_objects == OBJECTS_IN_FILE)
+		return 0;
+	(void)snprintf(path, sizeof(path), "/proc/%u/map_files/%llx-%llx", p->key.tgid,
+		       (unsigned long long)m->start, (unsigned long long)m->end);
+	map_fd = open(path, O_PATH | O_CLOEXEC);
+	if (map_fd < 0 || fstat(map_fd, &st) < 0 || !S_ISREG(st.st_mode))
+		return 0;
+	key = hash_mix(hash_mix(st.st_dev ^ (uint64_t)st.st_size) ^ st.st_ino) ^
+	      hash_mix((uint64_t)st.st_mtim.tv_sec * 1000000000 + (uint64_t)st.st_mtim.tv_nsec);
+	known = hash_get(&p->owner->objects, key);
+	if (known != HASH_NONE) {
+		o = (struct object *)(uintptr_t)known;
+	} else {
+		fd = regular_file_reopen(map_fd, &st);
+		if (fd >= 0)
+			o = object_add(p->owner, key, TAKE_FD(fd));
+	}
+	if (!o)
+		return 0;
+	p->objects[p->n_objects] = o;
+	p->biases[p->n_objects++] = m->start - m->offset;
+	return 0;
+}
+
+/* ---- attaching ---- */
+
+/* From where byte 0 of the file would lie to where virtual address 0 would, as the mapping of the
+ * code has it: segments of one file may lie differently, data is found by addresses. */
+static int bias_of(const struct table *t, uint64_t load, uint64_t *ret)
+{
+	const struct table_info *info = table_get_info(t);
+
+	if (!info || !info->n_segments)
+		return -ENODATA;
+	*ret = load + info->segments[0].offset - info->segments[0].vaddr;
+	return 0;
+}
+
+static int attach_object(struct process *p, size_t i)
+{
+	struct object *o = p->objects[i];
+	struct profiler *profiler = p->owner->o.profiler;
+	int r;
+
+	p->public = (struct runtime_process){
+		.file = o->file,
+		.file_id = o->id,
+		.memory = &p->memory,
+		.key = ++p->owner->n_keys,
+	};
+	r = bias_of(o->table, p->biases[i], &p->public.bias);
+	if (r == 0)
+		r = o->rt->attach(&p->public, p->proc);
+	if (r < 0)
+		return r;
+	if (!o->in_kernel)
+		r = profiler_put(profiler, o->rt->name, "files", &o->id, o->file);
+	o->in_kernel |= r == 0;
+	if (r == 0)
+		r = profiler_put(profiler, o->rt->name, "procs", &p->key, p->proc);
+	if (r < 0)
+		return r;
+	p->public.proc = p->proc;
+	p->object = o;
+	return 0;
+}
+
+/* -ENOENT: nothing that it has mapped is a runtime that is wanted. */
+static int attach(struct process *p)
+{
+	struct processes *owner = p->owner;
+	int result = -ENOENT;
+
+	for (size_t i = 0; i < p->n_objects && result < 0; i++) {
+		const struct object *o = p->objects[i];
+		int r;
+
+		if (!o->rt || !owner->o.wanted(owner->o.data, o->rt))
+			continue;
+		r = attach_object(p, i);
+		if (r == 0 || result == -ENOENT)
+			result = r;
+		if (r < 0)
+			log_debug_errno(r, "cannot walk the %s of process %u", o->rt->title,
+					p->key.tgid);
+	}
+	return result;
+}
+
+static void tell_kernel(struct process *p)
+{
+	uint32_t runtime = p->object ? p->object->rt->id : RUNTIME_NONE;
+
+	(void)profiler_set_process(p->owner->o.profiler, p->key, runtime);
+}
+
+static void decide(struct process *p)
+{
+	struct processes *owner = p->owner;
+	int r;
+
+	for (size_t i = 0; i < p->n_objects; i++) {
+		if (p->objects[i]->loading)
+			return;
+	}
+	r = attach(p);
+	p->decided = true;
+	owner->pending--;
+	owner->stats.attached += r == 0;
+	owner->stats.refused += r < 0 && r != -ENOENT && r != -EAGAIN;
+	/* The next sample asks again, but not for ever. */
+	if (r == -EAGAIN && ++p->not_ready < NOT_READY_MAX) {
+		owner->stats.not_ready++;
+		return;
+	}
+	tell_kernel(p);
+}
+
+static void look_at(struct process *p)
+{
+	char path[64];
+
+	p->decided = false;
+	p->owner->pending++;
+	p->n_objects = 0;
+	if (p->mem_fd < 0) {
+		(void)snprintf(path, sizeof(path), "/proc/%u/mem", p->key.tgid);
+		p->mem_fd = open(path, O_RDONLY | O_CLOEXEC);
+	}
+	if (p->mem_fd < 0 || proc_maps_read(p->key.tgid, add_mapping, p) < 0)
+		p->owner->stats.gone++;
+	decide(p);
+}
+
+static struct process *process_add(struct processes *owner, struct process_key key)
+{
+	struct process *p;
+
+	if (owner->by_key.count >= PROCESSES_MAX) {
+		owner->stats.dropped++;
+		return NULL;
+	}
+	p = calloc(1, sizeof(*p));
+	if (!p)
+		return NULL;
+	p->owner = owner;
+	p->key = key;
+	p->mem_fd = -1;
+	p->decided = true;
+	p->memory = (struct target_memory){.read = read_memory, .data = p, .budget = MEMORY_BUDGET};
+	if (hash_put(&owner->by_key, hash_of(key), (uintptr_t)p) < 0) {
+		free(p);
+		return NULL;
+	}
+	look_at(p);
+	return p;
+}
+
+int processes_find(struct processes *p, struct task_id id, const struct runtime **ret_runtime,
+		   const struct runtime_process **ret_process)
+{
+	const struct process_key key = {.tgid = id.tgid, .mm = id.mm};
+	uint64_t known = hash_get(&p->by_key, hash_of(key));
+	struct process *process =
+		known == HASH_NONE ? process_add(p, key) : (struct process *)(uintptr_t)known;
+
+	if (!process)
+		return -ENOENT;
+	process->last_interval = p->interval;
+	if (process->decided && process->not_ready && !process->object &&
+	    process->not_ready < NOT_READY_MAX)
+		look_at(process);
+	if (!process->decided)
+		return -EAGAIN;
+	if (!process->object)
+		return -ENOENT;
+	*ret_runtime = process->object->rt;
+	*ret_process = &process->public;
+	return 0;
+}
+
+size_t processes_pending(const struct processes *p)
+{
+	return p->pending;
+}
+
+void processes_forget(struct processes *p)
+{
+	HASH_FOREACH (s, &p->by_key) {
+		struct process *k = (struct process *)(uintptr_t)s->value;
+
+		k->object = NULL;
+		k->not_ready = 0;
+		look_at(k);
+	}
+}
+
+void processes_next_interval(struct processes *p)
+{
+	struct hash kept = {0};
+
+	p->interval++;
+	HASH_FOREACH (s, &p->by_key) {
+		struct process *k = (struct process *)(uintptr_t)s->value;
+
+		k->memory.budget = MEMORY_BUDGET;
+		for (size_t i = 0; i < k->n_objects; i++)
+			k->objects[i]->last_interval = p->interval;
+		if (!k->decided || p->interval - k->last_interval <= KEEP_INTERVALS) {
+			if (hash_put(&kept, s->key, s->value) == 0)
+				continue;
+		}
+		process_free(k);
+	}
+	hash_done(&p->by_key);
+	p->by_key = kept;
+	kept = (struct hash){0};
+	HASH_FOREACH (s, &p->objects) {
+		struct object *o = (struct object *)(uintptr_t)s->value;
+
+		if ((o->loading || p->interval - o->last_interval <= 2 * KEEP_INTERVALS) &&
+		    hash_put(&kept, s->key, s->value) == 0)
+			continue;
+		object_free(o);
+	}
+	hash_done(&p->objects);
+	p->objects = kept;
+}
+
+void processes_get_stats(const struct processes *p, struct processes_stats *ret)
+{
+	*ret = p->stats;
+	ret->known = p->by_key.count;
+	HASH_FOREACH (s, &p->by_key)
+		ret->with_runtime += ((const struct process *)(uintptr_t)s->value)->object != NULL;
+}

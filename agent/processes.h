@@ -1,0 +1,55 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * struct processes: the processes whose code has no file, and the runtime that made it. When the
+ * kernel meets such code in a process that it knows nothing of, the sample waits here until the
+ * tables of the files that the process has mapped executably say what it runs; what the runtime
+ * reads of its memory then goes to the kernel. A process that is never sampled costs nothing, and a
+ * file that was looked at once is known for all processes. The memory of a process stays readable
+ * through its own descriptor, which never leads to another process.
+ */
+#pragma once
+
+#include "agent/base/macro.h"
+#include "bpf/types.h"
+
+struct loop;
+struct processes;
+struct profiler;
+struct runtime;
+struct runtime_process;
+struct tables;
+
+#define PROCESSES_MAX 4096
+
+struct processes_options {
+	struct loop *loop; /* borrowed, as all here */
+	struct profiler *profiler;
+	struct tables *tables;
+	bool (*wanted)(void *data, const struct runtime *rt);
+	void (*ready)(void *data); /* what was -EAGAIN may be answered now */
+	void *data;
+};
+
+int processes_new(const struct processes_options *o, struct processes **ret);
+struct processes *processes_free(struct processes *p);
+DEFINE_CLEANUP(struct processes *, processes_free)
+
+/*
+ * The runtime of a process's code without a file: 0 with both results, borrowed until the loop
+ * runs; -ENOENT: there is none; -EAGAIN: being found out, see `ready`.
+ */
+int processes_find(struct processes *p, struct task_id id, const struct runtime **ret_runtime,
+		   const struct runtime_process **ret_process);
+/* How many are being found out. */
+size_t processes_pending(const struct processes *p);
+/* All are looked at anew: the wanted runtimes have changed. */
+void processes_forget(struct processes *p);
+/* Lets go of those that were not asked for lately, and refills budgets of memory to be read. */
+void processes_next_interval(struct processes *p);
+
+struct processes_stats {
+	uint64_t known, with_runtime;		     /* now */
+	uint64_t attached, refused, gone, not_ready, /* refused: by the runtime, for what it read */
+		dropped;			     /* over the limit */
+};
+void processes_get_stats(const struct processes *p, struct processes_stats *ret);

@@ -1,0 +1,259 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "agent/runtimes.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "agent/base/hash.h"
+#include "agent/base/log.h"
+#include "agent/profiler.h"
+#include "unwinders/runtime.h"
+
+struct runtimes {
+	struct runtimes_options o;
+	struct processes *processes;
+	void *names[RUNTIMES_ROOM];
+	struct hash files; /* file id -> enum runtime_id, also of those that are not wanted */
+	struct runtimes_stats stats;
+};
+
+#define FOREACH_RUNTIME(rt)                                                         \
+	for (uint32_t rt##_id = RUNTIME_NONE + 1; rt##_id < RUNTIME_MAX; rt##_id++) \
+		for (const struct runtime *rt = runtime_get(rt##_id); rt; rt = NULL)
+
+static bool is_wanted(void *data, const struct runtime *rt)
+{
+	const struct runtimes *r = data;
+
+	return !(r->o.disabled & 1u << rt->id);
+}
+
+/* The kernel asks about code without a file only when somebody may know it. */
+static void tell_kernel(struct runtimes *r)
+{
+	bool want = false;
+
+	FOREACH_RUNTIME(rt)
+	want |= rt->attach && is_wanted(r, rt);
+	profiler_want_processes(r->o.profiler, want);
+}
+
+static void on_ready(void *data)
+{
+	struct runtimes *r = data;
+
+	r->o.ready(r->o.data);
+}
+
+int runtimes_new(const struct runtimes_options *o, struct runtimes **ret)
+{
+	_cleanup_(runtimes_freep) struct runtimes *r = calloc(1, sizeof(*r));
+	const struct processes_options processes = {
+		.loop = o->loop,
+		.profiler = o->profiler,
+		.tables = o->tables,
+		.wanted = is_wanted,
+		.ready = on_ready,
+		.data = r,
+	};
+	int result;
+
+	if (!r)
+		return -ENOMEM;
+	r->o = *o;
+	result = processes_new(&processes, &r->processes);
+	FOREACH_RUNTIME(rt)
+	result = result < 0 ? result : rt->names_new(&r->names[rt->id]);
+	if (result < 0)
+		return result;
+	tell_kernel(r);
+	*ret = TAKE_PTR(r);
+	return 0;
+}
+
+struct runtimes *runtimes_free(struct runtimes *r)
+{
+	if (!r)
+		return NULL;
+	FOREACH_RUNTIME(rt)
+	if (r->names[rt->id])
+		rt->names_free(r->names[rt->id]);
+	processes_free(r->processes);
+	hash_done(&r->files);
+	free(r);
+	return NULL;
+}
+
+uint32_t runtimes_bit(const char *name)
+{
+	FOREACH_RUNTIME(rt)
+	if (!strcmp(rt->name, name))
+		return 1u << rt->id;
+	return 0;
+}
+
+bool runtimes_set_disabled(struct runtimes *r, uint32_t disabled)
+{
+	if (r->o.disabled == disabled)
+		return false;
+	r->o.disabled = disabled;
+	tell_kernel(r);
+	processes_forget(r->processes);
+	return true;
+}
+
+/* ---- files ---- */
+
+uint32_t runtimes_file(struct runtimes *r, uint32_t file_id, const struct table *t)
+{
+	const void *file;
+	const struct runtime *rt = runtime_of_table(t, &file);
+	int put;
+
+	if (!rt)
+		return RUNTIME_NONE;
+	put = profiler_put(r->o.profiler, rt->name, "files", &file_id, file);
+	if (put < 0) {
+		log_debug_errno(put, "cannot tell the kernel of a %s: its frames are not walked",
+				rt->title);
+		return RUNTIME_NONE;
+	}
+	(void)hash_put(&r->files, file_id, rt->id);
+	return is_wanted(r, rt) ? rt->id : RUNTIME_NONE;
+}
+
+void runtimes_forget_file(struct runtimes *r, uint32_t file_id)
+{
+	uint64_t id = hash_del(&r->files, file_id);
+
+	if (id != HASH_NONE)
+		profiler_remove(r->o.profiler, runtime_get((uint32_t)id)->name, "files", &file_id);
+}
+
+/* ---- walks ---- */
+
+uint32_t runtimes_of_frame(const struct runtimes *r, uint64_t frame)
+{
+	uint64_t id = hash_get(&r->files, FRAME_FILE(frame));
+	const struct runtime *rt = id == HASH_NONE ? NULL : runtime_get((uint32_t)id);
+
+	return rt && is_wanted((void *)r, rt) ? rt->id : RUNTIME_NONE;
+}
+
+int runtimes_code_step(struct runtimes *r, struct task_id id, struct native_walk *w)
+{
+	const struct runtime_process *process;
+	const struct runtime *rt;
+	int result = processes_find(r->processes, id, &rt, &process);
+
+	return result < 0 ? result : rt->walk(process, w);
+}
+
+size_t runtimes_pending(const struct runtimes *r)
+{
+	return processes_pending(r->processes);
+}
+
+/* ---- names ---- */
+
+static const struct runtime *runtime_of(uint64_t frame)
+{
+	return FRAME_KIND(frame) == FRAME_MANAGED ? runtime_get(FRAME_RUNTIME(frame)) : NULL;
+}
+
+static struct runtime_frame frame_of(struct runtimes *r, const struct runtime *rt,
+				     struct task_id id, uint64_t frame, uint64_t more)
+{
+	struct runtime_frame f = {
+		.value = FRAME_RUNTIME_VALUE(frame),
+		.more = more & FRAME_PAYLOAD,
+	};
+	const struct runtime *found;
+
+	if (rt->per_process &&
+	    (processes_find(r->processes, id, &found, &f.process) < 0 || found != rt))
+		f.process = NULL;
+	return f;
+}
+
+void runtimes_on_record(struct runtimes *r, const struct event_runtime *e)
+{
+	const struct runtime *rt = runtime_get(e->runtime);
+
+	if (rt && e->h.bytes >= sizeof(*e))
+		rt->on_record(r->names[rt->id], e, e->h.bytes);
+}
+
+void runtimes_want(struct runtimes *r, struct task_id id, const uint64_t *frames, uint32_t n)
+{
+	for (uint32_t i = 0; i + 1 < n; i++) {
+		const struct runtime *rt = runtime_of(frames[i]);
+		struct runtime_frame f;
+
+		if (!rt || !rt->want)
+			continue;
+		f = frame_of(r, rt, id, frames[i], frames[i + 1]);
+		rt->want(r->names[rt->id], &f);
+	}
+}
+
+bool runtimes_frame_is_per_process(uint64_t frame)
+{
+	const struct runtime *rt = runtime_of(frame);
+
+	return rt && rt->per_process;
+}
+
+int runtimes_name(struct runtimes *r, struct task_id id, uint64_t frame, uint64_t more,
+		  struct runtime_function *ret, const char **ret_why)
+{
+	const struct runtime *rt = runtime_of(frame);
+	struct runtime_frame f;
+	int n;
+
+	*ret_why = "[unknown]";
+	if (!rt)
+		return 0;
+	f = frame_of(r, rt, id, frame, more);
+	n = rt->name_frame(r->names[rt->id], &f, ret, ret_why);
+	(n > 0 ? r->stats.named : r->stats.unnamed)[rt->id]++;
+	return MAX(n, 0);
+}
+
+const char *runtimes_reason(uint64_t frame)
+{
+	const struct runtime *rt = runtime_get(REASON_RUNTIME(frame));
+
+	return rt && REASON_CODE(frame) < rt->n_reasons ? rt->reasons[REASON_CODE(frame)]
+							: "[unknown]";
+}
+
+struct forgetting {
+	struct profiler *profiler;
+	const struct runtime *rt;
+};
+
+static void forget_record(void *data, uint64_t key)
+{
+	const struct forgetting *f = data;
+
+	profiler_remove(f->profiler, f->rt->name, "sent", &key);
+}
+
+void runtimes_next_interval(struct runtimes *r)
+{
+	FOREACH_RUNTIME(rt)
+	{
+		struct forgetting f = {.profiler = r->o.profiler, .rt = rt};
+
+		rt->next_interval(r->names[rt->id], forget_record, &f);
+	}
+	processes_next_interval(r->processes);
+}
+
+void runtimes_get_stats(const struct runtimes *r, struct runtimes_stats *ret)
+{
+	*ret = r->stats;
+	processes_get_stats(r->processes, &ret->processes);
+	profiler_runtime_stats(r->o.profiler, ret->kernel);
+}

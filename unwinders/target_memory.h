@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * struct target_memory: memory of a process that may write anything there, or be gone. Every read
+ * is bounded and counts against a budget that its owner refills; what is read is not believed. Who
+ * reads is behind a function: /proc/PID/mem in the agent, recordings in tests.
+ */
+#pragma once
+
+#include "agent/base/macro.h"
+
+struct target_memory {
+	/* All n bytes, or a negative errno: -ESRCH gone, -EFAULT not mapped. */
+	int (*read)(void *data, uint64_t addr, void *to, size_t n);
+	void *data;    /* borrowed */
+	size_t budget; /* bytes that may still be read; a read costs TARGET_READ_COST more */
+};
+
+#define TARGET_READ_COST 64
+
+/* 0, the reader's error, or -E2BIG: over the budget (nothing was read). */
+int target_read(struct target_memory *m, uint64_t addr, void *to, size_t n);
+int target_read_u64(struct target_memory *m, uint64_t addr, uint64_t *ret);
+int target_read_u32(struct target_memory *m, uint64_t addr, uint32_t *ret);
+int target_read_u16(struct target_memory *m, uint64_t addr, uint16_t *ret);
+int target_read_u8(struct target_memory *m, uint64_t addr, uint8_t *ret);
+/* A string of at most room - 1 bytes, cut there; always terminated. Its length or an error. */
+int target_read_str(struct target_memory *m, uint64_t addr, char *to, size_t room);
