@@ -3,6 +3,7 @@
 
 #include "agent/export/receiver.h"
 #include "agent/reasons.h"
+#include "unwinders/runtime.h"
 
 /* Fields of struct session_stats that are shown as they are; all are 64 bits wide. */
 struct shown {
@@ -149,6 +150,10 @@ static void one(struct metrics *m, const struct metric_family *f, const char *na
 	metrics_add(m, f, &label, 1, number);
 }
 
+static const struct metric_family processes = {
+	"tephra_code_processes", "Processes with code that has no file, and those with a runtime.",
+	METRIC_GAUGE};
+
 static const struct metric_family unnamed = {"tephra_frames_unnamed_total",
 					     "Native frames without a function's name, and why.",
 					     METRIC_COUNTER};
@@ -168,6 +173,28 @@ static void show_losses(struct metrics *m, const struct session_stats *s)
 	for (int i = 0; i < PARSER_FAIL_MAX; i++)
 		one(m, &failures, "reason", parser_failure_name((enum parser_failure)i),
 		    (double)s->parser.failures[i]);
+}
+
+static void show_runtimes(struct metrics *m, const struct session_stats *s,
+			  const struct label *scope)
+{
+	for (uint32_t id = RUNTIME_NONE + 1; id < RUNTIME_MAX; id++) {
+		const struct runtime *rt = runtime_get(id);
+		struct metric_family f = {rt->named.name, rt->named.help, METRIC_COUNTER};
+
+		metrics_add(m, &f, scope, 1, (double)s->naming.managed_named[id]);
+		f = (struct metric_family){rt->unnamed.name, rt->unnamed.help, METRIC_COUNTER};
+		metrics_add(m, &f, scope, 1,
+			    (double)(s->naming.managed[id] - s->naming.managed_named[id]));
+		for (size_t i = 0; i < rt->n_stats; i++) {
+			f = (struct metric_family){rt->stats[i].name, rt->stats[i].help,
+						   METRIC_COUNTER};
+			metrics_add(m, &f, scope, 1, (double)s->runtimes.kernel[id][i]);
+		}
+		one(m, &cut, "reason", rt->name, (double)s->naming.managed_reasons[id]);
+	}
+	one(m, &processes, "state", "known", (double)s->runtimes.processes.known);
+	one(m, &processes, "state", "runtime", (double)s->runtimes.processes.with_runtime);
 }
 
 static void show_bpf(struct metrics *m, const struct bpf_time_stats *s)
@@ -220,6 +247,7 @@ void ebpf_session_metrics(struct session *session, struct metrics *m)
 	metrics_add(m, &peak, NULL, 0, (double)s.parser.peak_kib * 1024);
 	metrics_add(m, &period, NULL, 0, (double)s.period_ns / 1e9);
 	show_losses(m, &s);
+	show_runtimes(m, &s, &scope);
 	show_budgets(m, &s);
 	show_bpf(m, &s.bpf);
 }

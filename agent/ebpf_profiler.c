@@ -44,6 +44,47 @@ static uint32_t split_of(const struct ebpf_args *args)
 	return (args->tid_label ? SPLIT_TID : 0u) | (names ? SPLIT_NAME : 0u);
 }
 
+/* Alloy's arguments, by the names of the runtimes. */
+static const struct {
+	const char *name, *title;
+	size_t offset; /* of a bool in struct ebpf_args */
+} runtime_args[] = {
+	{"python", "Python", offsetof(struct ebpf_args, python_enabled)},
+	{"hotspot", "Java", offsetof(struct ebpf_args, hotspot_enabled)},
+	{"ruby", "Ruby", offsetof(struct ebpf_args, ruby_enabled)},
+	{"v8", "JavaScript", offsetof(struct ebpf_args, v8_enabled)},
+	{"php", "PHP", offsetof(struct ebpf_args, php_enabled)},
+	{"perl", "Perl", offsetof(struct ebpf_args, perl_enabled)},
+	{"dotnet", ".NET", offsetof(struct ebpf_args, dotnet_enabled)},
+};
+
+/* Those whose argument says false. */
+static uint32_t no_runtimes_of(const struct ebpf_args *args)
+{
+	uint32_t bits = 0;
+
+	for (size_t i = 0; i < ARRAY_SIZE(runtime_args); i++) {
+		if (!*(const bool *)((const char *)args + runtime_args[i].offset))
+			bits |= runtimes_bit(runtime_args[i].name);
+	}
+	return bits;
+}
+
+static void say_what_is_missing(const struct ebpf_profiler *e)
+{
+	char text[128] = "";
+	size_t n = 0;
+
+	for (size_t i = 0; i < ARRAY_SIZE(runtime_args); i++) {
+		if (!runtimes_bit(runtime_args[i].name) && n < sizeof(text))
+			n += (size_t)snprintf(text + n, sizeof(text) - n, "%s%s", n ? ", " : "",
+					      runtime_args[i].title);
+	}
+	if (n)
+		log_info("%s: frames of %s have no names yet, whatever *_enabled says",
+			 e->component->base.id, text);
+}
+
 static uint64_t interval_ms(const struct ebpf_args *args)
 {
 	return (uint64_t)args->collect_interval / 1000000;
@@ -58,10 +99,12 @@ static struct session_options options_of(const struct ebpf_profiler *e)
 				.frequency_hz = (uint32_t)args->sample_rate,
 				.interval_s = (uint32_t)MIN(interval_ms(args) / 1000, ABSORB_S) + 1,
 				.kernel_stacks = args->kernel_frames,
+				.keep_loops = args->interpreter_frames,
 				.split = split_of(args),
 				.filter = FILTER_TGID, /* nothing, before the first sync */
 			},
 		.measure_bpf = true,
+		.no_runtimes = no_runtimes_of(args),
 		.cache_dir = e->po->cache_dir ? e->po->cache_dir : ebpf_cache_dir(args),
 		.debug_dirs = e->po->debug_dirs,
 	};
@@ -302,9 +345,7 @@ static int hook_start(struct ebpf_component *c, void *data, char *why, size_t si
 		return -ENOMEM;
 	}
 	c->hook_data = e;
-	log_info("%s: native code of all languages is profiled; frames of Python, Perl, PHP, Ruby, "
-		 "Java, .NET and JavaScript have no names yet, whatever *_enabled says",
-		 c->base.id);
+	say_what_is_missing(e);
 	try_start(e);
 	return 0;
 }

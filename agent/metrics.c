@@ -10,7 +10,7 @@
 #define MAX_FAMILIES 512
 
 struct entry {
-	const struct metric_family *family;
+	struct metric_family family;
 	struct buf lines;
 };
 
@@ -58,7 +58,7 @@ static struct buf *lines_of(struct metrics *m, const struct metric_family *f)
 
 	while (low < high) {
 		size_t mid = (low + high) / 2;
-		int order = strcmp(m->entries[mid]->family->name, f->name);
+		int order = strcmp(m->entries[mid]->family.name, f->name);
 
 		if (!order)
 			return &m->entries[mid]->lines;
@@ -72,7 +72,7 @@ static struct buf *lines_of(struct metrics *m, const struct metric_family *f)
 		m->failed = m->n < MAX_FAMILIES ? -ENOMEM : -E2BIG;
 		return NULL;
 	}
-	*e = (struct entry){.family = f, .lines = BUF_INIT(METRICS_MAX_BYTES)};
+	*e = (struct entry){.family = *f, .lines = BUF_INIT(METRICS_MAX_BYTES)};
 	memmove(&m->entries[low + 1], &m->entries[low], (m->n - low) * sizeof(e));
 	m->entries[low] = e;
 	m->n++;
@@ -164,8 +164,8 @@ int metrics_write(const struct metrics *m, struct buf *out)
 	for (size_t i = 0; i < m->n; i++) {
 		const struct entry *e = m->entries[i];
 
-		buf_printf(out, "# HELP %s %s\n# TYPE %s %s\n", e->family->name, e->family->help,
-			   e->family->name, types[e->family->type]);
+		buf_printf(out, "# HELP %s %s\n# TYPE %s %s\n", e->family.name, e->family.help,
+			   e->family.name, types[e->family.type]);
 		buf_add(out, e->lines.data, e->lines.len);
 	}
 	return out->failed;

@@ -12,7 +12,7 @@ struct label; /* agent/export/receiver.h */
 
 enum metric_type { METRIC_COUNTER, METRIC_GAUGE, METRIC_HISTOGRAM };
 
-/* A family is declared by its first sample. The strings are string literals or outlive m. */
+/* A family is declared by its first sample, and copied. The strings are literals or outlive m. */
 struct metric_family {
 	const char *name, *help;
 	enum metric_type type;

@@ -133,6 +133,7 @@ static void set_live(struct profiler *p)
 	p->skel->bss->filter_mode = p->o.filter;
 	p->skel->bss->kernel_stacks = p->o.kernel_stacks;
 	p->skel->bss->task_split = p->o.split;
+	p->skel->bss->keep_loops = p->o.keep_loops;
 	p->skel->bss->filter_epoch++;
 }
 
@@ -160,7 +161,6 @@ static int load(struct profiler *p)
 	if (!s)
 		return -errno;
 	s->rodata->pid_ns = own_pid_ns();
-	s->rodata->keep_loops = p->o.keep_loops;
 	s->rodata->max_user_frames = p->o.max_user_frames ? p->o.max_user_frames : STACK_MAX_USER;
 	s->rodata->cgroup_subsys = container_subsys();
 	set_machine(s);
@@ -384,6 +384,7 @@ void profiler_change(struct profiler *p, const struct profiler_options *o)
 {
 	p->o.split = o->split;
 	p->o.kernel_stacks = o->kernel_stacks;
+	p->o.keep_loops = o->keep_loops;
 	set_live(p);
 	if (p->o.frequency_hz == o->frequency_hz)
 		return;

@@ -49,8 +49,9 @@ struct profiler *profiler_free(struct profiler *p);
 DEFINE_CLEANUP(struct profiler *, profiler_free)
 
 /*
- * Takes over what can change while samples are taken: frequency_hz, split, kernel_stacks. Samples
- * from now on are like that; a new frequency costs each CPU half a period, once.
+ * Takes over what can change while samples are taken: frequency_hz, split, kernel_stacks,
+ * keep_loops. Samples from now on are like that; a new frequency costs each CPU half a period,
+ * once.
  */
 void profiler_change(struct profiler *p, const struct profiler_options *o);
 /* The same for enum filter_mode. */

@@ -290,12 +290,14 @@ static int open_session(struct record *r)
 				.frequency_hz = r->o.frequency_hz,
 				.interval_s = absorb_ticks(r) * TICK_MS / 1000 + 1,
 				.kernel_stacks = r->o.kernel,
+				.keep_loops = r->o.keep_loops,
 				.event = r->o.event,
 				.follow_children = r->o.children || r->o.command,
 				.filter = (r->o.n_pids || r->o.command ? FILTER_TGID : 0u) |
 					  (r->o.n_containers ? FILTER_CGROUP : 0u),
 			},
 		.demangle = r->o.demangle,
+		.no_runtimes = r->o.no_runtimes,
 		.cache_dir = r->o.cache_dir,
 		.debug_dirs = r->o.debug_dirs,
 	};

@@ -8,6 +8,7 @@
 #include "agent/base/log.h"
 #include "agent/config/duration.h"
 #include "agent/debuginfod.h"
+#include "agent/runtimes.h"
 #include "agent/verbs.h"
 
 #define FREQUENCY_MAX	20000u
@@ -24,6 +25,8 @@ enum long_option {
 	OPT_CACHE_DIR,
 	OPT_DEBUG_DIR,
 	OPT_DEBUGINFOD,
+	OPT_RUNTIMES,
+	OPT_KEEP_LOOPS,
 	OPT_LOG_LEVEL,
 };
 
@@ -43,6 +46,8 @@ static const struct option long_options[] = {
 	{"cache-dir", required_argument, NULL, OPT_CACHE_DIR},
 	{"debug-dir", required_argument, NULL, OPT_DEBUG_DIR},
 	{"debuginfod", required_argument, NULL, OPT_DEBUGINFOD},
+	{"runtimes", required_argument, NULL, OPT_RUNTIMES},
+	{"interpreter-frames", no_argument, NULL, OPT_KEEP_LOOPS},
 	{"log-level", required_argument, NULL, OPT_LOG_LEVEL},
 	{"help", no_argument, NULL, 'h'},
 	{0},
@@ -65,6 +70,10 @@ void record_print_help(FILE *f)
 	      "      --kernel yes|no    kernel frames (default yes)\n"
 	      "      --event NAME       cycles, cpu-clock or auto (default auto)\n"
 	      "      --demangle MODE    none, simplified, templates, full (default full)\n"
+	      "      --runtimes LIST    whose frames to walk and name: " RUNTIMES_HELP "\n"
+	      "                         (default all), or none\n"
+	      "      --interpreter-frames\n"
+	      "                         keep the frames of interpreters beside those they run\n"
 	      "      --cache-dir DIR    where tables of files are kept (default\n"
 	      "                         /var/cache/tephra; '' for none)\n"
 	      "      --debug-dir DIR    where separate debug files are, instead of\n"
@@ -239,6 +248,14 @@ static int parse_one(int c, struct record_options *o, const char **format)
 	case OPT_DEBUGINFOD:
 		if (debug_dirs_add_server(&o->debug_dirs, optarg) < 0)
 			return complain("'%s': " DEBUGINFOD_WRONG, optarg);
+		return 0;
+	case OPT_RUNTIMES:
+		if (runtimes_parse(optarg, &o->no_runtimes) < 0)
+			return complain("'%s' is not all, none or a list of " RUNTIMES_HELP,
+					optarg);
+		return 0;
+	case OPT_KEEP_LOOPS:
+		o->keep_loops = true;
 		return 0;
 	case OPT_LOG_LEVEL:
 		return parse_log_level(optarg);

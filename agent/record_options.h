@@ -19,7 +19,8 @@ struct record_options {
 	const char *containers[RECORD_MAX_NAMED];
 	struct record_output outputs[RECORD_MAX_NAMED];
 	size_t n_pids, n_containers, n_outputs;
-	bool all, children, kernel, table, help;
+	bool all, children, kernel, keep_loops, table, help;
+	uint32_t no_runtimes; /* bits by enum runtime_id */
 	uint32_t frequency_hz;
 	uint64_t duration_ms;
 	enum profiler_event event;

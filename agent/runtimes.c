@@ -92,6 +92,31 @@ uint32_t runtimes_bit(const char *name)
 	return 0;
 }
 
+int runtimes_parse(const char *text, uint32_t *ret_disabled)
+{
+	uint32_t wanted = 0;
+
+	if (!strcmp(text, "all"))
+		wanted = UINT32_MAX;
+	else if (strcmp(text, "none") != 0) {
+		while (*text) {
+			size_t n = strcspn(text, ",");
+			char name[32];
+			uint32_t bit;
+
+			(void)snprintf(name, sizeof(name), "%.*s", (int)MIN(n, sizeof(name) - 1),
+				       text);
+			bit = runtimes_bit(name);
+			if (!bit)
+				return -EINVAL;
+			wanted |= bit;
+			text += n + (text[n] == ',');
+		}
+	}
+	*ret_disabled = ~wanted;
+	return 0;
+}
+
 bool runtimes_set_disabled(struct runtimes *r, uint32_t disabled)
 {
 	if (r->o.disabled == disabled)

@@ -32,8 +32,12 @@ int runtimes_new(const struct runtimes_options *o, struct runtimes **ret);
 struct runtimes *runtimes_free(struct runtimes *r);
 DEFINE_CLEANUP(struct runtimes *, runtimes_free)
 
+#define RUNTIMES_HELP "python, hotspot"
 /* The bit of a runtime by its name, 0: not built. */
 uint32_t runtimes_bit(const char *name);
+/* "all", "none", or names with commas between them, as bits of those that are not wanted. -EINVAL.
+ */
+int runtimes_parse(const char *text, uint32_t *ret_disabled);
 /* Other ones are wanted from now on; true when that is a change. Who has told the kernel of files
  * must do so again. */
 bool runtimes_set_disabled(struct runtimes *r, uint32_t disabled);

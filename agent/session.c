@@ -44,6 +44,7 @@ struct session {
 	struct files *files;
 	struct late *late;
 	struct bpf_time *bpf_time; /* NULL: not measured */
+	struct native_ops walk;	   /* late samples' */
 	struct stacks stacks;
 	struct tasks tasks;
 	struct kallsyms *kallsyms;
@@ -179,10 +180,8 @@ static void on_process_ready(void *data)
 static int open_late(struct session *s)
 {
 	uint32_t max_frames = s->o.profiler.max_user_frames;
-	static const struct native_ops ops = {
-		.rule = rule_of, .runtime_of = runtime_of, .code_step = code_step};
 	const struct late_options o = {
-		.ops = &ops,
+		.ops = &s->walk,
 		.finished = on_late_finished,
 		.data = s,
 		.stacks = &s->stacks,
@@ -266,6 +265,12 @@ int session_new(struct loop *loop, const struct session_options *o, struct sessi
 		return -ENOMEM;
 	s->loop = loop;
 	s->o = *o;
+	s->walk = (struct native_ops){
+		.rule = rule_of,
+		.runtime_of = runtime_of,
+		.code_step = code_step,
+		.keep_loops = o->profiler.keep_loops,
+	};
 	stacks_init(&s->stacks, STACKS_MAX_BYTES);
 	r = open_parts(s);
 	if (r < 0)
@@ -490,6 +495,7 @@ int session_change(struct session *s, const struct session_options *o, struct pr
 		r = conclude(s, period_ns, ret);
 	s->o.demangle = o->demangle;
 	s->o.no_runtimes = o->no_runtimes;
+	s->walk.keep_loops = o->profiler.keep_loops;
 	if (runtimes_set_disabled(s->runtimes, o->no_runtimes))
 		files_tell_kernel(s->files);
 	return r;

@@ -6,8 +6,9 @@
  */
 #include "bpf/unwind.bpf.h"
 
-const volatile __u32 keep_loops = 0;
+/* What user space changes while samples are taken. */
 __u32 code_runtimes = 0;
+__u32 keep_loops = 0;
 
 /* What user space found in processes with code without a file. */
 struct processes_map {

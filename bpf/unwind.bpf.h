@@ -15,8 +15,7 @@
 extern const volatile __u32 max_user_frames; /* at most STACK_MAX_USER */
 extern const volatile __u32 rule_cache_mask; /* entries - 1 */
 extern const volatile __u32 n_cpus;
-extern const volatile __u32 keep_loops; /* show the frames of interpreters' loops, too */
-extern __u32 filter_epoch;		/* see struct other */
+extern __u32 filter_epoch;	    /* see struct other */
 extern const volatile __u32 pid_ns; /* inode number of the agent's pid namespace; 0: the host's */
 
 /* ---- State of one CPU ----
@@ -252,6 +251,7 @@ static __always_inline void not_managed(struct cpu_state *c)
 
 /* ---- bpf/managed.bpf.c ---- */
 extern __u32 code_runtimes; /* is there one that has code without a file, and is wanted? */
+extern __u32 keep_loops;    /* show the frames of interpreters' loops, too */
 
 /* The runtime of the process's code without a file: sets c->process_runtime. 0: user space has not
  * looked yet. */

@@ -141,10 +141,10 @@ static void push_frame(struct native_walk *w, const struct native_ops *ops, void
 
 	if (RULE_KIND(rule) == RULE_LOOP && ops->runtime_of)
 		runtime = ops->runtime_of(data, frame);
-	if (runtime) {
+	if (runtime)
 		push_loop(w, runtime);
+	if (runtime && !ops->keep_loops)
 		return;
-	}
 	w->depth++;
 	push(w, frame);
 }

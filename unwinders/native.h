@@ -39,6 +39,7 @@ struct native_ops {
 	/* The runtime (enum runtime_id) whose loop this frame is, when its frames are wanted. NULL:
 	 * all loops are frames like any other. */
 	uint32_t (*runtime_of)(void *data, uint64_t frame);
+	bool keep_loops; /* show the loop's own frame, too */
 	/*
 	 * A step through code without a file, as struct runtime's walk(): 0, -ENOENT when it is
 	 * nobody's (the frame pointer is tried), -EIO when the stack ends here and the reason was

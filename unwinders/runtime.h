@@ -55,6 +55,11 @@ struct runtime_function {
 	uint32_t start_line; /* the same */
 };
 
+/* A counter in /metrics. */
+struct runtime_stat {
+	const char *name, *help;
+};
+
 struct runtime {
 	const char *name;  /* "python", as in frames and metrics */
 	uint32_t id;	   /* enum runtime_id */
@@ -107,8 +112,9 @@ struct runtime {
 
 	const char *const *reasons; /* frames by code, from RUNTIME_REASON_UNSEEN on */
 	size_t n_reasons;
-	const char *const *stats; /* names of its counters in /metrics */
+	const struct runtime_stat *stats; /* of runtime_count(), in /metrics */
 	size_t n_stats;
+	struct runtime_stat named, unnamed; /* frames, as often as they were sampled */
 };
 
 /* By id, 1 to RUNTIME_MAX - 1. NULL for another. */

@@ -39,11 +39,11 @@ static const struct schema debug_info_schema = {
 };
 
 #define ARG(member) offsetof(struct ebpf_args, member)
-#define RUNTIME(member)                                                                    \
-	{                                                                                  \
-#member, OPTION_BOOL, "true", .offset = ARG(member), .help = RUNTIME_HELP, \
+#define RUNTIME(member, text)                                                      \
+	{                                                                          \
+#member, OPTION_BOOL, "true", .offset = ARG(member), .help = text, \
 	}
-#define RUNTIME_HELP "not built yet: its frames show as code without names"
+#define NOT_YET "not built yet: its frames show as code without names"
 #define NO_OP_INT(name)                                                                          \
 	{                                                                                        \
 		name, OPTION_INT, NULL, OPTION_DEPRECATED, ARG(ignored_int), .help = "no effect" \
@@ -82,14 +82,17 @@ static const struct option ebpf_options[] = {
 	 .help = "true: load nothing into the kernel until there are targets"},
 	{"no_kernel_version_check", OPTION_BOOL, "false", .offset = ARG(no_kernel_version_check),
 	 .help = "no version is ever compared: what a kernel can do is tried"},
-	RUNTIME(python_enabled),
-	RUNTIME(perl_enabled),
-	RUNTIME(php_enabled),
-	RUNTIME(hotspot_enabled),
-	RUNTIME(ruby_enabled),
-	RUNTIME(v8_enabled),
-	RUNTIME(dotnet_enabled),
-	RUNTIME(go_enabled),
+	RUNTIME(python_enabled, "false: show the frames of CPython itself, not those it runs"),
+	RUNTIME(perl_enabled, NOT_YET),
+	RUNTIME(php_enabled, NOT_YET),
+	RUNTIME(hotspot_enabled, "false: no frames of Java methods"),
+	RUNTIME(ruby_enabled, NOT_YET),
+	RUNTIME(v8_enabled, NOT_YET),
+	RUNTIME(dotnet_enabled, NOT_YET),
+	RUNTIME(go_enabled, "no effect: Go is native code, walked and named like any other"),
+	{"interpreter_frames", OPTION_BOOL, "false", .offset = ARG(interpreter_frames),
+	 .help = "true: keep the frames of an interpreter beside those it runs; Alloy has no such "
+		 "argument"},
 	{"off_cpu_threshold", OPTION_FLOAT, "0", OPTION_LATER, ARG(off_cpu_threshold),
 	 .help = "the part of switches off the CPU that is sampled, 0 to 1"},
 	{"bpf_fs_root", OPTION_STRING, "/sys/fs/bpf/", OPTION_LATER, ARG(bpf_fs_root),

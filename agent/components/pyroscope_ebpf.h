@@ -24,7 +24,7 @@ struct ebpf_args {
 		dotnet_enabled, go_enabled;
 	char *demangle, *bpf_fs_root, *comm, *symb_cache_path;
 	double off_cpu_threshold;
-	bool obi_process_context_enabled, load_probe, verbose_mode, lazy_mode,
+	bool interpreter_frames, obi_process_context_enabled, load_probe, verbose_mode, lazy_mode,
 		no_kernel_version_check, pid_label, tid_label, kernel_frames, targets_only,
 		reporter_unsymbolized_stubs;
 	struct schema_strings probe_links, u_probe_links;
