@@ -4,8 +4,10 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 
+#include "agent/base/buf.h"
 #include "agent/base/hash.h"
 #include "agent/base/log.h"
 #include "agent/proc_maps.h"
@@ -16,10 +18,10 @@
 #include "symbolizer/table.h"
 #include "unwinders/runtime.h"
 
-#define KEEP_INTERVALS	16
-#define OBJECTS_IN_FILE 256 /* executable mappings of one process that are looked at */
-#define MEMORY_BUDGET	(4u << 20)
-#define NOT_READY_MAX	50 /* times a process may say so before it is believed to lie */
+#define KEEP_INTERVALS 16
+#define MAPPED_MAX     1024 /* executable mappings of one process that are looked at */
+#define MEMORY_BUDGET  (4u << 20)
+#define NOT_READY_MAX  50 /* times a process may say so before it is believed to lie */
 /* Keys of `NAME_files` that are no file ids of the kernel's. */
 #define OBJECT_IDS (1u << 31)
 
@@ -35,6 +37,12 @@ struct object {
 	bool in_kernel;
 };
 
+/* One of them in a process that is being looked at. */
+struct mapped {
+	struct object *object;
+	uint64_t load; /* where byte 0 of the file would lie */
+};
+
 struct process {
 	struct processes *owner;
 	struct process_key key;
@@ -42,17 +50,16 @@ struct process {
 	uint32_t not_ready;
 	int mem_fd; /* /proc/PID/mem, of this address space only; -1: gone */
 	struct target_memory memory;
-	struct object *objects[OBJECTS_IN_FILE];
-	uint64_t biases[OBJECTS_IN_FILE]; /* start of the mapping - its offset, until it is known */
-	size_t n_objects;
+	struct buf mapped; /* struct mapped, until it is decided */
 	bool decided;
-	const struct object *object; /* of rt; NULL: no runtime */
+	struct object *object; /* with the runtime; NULL: none */
 	struct runtime_process public;
 	uint8_t proc[RUNTIME_PROC_BYTES_MAX];
 };
 
 struct processes {
 	struct processes_options o;
+	size_t max;	     /* each keeps a descriptor */
 	struct hash by_key;  /* -> pointer */
 	struct hash objects; /* identity -> pointer */
 	uint32_t interval, n_ids;
@@ -66,10 +73,13 @@ struct processes {
 int processes_new(const struct processes_options *o, struct processes **ret)
 {
 	struct processes *p = calloc(1, sizeof(*p));
+	struct rlimit files = {.rlim_cur = 1024};
 
 	if (!p)
 		return -ENOMEM;
 	p->o = *o;
+	(void)getrlimit(RLIMIT_NOFILE, &files);
+	p->max = MIN((size_t)files.rlim_cur / 2, (size_t)PROCESSES_MAX);
 	*ret = p;
 	return 0;
 }
@@ -89,6 +99,7 @@ static void process_free(struct process *p)
 	p->owner->pending -= !p->decided;
 	if (p->mem_fd >= 0)
 		close(TAKE_FD(p->mem_fd));
+	buf_done(&p->mapped);
 	free(p);
 }
 
@@ -181,12 +192,12 @@ static int add_mapping(void *data, const struct proc_mapping *m)
 {
 	struct process *p = data;
 	_cleanup_close_ int map_fd = -1, fd = -1;
-	struct object *o = NULL;
+	struct mapped mapped = {.load = m->start - m->offset};
 	struct stat st;
 	uint64_t key, known;
 	char path[96];
 
-	if (!m->executable || !m->inode || p->n_objects == OBJECTS_IN_FILE)
+	if (!m->executable || !m->inode)
 		return 0;
 	(void)snprintf(path, sizeof(path), "/proc/%u/map_files/%llx-%llx", p->key.tgid,
 		       (unsigned long long)m->start, (unsigned long long)m->end);
@@ -197,16 +208,16 @@ static int add_mapping(void *data, const struct proc_mapping *m)
 	      hash_mix((uint64_t)st.st_mtim.tv_sec * 1000000000 + (uint64_t)st.st_mtim.tv_nsec);
 	known = hash_get(&p->owner->objects, key);
 	if (known != HASH_NONE) {
-		o = (struct object *)(uintptr_t)known;
+		mapped.object = (struct object *)(uintptr_t)known;
 	} else {
 		fd = regular_file_reopen(map_fd, &st);
 		if (fd >= 0)
-			o = object_add(p->owner, key, TAKE_FD(fd));
+			mapped.object = object_add(p->owner, key, TAKE_FD(fd));
 	}
-	if (!o)
-		return 0;
-	p->objects[p->n_objects] = o;
-	p->biases[p->n_objects++] = m->start - m->offset;
+	if (mapped.object) {
+		mapped.object->last_interval = p->owner->interval;
+		buf_add(&p->mapped, &mapped, sizeof(mapped));
+	}
 	return 0;
 }
 
@@ -224,9 +235,9 @@ static int bias_of(const struct table *t, uint64_t load, uint64_t *ret)
 	return 0;
 }
 
-static int attach_object(struct process *p, size_t i)
+static int attach_object(struct process *p, const struct mapped *mapped)
 {
-	struct object *o = p->objects[i];
+	struct object *o = mapped->object;
 	struct profiler *profiler = p->owner->o.profiler;
 	int r;
 
@@ -236,7 +247,7 @@ static int attach_object(struct process *p, size_t i)
 		.memory = &p->memory,
 		.key = ++p->owner->n_keys,
 	};
-	r = bias_of(o->table, p->biases[i], &p->public.bias);
+	r = bias_of(o->table, mapped->load, &p->public.bias);
 	if (r == 0)
 		r = o->rt->attach(&p->public, p->proc);
 	if (r < 0)
@@ -256,16 +267,17 @@ static int attach_object(struct process *p, size_t i)
 /* -ENOENT: nothing that it has mapped is a runtime that is wanted. */
 static int attach(struct process *p)
 {
+	const struct mapped *mapped = (const struct mapped *)p->mapped.data;
 	struct processes *owner = p->owner;
 	int result = -ENOENT;
 
-	for (size_t i = 0; i < p->n_objects && result < 0; i++) {
-		const struct object *o = p->objects[i];
+	for (size_t i = 0; i < p->mapped.len / sizeof(*mapped) && result < 0; i++) {
+		const struct object *o = mapped[i].object;
 		int r;
 
 		if (!o->rt || !owner->o.wanted(owner->o.data, o->rt))
 			continue;
-		r = attach_object(p, i);
+		r = attach_object(p, &mapped[i]);
 		if (r == 0 || result == -ENOENT)
 			result = r;
 		if (r < 0)
@@ -284,14 +296,16 @@ static void tell_kernel(struct process *p)
 
 static void decide(struct process *p)
 {
+	const struct mapped *mapped = (const struct mapped *)p->mapped.data;
 	struct processes *owner = p->owner;
 	int r;
 
-	for (size_t i = 0; i < p->n_objects; i++) {
-		if (p->objects[i]->loading)
+	for (size_t i = 0; i < p->mapped.len / sizeof(*mapped); i++) {
+		if (mapped[i].object->loading)
 			return;
 	}
 	r = attach(p);
+	buf_done(&p->mapped);
 	p->decided = true;
 	owner->pending--;
 	owner->stats.attached += r == 0;
@@ -310,7 +324,7 @@ static void look_at(struct process *p)
 
 	p->decided = false;
 	p->owner->pending++;
-	p->n_objects = 0;
+	p->mapped = BUF_INIT(MAPPED_MAX * sizeof(struct mapped));
 	if (p->mem_fd < 0) {
 		(void)snprintf(path, sizeof(path), "/proc/%u/mem", p->key.tgid);
 		p->mem_fd = open(path, O_RDONLY | O_CLOEXEC);
@@ -320,20 +334,45 @@ static void look_at(struct process *p)
 	decide(p);
 }
 
+/* The kernel asks again when it next meets it. */
+static void process_drop(struct process *p)
+{
+	profiler_forget_process(p->owner->o.profiler, p->key);
+	process_free(p);
+}
+
+/* Makes room by dropping the one that was asked for least recently. */
+static void drop_oldest(struct processes *owner)
+{
+	struct process *oldest = NULL;
+
+	HASH_FOREACH (s, &owner->by_key) {
+		struct process *p = (struct process *)(uintptr_t)s->value;
+
+		if (!oldest ||
+		    owner->interval - p->last_interval > owner->interval - oldest->last_interval)
+			oldest = p;
+	}
+	if (!oldest)
+		return;
+	owner->stats.dropped++;
+	(void)hash_del(&owner->by_key, hash_of(oldest->key));
+	process_drop(oldest);
+}
+
 static struct process *process_add(struct processes *owner, struct process_key key)
 {
 	struct process *p;
 
-	if (owner->by_key.count >= PROCESSES_MAX) {
-		owner->stats.dropped++;
-		return NULL;
-	}
+	if (owner->by_key.count >= owner->max)
+		drop_oldest(owner);
 	p = calloc(1, sizeof(*p));
 	if (!p)
 		return NULL;
 	p->owner = owner;
 	p->key = key;
 	p->mem_fd = -1;
+	p->last_interval = owner->interval;
 	p->decided = true;
 	p->memory = (struct target_memory){.read = read_memory, .data = p, .budget = MEMORY_BUDGET};
 	if (hash_put(&owner->by_key, hash_of(key), (uintptr_t)p) < 0) {
@@ -377,6 +416,8 @@ void processes_forget(struct processes *p)
 	HASH_FOREACH (s, &p->by_key) {
 		struct process *k = (struct process *)(uintptr_t)s->value;
 
+		if (!k->decided)
+			continue;
 		k->object = NULL;
 		k->not_ready = 0;
 		look_at(k);
@@ -392,13 +433,13 @@ void processes_next_interval(struct processes *p)
 		struct process *k = (struct process *)(uintptr_t)s->value;
 
 		k->memory.budget = MEMORY_BUDGET;
-		for (size_t i = 0; i < k->n_objects; i++)
-			k->objects[i]->last_interval = p->interval;
+		if (k->object)
+			k->object->last_interval = p->interval;
 		if (!k->decided || p->interval - k->last_interval <= KEEP_INTERVALS) {
 			if (hash_put(&kept, s->key, s->value) == 0)
 				continue;
 		}
-		process_free(k);
+		process_drop(k);
 	}
 	hash_done(&p->by_key);
 	p->by_key = kept;

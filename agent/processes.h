@@ -19,6 +19,7 @@ struct runtime;
 struct runtime_process;
 struct tables;
 
+/* At most, and half of what descriptors there may be. */
 #define PROCESSES_MAX 4096
 
 struct processes_options {
@@ -50,6 +51,6 @@ void processes_next_interval(struct processes *p);
 struct processes_stats {
 	uint64_t known, with_runtime;		     /* now */
 	uint64_t attached, refused, gone, not_ready, /* refused: by the runtime, for what it read */
-		dropped;			     /* over the limit */
+		dropped;			     /* to make room */
 };
 void processes_get_stats(const struct processes *p, struct processes_stats *ret);

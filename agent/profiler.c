@@ -526,6 +526,11 @@ int profiler_set_process(struct profiler *p, struct process_key key, uint32_t ru
 	return put(p->skel->maps.processes, &key, &runtime);
 }
 
+void profiler_forget_process(struct profiler *p, struct process_key key)
+{
+	(void)bpf_map_delete_elem(bpf_map__fd(p->skel->maps.processes), &key);
+}
+
 void profiler_want_processes(struct profiler *p, bool want)
 {
 	p->skel->bss->code_runtimes = want;

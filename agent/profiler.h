@@ -107,6 +107,7 @@ int profiler_put(struct profiler *p, const char *runtime, const char *map, const
 void profiler_remove(struct profiler *p, const char *runtime, const char *map, const void *key);
 /* Whose the code without a file is in this process, RUNTIME_NONE: nobody's. */
 int profiler_set_process(struct profiler *p, struct process_key key, uint32_t runtime);
+void profiler_forget_process(struct profiler *p, struct process_key key);
 /* Is there a runtime that wants to know? */
 void profiler_want_processes(struct profiler *p, bool want);
 /* Counters of all runtimes since the start, by enum runtime_id and the runtime's own number. */

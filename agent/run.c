@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <signal.h>
 #include <string.h>
+#include <sys/resource.h>
 
 #include "agent/base/log.h"
 #include "agent/base/loop.h"
@@ -17,7 +18,8 @@
 #include "agent/run_options.h"
 #include "agent/verbs.h"
 
-#define DRAIN_MS 5000 /* at the end, for profiles that are still to be sent */
+#define FILES_MAX 65536 /* descriptors, see raise_file_limit() */
+#define DRAIN_MS  5000	/* at the end, for profiles that are still to be sent */
 
 struct run {
 	struct loop *loop;
@@ -120,6 +122,18 @@ static int run_graph(struct run *run)
 	return 0;
 }
 
+/* Processes with a runtime keep a descriptor each. Nothing is started that would inherit it but the
+ * parser's child, which has limits of its own. */
+static void raise_file_limit(void)
+{
+	struct rlimit files;
+
+	if (getrlimit(RLIMIT_NOFILE, &files) < 0)
+		return;
+	files.rlim_cur = MAX(files.rlim_cur, MIN(files.rlim_max, (rlim_t)FILES_MAX));
+	(void)setrlimit(RLIMIT_NOFILE, &files);
+}
+
 static int run_config(struct run *run, const char *const *paths, size_t n)
 {
 	struct ebpf_hooks hooks = ebpf_profiler_hooks(&run->profiler);
@@ -133,6 +147,7 @@ static int run_config(struct run *run, const char *const *paths, size_t n)
 	    !loop_add_signal(run->loop, SIGHUP, on_reload, run))
 		return -ENOMEM;
 	(void)signal(SIGPIPE, SIG_IGN);
+	raise_file_limit();
 	r = config_load(paths, n, &env, stderr, &run->graph);
 	if (r < 0)
 		return r;
