@@ -21,6 +21,9 @@
 #define ABSORB_MAX_TICKS  10
 #define ABSORB_SAMPLES	  4096	/* of a CPU: its table of counts holds four times as many */
 #define FETCH_PATIENCE_MS 60000 /* ... or debug files fetched */
+#define ACQUAINT_MIN_MS	  100	/* see get_to_know() */
+#define ACQUAINT_MAX_MS	  2000
+#define ACQUAINT_STEP_MS  20
 #define LATE_PATIENCE_MS  10000 /* at the end, for files that are still being read */
 
 struct record {
@@ -326,12 +329,35 @@ static int refuse(struct record *r, int err)
 	return err;
 }
 
+/*
+ * Processes that run already are sampled for a moment before it counts: so their files are known,
+ * and what runs in them, and the first sample of the recording is as whole as the last.
+ */
+static void get_to_know(struct record *r)
+{
+	uint64_t now = clock_ms(), from = now + ACQUAINT_MIN_MS, until = now + ACQUAINT_MAX_MS;
+	size_t pending = 1;
+
+	r->start_ms = now;
+	while (!r->ending && now < until && (pending || now < from)) {
+		if (loop_once(r->loop, ACQUAINT_STEP_MS) < 0)
+			break;
+		pending = session_prepare(r->session);
+		show_status(r, "reading files");
+		now = clock_ms();
+	}
+	if (!r->ending && session_discard(r->session) < 0)
+		log_debug("cannot read the counts, trying again later");
+}
+
 static int start(struct record *r)
 {
 	int err = session_start(r->session);
 
 	if (err < 0)
 		return refuse(r, err);
+	if (!r->o.command && (r->o.n_pids || r->o.n_containers))
+		get_to_know(r);
 	r->start_ms = clock_ms();
 	if (r->o.duration_ms)
 		loop_set_timer(r->end_timer, r->o.duration_ms, 0);

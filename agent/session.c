@@ -311,14 +311,19 @@ struct profiler *session_profiler(struct session *s)
 	return s->profiler;
 }
 
+static void begin_interval(struct session *s)
+{
+	s->interval_start_ns = clock_ns(CLOCK_REALTIME);
+	s->interval_start_mono_ns = clock_ns(CLOCK_MONOTONIC);
+}
+
 int session_start(struct session *s)
 {
 	int r = profiler_start(s->profiler);
 
 	if (r >= 0 && s->o.measure_bpf && !s->bpf_time)
 		r = bpf_time_new(s->loop, s->profiler, &s->bpf_time);
-	s->interval_start_ns = clock_ns(CLOCK_REALTIME);
-	s->interval_start_mono_ns = clock_ns(CLOCK_MONOTONIC);
+	begin_interval(s);
 	return r;
 }
 
@@ -427,8 +432,7 @@ static void describe(struct session *s, uint64_t period_ns, struct profile *p)
 	p->duration_ns = now - s->interval_start_mono_ns;
 	p->period_ns = period_ns;
 	p->event = intern_str(&p->strings, profiler_event_name(s->profiler));
-	s->interval_start_ns = clock_ns(CLOCK_REALTIME);
-	s->interval_start_mono_ns = now;
+	begin_interval(s);
 }
 
 /* What was absorbed, as a profile; the next interval begins. */
@@ -470,6 +474,17 @@ static int conclude(struct session *s, uint64_t period_ns, struct profile **ret)
 	s->collect_max_ns = MAX(s->collect_max_ns, took);
 	*ret = TAKE_PTR(p);
 	return 0;
+}
+
+int session_discard(struct session *s)
+{
+	int r = session_absorb(s);
+
+	late_give_up(s->late, REASON_LATE_DROPPED);
+	(void)count_lost(s);
+	stacks_next_interval(&s->stacks, forget_stack, s);
+	begin_interval(s);
+	return r;
 }
 
 int session_collect(struct session *s, bool final, struct profile **ret)

@@ -57,6 +57,11 @@ int session_change(struct session *s, const struct session_options *o, struct pr
  */
 size_t session_prepare(struct session *s);
 /*
+ * Throws away what was sampled until now; what was learned of files and processes stays. The
+ * interval begins anew.
+ */
+int session_discard(struct session *s);
+/*
  * What was sampled since the last call, named. With `final`, samples that still wait are counted
  * as they are; else they belong to the next interval. *ret may hold no samples.
  */
