@@ -121,7 +121,7 @@ static int read_addresses(struct symbolize *s, FILE *f)
 	int c, r = 0;
 
 	do {
-		c = fgetc(f);
+		c = getc_unlocked(f);
 		if (c != EOF && c > ' ') {
 			if (n + 1 < sizeof(word))
 				word[n++] = (char)c;
@@ -269,7 +269,7 @@ static int look_up(struct symbolize *s)
 	while (again && clock_ms() < until) {
 		again = false;
 		for (size_t i = 0; i < s->n; i++)
-			again |= symbols_get(&s->symbols, vaddr_of(s, s->addresses[i]), &names) < 0;
+			again |= symbols_want(&s->symbols, vaddr_of(s, s->addresses[i])) < 0;
 		line_cache_flush(s->symbols.lines);
 		while (line_cache_pending(s->symbols.lines) && clock_ms() < until) {
 			int r = loop_once(s->loop, 100);

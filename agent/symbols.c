@@ -6,9 +6,11 @@
 #include "agent/debug_file.h"
 #include "symbolizer/symtab.h"
 
-static bool lookup(const struct table *t, uint64_t vaddr, struct symtab_hit *ret)
+static bool lookup(const struct table *t, uint64_t vaddr, bool with_line, struct symtab_hit *ret)
 {
-	return t && symtab_lookup(t, vaddr, ret) == 0;
+	if (!t)
+		return false;
+	return (with_line ? symtab_lookup_line(t, vaddr, ret) : symtab_lookup(t, vaddr, ret)) == 0;
 }
 
 /* The function that the code belongs to is called as the symbols call it: so it is everywhere, also
@@ -29,6 +31,14 @@ static void name_outermost(struct symbols_names *names, const struct symtab_hit 
 	f->is_linkage_name = true;
 }
 
+int symbols_want(const struct symbols *s, uint64_t vaddr)
+{
+	struct line_frame frames[LINE_FRAMES_MAX];
+
+	return debug_file_has_lines(s->debug) ? line_cache_get(s->lines, s->debug, vaddr, frames)
+					      : 0;
+}
+
 int symbols_get(const struct symbols *s, uint64_t vaddr, struct symbols_names *ret)
 {
 	struct symtab_hit hit;
@@ -39,7 +49,8 @@ int symbols_get(const struct symbols *s, uint64_t vaddr, struct symbols_names *r
 	if (debug_file_has_lines(s->debug))
 		r = line_cache_get(s->lines, s->debug, vaddr, ret->frames);
 	ret->n = r > 0 ? (size_t)r : 0;
-	if ((s->debug && lookup(s->debug->names, vaddr, &hit)) || lookup(s->table, vaddr, &hit))
+	if ((s->debug && lookup(s->debug->names, vaddr, !ret->n, &hit)) ||
+	    lookup(s->table, vaddr, !ret->n, &hit))
 		name_outermost(ret, &hit);
 	else if (ret->n && !ret->frames[ret->n - 1].name[0])
 		ret->has_place = --ret->n == 0 && ret->frames[0].path[0];

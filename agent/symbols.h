@@ -29,3 +29,5 @@ struct symbols_names {
  * may be known in a moment and was asked for.
  */
 int symbols_get(const struct symbols *s, uint64_t vaddr, struct symbols_names *ret);
+/* Asks for what symbols_get() would have to wait for. -EAGAIN: it was not there yet. */
+int symbols_want(const struct symbols *s, uint64_t vaddr);

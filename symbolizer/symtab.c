@@ -199,20 +199,21 @@ static void add_lines(const struct table *t, const struct view *v, uint32_t i, u
 		hit->file = string_at(t, files[file], 0);
 }
 
-int symtab_lookup(const struct table *t, uint64_t vaddr, struct symtab_hit *ret)
+/* *ret_index: of the function that was found. */
+static int look_up(const struct table *t, const struct view *v, uint64_t vaddr,
+		   struct symtab_hit *ret, uint32_t *ret_index)
 {
 	struct symtab_hit hit = {0};
 	uint64_t off, start, end;
 	uint32_t i, parent;
-	struct view v;
 
-	if (!view_init(t, &v) || vaddr < v.h->base)
+	if (vaddr < v->h->base)
 		return -ENOENT;
-	off = vaddr - v.h->base;
-	if (!find(&v, off, &i))
+	off = vaddr - v->h->base;
+	if (!find(v, off, &i))
 		return -ENOENT;
 	for (int depth = 0;; depth++) {
-		if (i >= v.h->n || depth > NESTING_MAX || !extent(&v, i, &start, &end, &parent))
+		if (i >= v->h->n || depth > NESTING_MAX || !extent(v, i, &start, &end, &parent))
 			return -EBADMSG;
 		if (off < end)
 			break;
@@ -222,14 +223,33 @@ int symtab_lookup(const struct table *t, uint64_t vaddr, struct symtab_hit *ret)
 	}
 	if (off < start)
 		return -EBADMSG;
-	hit.name = string_at(t, v.names[i / SYMTAB_NAMES_STRIDE], i % SYMTAB_NAMES_STRIDE);
+	hit.name = string_at(t, v->names[i / SYMTAB_NAMES_STRIDE], i % SYMTAB_NAMES_STRIDE);
 	if (!hit.name)
 		return -EBADMSG;
-	hit.start = v.h->base + start;
+	hit.start = v->h->base + start;
 	hit.size = end - start;
-	add_lines(t, &v, i, off - start, &hit);
 	*ret = hit;
+	*ret_index = i;
 	return 0;
+}
+
+int symtab_lookup(const struct table *t, uint64_t vaddr, struct symtab_hit *ret)
+{
+	struct view v;
+	uint32_t i;
+
+	return view_init(t, &v) ? look_up(t, &v, vaddr, ret, &i) : -ENOENT;
+}
+
+int symtab_lookup_line(const struct table *t, uint64_t vaddr, struct symtab_hit *ret)
+{
+	struct view v;
+	uint32_t i;
+	int r = view_init(t, &v) ? look_up(t, &v, vaddr, ret, &i) : -ENOENT;
+
+	if (r == 0)
+		add_lines(t, &v, i, vaddr - ret->start, ret);
+	return r;
 }
 
 uint32_t symtab_count(const struct table *t)

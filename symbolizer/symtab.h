@@ -16,9 +16,10 @@ struct table_writer;
 struct symtab_hit {
 	const char *name;     /* borrowed from the table; never NULL, at most 4096 bytes */
 	uint64_t start, size; /* virtual addresses: start <= vaddr < start + size */
-	const char *file;     /* borrowed from the table; NULL when not known */
-	uint32_t line;	      /* of vaddr; 0 when not known */
-	uint32_t start_line;  /* of the function; 0 when not known */
+	/* of symtab_lookup_line() alone */
+	const char *file;    /* borrowed from the table; NULL when not known */
+	uint32_t line;	     /* of vaddr; 0 when not known */
+	uint32_t start_line; /* of the function; 0 when not known */
 };
 
 /*
@@ -33,5 +34,7 @@ int symtab_write(struct objfile *o, struct table_writer *w);
  * -EBADMSG when the table is not sound. Safe on any table that table_open() accepted.
  */
 int symtab_lookup(const struct table *t, uint64_t vaddr, struct symtab_hit *ret);
+/* With file and line. It reads the function's lines up to vaddr: microseconds in a long one. */
+int symtab_lookup_line(const struct table *t, uint64_t vaddr, struct symtab_hit *ret);
 /* How many functions the table names. */
 uint32_t symtab_count(const struct table *t);

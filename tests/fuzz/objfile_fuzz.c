@@ -104,7 +104,7 @@ static void write_symbols(struct objfile *o)
 		for (uint64_t off = 0; off < s[i].memsz && off < 4096; off += 13) {
 			struct symtab_hit hit;
 
-			if (symtab_lookup(t, s[i].vaddr + off, &hit) == 0)
+			if (symtab_lookup_line(t, s[i].vaddr + off, &hit) == 0)
 				sum += strlen(hit.name) + (hit.file ? strlen(hit.file) : 0);
 		}
 	}

@@ -20,7 +20,7 @@ static void look_up(const struct table *t, uint64_t addr)
 
 	if (table_offset_to_vaddr(t, addr, &vaddr) == 0)
 		sum += vaddr;
-	if (symtab_lookup(t, addr, &hit) == 0)
+	if (symtab_lookup_line(t, addr, &hit) == 0)
 		sum += strlen(hit.name) + (hit.file ? strlen(hit.file) : 0);
 }
 

@@ -123,7 +123,7 @@ static void agrees_with_go_tool_addr2line(void **state)
 		assert_non_null(fgets(name, sizeof(name), p));
 		assert_non_null(fgets(place, sizeof(place), p));
 		place[strcspn(place, "\n")] = '\0';
-		assert_int_equal(symtab_lookup(f->t, addrs[i], &hit), 0);
+		assert_int_equal(symtab_lookup_line(f->t, addrs[i], &hit), 0);
 		(void)snprintf(ours, sizeof(ours), "%s:%u", hit.file ? hit.file : "?", hit.line);
 		wrong += strcmp(ours, place) != 0;
 	}
@@ -143,7 +143,7 @@ static void knows_where_a_function_begins_in_its_source(void **state)
 		assert_int_equal(gopclntab_func(f->g, i, &fn), 0);
 		if (strcmp(fn.name, "main.main"))
 			continue;
-		assert_int_equal(symtab_lookup(f->t, fn.entry + 1, &hit), 0);
+		assert_int_equal(symtab_lookup_line(f->t, fn.entry + 1, &hit), 0);
 		assert_string_equal(hit.name, "main.main");
 		assert_non_null(strstr(hit.file, "code.go"));
 		assert_int_equal(hit.start_line, 19);

@@ -253,7 +253,7 @@ static void names_go_functions_of_every_release(void **state)
 		t = fixture_table(path, &r);
 		assert_int_equal(r, TABLE_IS_GO | TABLE_HAS_LINES);
 		assert_int_equal(symtab_count(t), 2);
-		assert_int_equal(symtab_lookup(t, 0x4000b0 + 20, &hit), 0);
+		assert_int_equal(symtab_lookup_line(t, 0x4000b0 + 20, &hit), 0);
 		assert_string_equal(hit.name, "main.main");
 		assert_int_equal(hit.start, 0x4000b0);
 		assert_int_equal(hit.size, 32);
@@ -261,7 +261,7 @@ static void names_go_functions_of_every_release(void **state)
 		assert_int_equal(hit.line, 16);
 		/* Only from 1.20 on is the line of `func` in the table. */
 		assert_int_equal(hit.start_line, i == 3 ? 7 : 14);
-		assert_int_equal(symtab_lookup(t, 0x4000d0, &hit), 0);
+		assert_int_equal(symtab_lookup_line(t, 0x4000d0, &hit), 0);
 		assert_string_equal(hit.name, "main.f");
 		assert_int_equal(symtab_lookup(t, 0x4000f0, &hit), -ENOENT);
 	}
