@@ -4,7 +4,6 @@
 #include <errno.h>
 
 #include "agent/debug_file.h"
-#include "symbolizer/symtab.h"
 
 static bool lookup(const struct table *t, uint64_t vaddr, bool with_line, struct symtab_hit *ret)
 {
@@ -15,8 +14,9 @@ static bool lookup(const struct table *t, uint64_t vaddr, bool with_line, struct
 
 /* The function that the code belongs to is called as the symbols call it: so it is everywhere, also
  * where there is no debug information, and the linker's names are the complete ones. */
-static void name_outermost(struct symbols_names *names, const struct symtab_hit *hit)
+static void name_outermost(struct symbols_names *names)
 {
+	const struct symtab_hit *hit = &names->symbol;
 	struct line_frame *f;
 
 	if (!names->n) {
@@ -41,7 +41,6 @@ int symbols_want(const struct symbols *s, uint64_t vaddr)
 
 int symbols_get(const struct symbols *s, uint64_t vaddr, struct symbols_names *ret)
 {
-	struct symtab_hit hit;
 	int r = 0;
 
 	ret->vaddr = vaddr;
@@ -49,9 +48,9 @@ int symbols_get(const struct symbols *s, uint64_t vaddr, struct symbols_names *r
 	if (debug_file_has_lines(s->debug))
 		r = line_cache_get(s->lines, s->debug, vaddr, ret->frames);
 	ret->n = r > 0 ? (size_t)r : 0;
-	if ((s->debug && lookup(s->debug->names, vaddr, !ret->n, &hit)) ||
-	    lookup(s->table, vaddr, !ret->n, &hit))
-		name_outermost(ret, &hit);
+	if ((s->debug && lookup(s->debug->names, vaddr, !ret->n, &ret->symbol)) ||
+	    lookup(s->table, vaddr, !ret->n, &ret->symbol))
+		name_outermost(ret);
 	else if (ret->n && !ret->frames[ret->n - 1].name[0])
 		ret->has_place = --ret->n == 0 && ret->frames[0].path[0];
 	return r < 0 ? r : (int)ret->n;

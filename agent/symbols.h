@@ -6,6 +6,7 @@
 #pragma once
 
 #include "agent/line_cache.h"
+#include "symbolizer/symtab.h"
 
 struct debug_file;
 struct table;
@@ -18,9 +19,11 @@ struct symbols {
 
 struct symbols_names {
 	uint64_t vaddr;
-	struct line_frame frames[LINE_FRAMES_MAX]; /* innermost first; borrowed strings */
+	/* innermost first; strings are borrowed, the last name from `symbol`: not to be copied */
+	struct line_frame frames[LINE_FRAMES_MAX];
 	size_t n;
 	bool has_place; /* n is 0, but frames[0] has path and line of the code */
+	struct symtab_hit symbol;
 };
 
 /*

@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "agent/base/cursor.h"
+#include "symbolizer/name_codes.h"
 #include "symbolizer/symtab_layout.h"
 #include "symbolizer/table.h"
 
@@ -22,6 +23,7 @@ struct view {
 	const struct symtab_wide *wide;
 	const uint16_t *starts;
 	const uint8_t *gaps;
+	struct name_codes_view codes;
 };
 
 static bool view_init(const struct table *t, struct view *ret)
@@ -34,8 +36,9 @@ static bool view_init(const struct table *t, struct view *ret)
 		return false;
 	n_names = ((uint64_t)h->n + SYMTAB_NAMES_STRIDE - 1) / SYMTAB_NAMES_STRIDE;
 	want = sizeof(*h) + 4 * ((uint64_t)h->n_pages + 1) + 4 * n_names +
-	       sizeof(struct symtab_wide) * (uint64_t)h->n_wide + 3 * (uint64_t)h->n;
-	if (want > bytes)
+	       sizeof(struct symtab_wide) * (uint64_t)h->n_wide + 3 * (uint64_t)h->n +
+	       (NAME_CODE_BYTES + 1) * (uint64_t)h->n_codes;
+	if (want > bytes || h->n_codes > NAME_CODES_MAX)
 		return false;
 	ret->h = h;
 	ret->pages = (const uint32_t *)(h + 1);
@@ -43,6 +46,9 @@ static bool view_init(const struct table *t, struct view *ret)
 	ret->wide = (const struct symtab_wide *)(ret->names + n_names);
 	ret->starts = (const uint16_t *)(ret->wide + h->n_wide);
 	ret->gaps = (const uint8_t *)(ret->starts + h->n);
+	ret->codes.n = h->n_codes;
+	ret->codes.words = ret->gaps + h->n;
+	ret->codes.lengths = ret->codes.words + NAME_CODE_BYTES * h->n_codes;
 	return true;
 }
 
@@ -135,19 +141,34 @@ static bool extent(const struct view *v, uint32_t i, uint64_t *ret_start, uint64
 }
 
 /* A NUL-terminated string of TABLE_STRINGS, or NULL. */
-static const char *string_at(const struct table *t, uint32_t offset, uint32_t skip)
+static const char *string_at(const struct table *t, uint32_t offset)
 {
 	size_t bytes;
 	const uint8_t *s = table_section(t, TABLE_STRINGS, &bytes);
 	struct cursor c;
-	const char *name = NULL;
 
 	if (!s || offset >= bytes)
 		return NULL;
 	c = cursor_of(s + offset, bytes - offset);
-	for (uint32_t i = 0; i <= skip; i++)
-		name = cursor_cstr(&c, SYMTAB_NAME_BYTES_MAX + sizeof("@plt"));
-	return name;
+	return cursor_cstr(&c, SYMTAB_NAME_BYTES_MAX);
+}
+
+/* Writes the name of function i. */
+static int name_of(const struct table *t, const struct view *v, uint32_t i,
+		   char to[static SYMTAB_NAME_BYTES_MAX + 16])
+{
+	uint32_t offset = v->names[i / SYMTAB_NAMES_STRIDE];
+	size_t bytes;
+	const uint8_t *s = table_section(t, TABLE_STRINGS, &bytes);
+	struct cursor c;
+
+	if (!s || offset >= bytes)
+		return -EBADMSG;
+	c = cursor_of(s + offset, bytes - offset);
+	for (uint32_t skip = i % SYMTAB_NAMES_STRIDE; skip; skip--)
+		(void)cursor_cstr(&c, 2 * SYMTAB_NAME_BYTES_MAX + 16);
+	return c.bad ? -EBADMSG
+		     : name_decode(&v->codes, c.p, cursor_left(&c), to, SYMTAB_NAME_BYTES_MAX + 16);
 }
 
 /* ---- lines ---- */
@@ -196,14 +217,13 @@ static void add_lines(const struct table *t, const struct view *v, uint32_t i, u
 	c = cursor_of(p + offsets[i], bytes - offsets[i]);
 	read_runs(&c, off, &file, hit);
 	if (file && file < h->n_files)
-		hit->file = string_at(t, files[file], 0);
+		hit->file = string_at(t, files[file]);
 }
 
 /* *ret_index: of the function that was found. */
 static int look_up(const struct table *t, const struct view *v, uint64_t vaddr,
 		   struct symtab_hit *ret, uint32_t *ret_index)
 {
-	struct symtab_hit hit = {0};
 	uint64_t off, start, end;
 	uint32_t i, parent;
 
@@ -223,14 +243,12 @@ static int look_up(const struct table *t, const struct view *v, uint64_t vaddr,
 	}
 	if (off < start)
 		return -EBADMSG;
-	hit.name = string_at(t, v->names[i / SYMTAB_NAMES_STRIDE], i % SYMTAB_NAMES_STRIDE);
-	if (!hit.name)
-		return -EBADMSG;
-	hit.start = v->h->base + start;
-	hit.size = end - start;
-	*ret = hit;
+	ret->start = v->h->base + start;
+	ret->size = end - start;
+	ret->file = NULL;
+	ret->line = ret->start_line = 0;
 	*ret_index = i;
-	return 0;
+	return name_of(t, v, i, ret->name);
 }
 
 int symtab_lookup(const struct table *t, uint64_t vaddr, struct symtab_hit *ret)

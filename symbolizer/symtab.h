@@ -13,13 +13,16 @@ struct objfile;
 struct table;
 struct table_writer;
 
+#define SYMTAB_NAME_BYTES_MAX 4096 /* longer names are cut */
+
+/* Big because names are not in the table as they are: do not clear it. */
 struct symtab_hit {
-	const char *name;     /* borrowed from the table; never NULL, at most 4096 bytes */
 	uint64_t start, size; /* virtual addresses: start <= vaddr < start + size */
 	/* of symtab_lookup_line() alone */
-	const char *file;    /* borrowed from the table; NULL when not known */
-	uint32_t line;	     /* of vaddr; 0 when not known */
-	uint32_t start_line; /* of the function; 0 when not known */
+	const char *file;		       /* borrowed from the table; NULL when not known */
+	uint32_t line;			       /* of vaddr; 0 when not known */
+	uint32_t start_line;		       /* of the function; 0 when not known */
+	char name[SYMTAB_NAME_BYTES_MAX + 16]; /* with "@plt" and the decoder's slack */
 };
 
 /*
@@ -31,7 +34,8 @@ int symtab_write(struct objfile *o, struct table_writer *w);
 
 /*
  * The innermost function that covers a virtual address of the file. -ENOENT when there is none,
- * -EBADMSG when the table is not sound. Safe on any table that table_open() accepted.
+ * -EBADMSG when the table is not sound; ret is not defined then. Safe on any table that
+ * table_open() accepted.
  */
 int symtab_lookup(const struct table *t, uint64_t vaddr, struct symtab_hit *ret);
 /* With file and line. It reads the function's lines up to vaddr: microseconds in a long one. */

@@ -13,7 +13,7 @@
 #include "agent/base/cursor.h"
 #include "symbolizer/gopclntab.h"
 #include "symbolizer/objfile.h"
-#include "symbolizer/symtab_layout.h"
+#include "symbolizer/symtab.h"
 
 #define ENTRIES_MAX (1u << 22)
 #define CODE_MAX    4096

@@ -1,16 +1,18 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * The bytes of TABLE_SYMBOLS and TABLE_LINES. A function costs its name and about 3.5 bytes: names
- * follow each other in TABLE_STRINGS in the order of addresses, starts are 16 bits within a page of
- * 64 KiB, sizes are told by the gap to the next function where that is small.
+ * follow each other in TABLE_STRINGS in the order of addresses, coded (name_codes.h), starts are 16
+ * bits within a page of 64 KiB, sizes are told by the gap to the next function where that is small.
  *
  * TABLE_SYMBOLS:
  *   struct symtab_header
  *   u32 pages[n_pages + 1]	first function of each 64 KiB from base on; the last is n
- *   u32 names[(n + 15) / 16]	offset in TABLE_STRINGS of the names of functions 16 * i and later
+ *   u32 names[(n + 15) / 16]	offset in TABLE_STRINGS of the names of functions 16 * i and later,
+ *				each ending in a 0
  *   struct symtab_wide wide[n_wide], ascending by index
  *   u16 starts[n]		offset in the page
  *   u8 gaps[n]			next start - end; SYMTAB_WIDE: see wide[]
+ *   u64 words[n_codes], u8 lengths[n_codes]	struct name_codes_view; 0: names are plain
  *
  * TABLE_LINES (absent without lines):
  *   struct symtab_lines_header
@@ -23,14 +25,13 @@
 
 #include <stdint.h>
 
-#define SYMTAB_PAGE_SHIFT     16
-#define SYMTAB_NAMES_STRIDE   16
-#define SYMTAB_WIDE	      255
-#define SYMTAB_NAME_BYTES_MAX 4096
+#define SYMTAB_PAGE_SHIFT   16
+#define SYMTAB_NAMES_STRIDE 16
+#define SYMTAB_WIDE	    255
 
 struct symtab_header {
 	uint64_t base; /* virtual address of the first function */
-	uint32_t n, n_pages, n_wide, reserved;
+	uint32_t n, n_pages, n_wide, n_codes;
 };
 _Static_assert(sizeof(struct symtab_header) == 24, "symtab_header");
 

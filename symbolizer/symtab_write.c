@@ -10,6 +10,7 @@
 
 #include "symbolizer/gopclntab.h"
 #include "symbolizer/minidebug.h"
+#include "symbolizer/name_codes.h"
 #include "symbolizer/objfile.h"
 #include "symbolizer/symtab_internal.h"
 #include "symbolizer/symtab_layout.h"
@@ -199,7 +200,8 @@ static void add_pages(struct buf *b, const struct symtab_set *s, uint32_t n_page
 	add_u32(b, (uint32_t)s->n);
 }
 
-static void add_names(struct buf *b, struct buf *strings, const struct symtab_set *s)
+static void add_names(struct buf *b, struct buf *strings, const struct symtab_set *s,
+		      const struct name_trainer *codes)
 {
 	buf_add_u8(strings, 0);
 	for (size_t i = 0; i < s->n; i++) {
@@ -207,11 +209,20 @@ static void add_names(struct buf *b, struct buf *strings, const struct symtab_se
 
 		if (i % SYMTAB_NAMES_STRIDE == 0)
 			add_u32(b, (uint32_t)strings->len);
-		buf_add(strings, e->name, e->name_bytes);
+		name_encode(codes, e->name, e->name_bytes, strings);
 		if (e->rank == SYMTAB_RANK_PLT)
-			buf_adds(strings, "@plt");
+			name_encode(codes, "@plt", 4, strings);
 		buf_add_u8(strings, 0);
 	}
+}
+
+static struct name_trainer *choose_codes(const struct symtab_set *s)
+{
+	_cleanup_free_ struct name_piece *names = malloc(s->n * sizeof(*names));
+
+	for (size_t i = 0; names && i < s->n; i++)
+		names[i] = (struct name_piece){s->v[i].name, s->v[i].name_bytes};
+	return names ? name_trainer_new(names, s->n) : NULL;
 }
 
 /* The gap behind entry i, or SYMTAB_WIDE. */
@@ -226,21 +237,23 @@ static uint8_t gap_of(const struct symtab_set *s, size_t i, const uint32_t *pare
 }
 
 static void pack_symbols(struct table_writer *w, const struct symtab_set *s,
-			 const uint32_t *parents)
+			 const uint32_t *parents, const struct name_trainer *names)
 {
+	const struct name_codes *codes = name_trainer_codes(names);
 	struct buf *b = &w->sections[TABLE_SYMBOLS];
 	uint64_t span = s->v[s->n - 1].start - s->v[0].start;
 	struct symtab_header h = {
 		.base = s->v[0].start,
 		.n = (uint32_t)s->n,
 		.n_pages = (uint32_t)(span >> SYMTAB_PAGE_SHIFT) + 1,
+		.n_codes = codes->n,
 	};
 
 	for (size_t i = 0; i < s->n; i++)
 		h.n_wide += gap_of(s, i, parents) == SYMTAB_WIDE;
 	buf_add(b, &h, sizeof(h));
 	add_pages(b, s, h.n_pages);
-	add_names(b, &w->sections[TABLE_STRINGS], s);
+	add_names(b, &w->sections[TABLE_STRINGS], s, names);
 	for (size_t i = 0; i < s->n; i++) {
 		struct symtab_wide wide = {(uint32_t)i, (uint32_t)s->v[i].size, parents[i]};
 
@@ -254,6 +267,8 @@ static void pack_symbols(struct table_writer *w, const struct symtab_set *s,
 	}
 	for (size_t i = 0; i < s->n; i++)
 		buf_add_u8(b, gap_of(s, i, parents));
+	buf_add(b, codes->words, codes->n * sizeof(codes->words[0]));
+	buf_add(b, codes->lengths, codes->n);
 }
 
 /* ---- the whole ---- */
@@ -261,6 +276,7 @@ static void pack_symbols(struct table_writer *w, const struct symtab_set *s,
 static int write_set(struct table_writer *w, struct symtab_set *s, const struct gopclntab *g,
 		     bool only_exports)
 {
+	_cleanup_(name_trainer_freep) struct name_trainer *names = NULL;
 	_cleanup_free_ uint32_t *parents = NULL;
 	int r;
 
@@ -276,7 +292,10 @@ static int write_set(struct table_writer *w, struct symtab_set *s, const struct 
 	r = find_parents(s, &parents);
 	if (r < 0)
 		return r;
-	pack_symbols(w, s, parents);
+	names = choose_codes(s);
+	if (!names)
+		return -ENOMEM;
+	pack_symbols(w, s, parents, names);
 	if (g)
 		r = symtab_write_lines(w, s, g);
 	if (r < 0)
