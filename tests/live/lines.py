@@ -35,17 +35,24 @@ def place(text):
     return "??" if path in (".", "?") else path, line if line.isdigit() and line != "0" else "?"
 
 
+class Frames(list):
+    inlined_at = None  # elfutils: where its -f line says the innermost call is
+
+
 def parse_addr2line(text):
     """address -> [(function, normalised path, line)], innermost first"""
     out, key, lines, i = {}, None, text.splitlines(), 0
     while i < len(lines):
         if re.fullmatch("0x[0-9a-f]+", lines[i]):
             key = int(lines[i], 16)
-            out[key] = []
+            out[key] = Frames()
             i += 1
         elif i + 1 < len(lines):
             # elfutils: "f inlined at PLACE in g"
-            out[key].append((lines[i].split(" inlined at ")[0], *place(lines[i + 1])))
+            name, _, call = lines[i].partition(" inlined at ")
+            if call and not out[key]:
+                out[key].inlined_at = place(call.rpartition(" in ")[0])
+            out[key].append((name, *place(lines[i + 1])))
             i += 2
     return out
 
