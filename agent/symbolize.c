@@ -199,7 +199,7 @@ static void on_debug(void *data)
 /* Without a cache to share with the agent, the table is made without rows to unwind by. */
 static int load(struct symbolize *s)
 {
-	enum build_kind kind = s->cache_dir ? BUILD_FILE : BUILD_DEBUG;
+	enum build_kind kind = s->cache_dir ? BUILD_FILE : BUILD_NAMES;
 	int fd = open(s->path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
 	int r = fd < 0 ? -errno : tables_load(s->tables, fd, kind, on_table, s);
 

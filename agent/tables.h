@@ -37,8 +37,8 @@ int tables_new(struct loop *loop, struct parser *parser, const char *cache_dir,
 struct tables *tables_free(struct tables *t);
 DEFINE_CLEANUP(struct tables *, tables_free)
 
-/* kind: BUILD_FILE or BUILD_DEBUG. fd is taken in any case. fn is called once, from the loop, never
- * from here - also for a hit. 0 or -ENOMEM (fn is not called then). */
+/* kind: BUILD_FILE, BUILD_DEBUG or BUILD_NAMES. fd is taken in any case. fn is called once, from
+ * the loop, never from here - also for a hit. 0 or -ENOMEM (fn is not called then). */
 int tables_load(struct tables *t, int fd, enum build_kind kind, tables_done_fn fn, void *data);
 /* fn is not called any more for loads with this data. The work goes on, for the cache. */
 void tables_cancel(struct tables *t, const void *data);

@@ -18,10 +18,13 @@
 
 struct name_trainer {
 	struct name_codes codes;
-	/* Strings of two bytes and more by their first two: count[] of them from first[] on, the
+	/* Strings of two bytes and more by their first two: `count` of them from `first` on, the
 	 * longest first. */
-	uint8_t first[65536], count[65536];
-	uint8_t single[256]; /* code of a string of one byte; 0: none */
+	struct {
+		uint8_t first, count;
+	} starts[65536];
+	uint8_t single[256];		/* code of a string of one byte; 0: none */
+	uint64_t masks[NAME_CODES_MAX]; /* of the bytes that the string has */
 };
 
 struct candidate {
@@ -49,7 +52,10 @@ static uint64_t load(const char *s, size_t left)
 {
 	uint64_t v = 0;
 
-	memcpy(&v, s, MIN(left, (size_t)8));
+	if (left >= sizeof(v))
+		memcpy(&v, s, sizeof(v));
+	else
+		memcpy(&v, s, left);
 	return v;
 }
 
@@ -57,12 +63,11 @@ static uint64_t load(const char *s, size_t left)
 static uint8_t match(const struct name_trainer *t, const char *s, size_t left)
 {
 	uint64_t word = load(s, left);
-	uint16_t two = (uint16_t)word;
+	uint32_t k = t->starts[(uint16_t)word].first;
+	uint32_t end = k + t->starts[(uint16_t)word].count;
 
-	for (uint32_t i = 0; i < t->count[two]; i++) {
-		uint32_t k = t->first[two] + i;
-
-		if (t->codes.words[k] == (word & mask_of(t->codes.lengths[k])))
+	for (; k < end; k++) {
+		if (t->codes.words[k] == (word & t->masks[k]))
 			return (uint8_t)(k + 1);
 	}
 	return t->single[word & 0xff];
@@ -190,7 +195,7 @@ static size_t merge_equal(struct candidate *v, size_t n)
 
 static void set_codes(struct name_trainer *t, struct candidate *v, size_t n)
 {
-	memset(t->count, 0, sizeof(t->count));
+	memset(t->starts, 0, sizeof(t->starts));
 	memset(t->single, 0, sizeof(t->single));
 	if (n)
 		qsort(v, n, sizeof(*v), by_start);
@@ -200,12 +205,13 @@ static void set_codes(struct name_trainer *t, struct candidate *v, size_t n)
 
 		t->codes.words[i] = v[i].word;
 		t->codes.lengths[i] = (uint8_t)v[i].length;
+		t->masks[i] = mask_of(v[i].length);
 		if (v[i].length == 1) {
 			t->single[two] = (uint8_t)(i + 1);
 			continue;
 		}
-		if (!t->count[two]++)
-			t->first[two] = (uint8_t)i;
+		if (!t->starts[two].count++)
+			t->starts[two].first = (uint8_t)i;
 	}
 }
 
@@ -288,18 +294,26 @@ const struct name_codes *name_trainer_codes(const struct name_trainer *t)
 
 void name_encode(const struct name_trainer *t, const char *s, size_t bytes, struct buf *to)
 {
+	uint8_t *out;
+	size_t n = 0;
+
 	if (!t->codes.n) {
 		buf_add(to, s, bytes);
 		return;
 	}
+	/* Whatever it is, it has room; what is not used is given back. */
+	out = buf_grow(to, 2 * bytes);
+	if (!out)
+		return;
 	for (size_t at = 0; at < bytes;) {
 		uint8_t code = match(t, s + at, bytes - at);
 
-		buf_add_u8(to, code ? code : NAME_ESCAPE);
+		out[n++] = code ? code : NAME_ESCAPE;
 		if (!code)
-			buf_add_u8(to, (uint8_t)s[at]);
+			out[n++] = (uint8_t)s[at];
 		at += code ? t->codes.lengths[code - 1] : 1;
 	}
+	to->len -= 2 * bytes - n;
 }
 
 /* ---- reading ---- */

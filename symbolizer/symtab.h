@@ -26,11 +26,12 @@ struct symtab_hit {
 };
 
 /*
- * Writes the three sections. Returns which of TABLE_IS_GO, TABLE_HAS_SYMTAB and TABLE_HAS_LINES
- * hold (for objfile_write_info()), -ENODATA when the file names no function, -E2BIG or -ENOMEM. On
- * error the three sections are empty and usable, the others are as they were.
+ * Writes the three sections; code_names: names are made small (name_codes.h), which takes a third
+ * of the time more. Returns which of TABLE_IS_GO, TABLE_HAS_SYMTAB and TABLE_HAS_LINES hold (for
+ * objfile_write_info()), -ENODATA when the file names no function, -E2BIG or -ENOMEM. On error the
+ * three sections are empty and usable, the others are as they were.
  */
-int symtab_write(struct objfile *o, struct table_writer *w);
+int symtab_write(struct objfile *o, bool code_names, struct table_writer *w);
 
 /*
  * The innermost function that covers a virtual address of the file. -ENOENT when there is none,

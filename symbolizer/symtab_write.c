@@ -274,7 +274,7 @@ static void pack_symbols(struct table_writer *w, const struct symtab_set *s,
 /* ---- the whole ---- */
 
 static int write_set(struct table_writer *w, struct symtab_set *s, const struct gopclntab *g,
-		     bool only_exports)
+		     bool only_exports, bool code_names)
 {
 	_cleanup_(name_trainer_freep) struct name_trainer *names = NULL;
 	_cleanup_free_ uint32_t *parents = NULL;
@@ -292,7 +292,7 @@ static int write_set(struct table_writer *w, struct symtab_set *s, const struct 
 	r = find_parents(s, &parents);
 	if (r < 0)
 		return r;
-	names = choose_codes(s);
+	names = code_names ? choose_codes(s) : name_trainer_new(NULL, 0);
 	if (!names)
 		return -ENOMEM;
 	pack_symbols(w, s, parents, names);
@@ -314,7 +314,7 @@ static void give_up(struct table_writer *w)
 		buf_reset(&w->sections[ours[i]]);
 }
 
-int symtab_write(struct objfile *o, struct table_writer *w)
+int symtab_write(struct objfile *o, bool code_names, struct table_writer *w)
 {
 	_cleanup_(gopclntab_freep) struct gopclntab *g = NULL;
 	_cleanup_(minidebug_done) struct minidebug mini = {0};
@@ -334,7 +334,7 @@ int symtab_write(struct objfile *o, struct table_writer *w)
 		return r;
 	if (!s.n)
 		return -ENODATA;
-	r = write_set(w, &s, g, !symtab && !g);
+	r = write_set(w, &s, g, !symtab && !g, code_names);
 	if (r < 0) {
 		give_up(w);
 		return r;

@@ -60,9 +60,9 @@ static int add_unwinding(struct objfile *o, struct table_writer *w, uint32_t *fl
 	return r;
 }
 
-static int add_symbols(struct objfile *o, struct table_writer *w, uint32_t *flags)
+static int add_symbols(struct objfile *o, bool code_names, struct table_writer *w, uint32_t *flags)
 {
-	int r = symtab_write(o, w);
+	int r = symtab_write(o, code_names, w);
 
 	if (r > 0)
 		*flags |= (uint32_t)r;
@@ -77,9 +77,10 @@ static void add_crc(const struct image *image, struct table_writer *w)
 		info->file_crc = debuglink_crc(image->data, image->bytes);
 }
 
-static int build_file(int in_fd, bool is_debug, struct table_writer *w, uint32_t *ret_flags)
+static int build_file(int in_fd, uint32_t kind, struct table_writer *w, uint32_t *ret_flags)
 {
 	_cleanup_image_ struct image image = {0};
+	const bool is_debug = kind != BUILD_FILE;
 	uint32_t flags = 0;
 	int r;
 
@@ -87,7 +88,7 @@ static int build_file(int in_fd, bool is_debug, struct table_writer *w, uint32_t
 	if (r == 0 && !is_debug)
 		r = add_unwinding(image.object, w, &flags);
 	if (r == 0)
-		r = add_symbols(image.object, w, &flags);
+		r = add_symbols(image.object, kind != BUILD_NAMES, w, &flags);
 	if (r == 0)
 		r = objfile_write_info(image.object, flags, w);
 	if (r == 0 && is_debug)
@@ -152,8 +153,8 @@ int build_table(const int *in_fds, size_t n, uint32_t kind, int out_fd, uint32_t
 	int r = -EINVAL;
 
 	table_writer_init(&w, SECTION_BYTES_MAX);
-	if ((kind == BUILD_FILE || kind == BUILD_DEBUG) && n == 1)
-		r = build_file(in_fds[0], kind == BUILD_DEBUG, &w, ret_flags);
+	if ((kind == BUILD_FILE || kind == BUILD_DEBUG || kind == BUILD_NAMES) && n == 1)
+		r = build_file(in_fds[0], kind, &w, ret_flags);
 	else if (kind == BUILD_LINES && n >= 2 && n <= CHILD_FILES_MAX)
 		r = build_lines(in_fds, n, &w);
 	else if (kind == BUILD_PERF_MAP && n == 1)

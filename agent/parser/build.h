@@ -24,6 +24,8 @@ enum build_kind {
 	BUILD_PERF_MAP,
 	/* The jit-PID.dump of a process: the same. */
 	BUILD_JITDUMP,
+	/* As BUILD_DEBUG, for a moment's use: as fast as can be, not as small. */
+	BUILD_NAMES,
 };
 
 /* A child_build_fn. -EINVAL: an unknown kind, or not its files. */

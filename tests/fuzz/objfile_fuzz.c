@@ -95,7 +95,7 @@ static void write_symbols(struct objfile *o)
 	int r;
 
 	table_writer_init(&w, 8u << 20);
-	r = symtab_write(o, &w);
+	r = symtab_write(o, objfile_section_count(o) & 1, &w);
 	if (objfile_write_info(o, r < 0 ? 0 : (uint32_t)r, &w) < 0 || table_write(&w, fd) < 0)
 		return;
 	if (table_open(fd, true, &t) < 0)

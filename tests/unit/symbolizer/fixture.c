@@ -37,7 +37,7 @@ struct table *fixture_table_of(struct objfile *o, int *ret_r)
 	struct table *t = NULL;
 
 	table_writer_init(&w, 64u << 20);
-	*ret_r = symtab_write(o, &w);
+	*ret_r = symtab_write(o, true, &w);
 	if (*ret_r < 0)
 		return NULL;
 	assert_int_equal(objfile_write_info(o, (uint32_t)*ret_r, &w), 0);

@@ -285,7 +285,7 @@ static void leaves_other_sections_alone_when_names_do_not_fit(void **state)
 	assert_int_equal(objfile_open_memory(p, n, &o), 0);
 	table_writer_init(&w, 100);
 	buf_adds(&w.sections[TABLE_ROWS], "rows");
-	assert_int_equal(symtab_write(o, &w), -E2BIG);
+	assert_int_equal(symtab_write(o, true, &w), -E2BIG);
 	assert_int_equal(w.sections[TABLE_ROWS].len, 4);
 	for (size_t i = 0; i < TABLE_SECTION_MAX; i++)
 		assert_int_equal(w.sections[i].failed, 0);
