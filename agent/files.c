@@ -265,18 +265,45 @@ static int open_file(const struct event_file *e, const char *path)
 	return fd < 0 ? -ENOENT : fd;
 }
 
-/* The root of a process that has another one than we; -1: ours, or it is gone. */
-static int open_root(uint32_t tgid)
+/* Where a directory is: the mount tells a root in another namespace from ours, the inode one made
+ * by chroot(2). Before Linux 5.8 stx_mnt_id is 0. */
+static int read_place(int dir_fd, const char *path, struct statx *ret)
+{
+	*ret = (struct statx){0};
+	return statx(dir_fd, path, AT_EMPTY_PATH, STATX_INO | STATX_MNT_ID, ret) < 0 ? -errno : 0;
+}
+
+static bool is_same_place(const struct statx *a, const struct statx *b)
+{
+	return a->stx_mnt_id == b->stx_mnt_id && a->stx_ino == b->stx_ino &&
+	       a->stx_dev_major == b->stx_dev_major && a->stx_dev_minor == b->stx_dev_minor;
+}
+
+/* Makes path, which the kernel tells from the root of the mounts, what a process below `root` calls
+ * it. */
+static void path_below(const char *root, size_t n, char *path)
+{
+	if (n > 1 && !strncmp(path, root, n) && path[n] == '/')
+		memmove(path, path + n, strlen(path + n) + 1);
+}
+
+/* The root of a process that has another one than we; -1: ours, or it is gone. The path becomes one
+ * in that root. */
+static int open_root(uint32_t tgid, char *path)
 {
 	_cleanup_close_ int fd = -1;
-	struct stat theirs, ours;
-	char name[64];
+	struct statx theirs, ours;
+	char name[64], root[4096];
+	ssize_t n;
 
 	(void)snprintf(name, sizeof(name), "/proc/%u/root", tgid);
 	fd = open(name, O_PATH | O_DIRECTORY | O_CLOEXEC);
-	if (fd < 0 || fstat(fd, &theirs) < 0 || stat("/", &ours) < 0 ||
-	    (theirs.st_dev == ours.st_dev && theirs.st_ino == ours.st_ino))
+	if (fd < 0 || read_place(fd, "", &theirs) < 0 || read_place(AT_FDCWD, "/", &ours) < 0 ||
+	    is_same_place(&theirs, &ours))
 		return -1;
+	n = readlink(name, root, sizeof(root));
+	if (n > 0 && (size_t)n < sizeof(root))
+		path_below(root, (size_t)n, path);
 	return TAKE_FD(fd);
 }
 
@@ -323,7 +350,7 @@ void files_on_event(struct files *f, const struct event_file *e)
 	}
 	(void)hash_put(&f->by_key, hash, (uintptr_t)file);
 	fd = open_file(e, file->path);
-	file->root_fd = open_root(e->tgid);
+	file->root_fd = open_root(e->tgid, file->path);
 	if (fd < 0) {
 		f->stats.vanished++;
 		file_done(f, file, fd);

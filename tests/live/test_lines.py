@@ -267,6 +267,12 @@ os.execv(sys.argv[2], sys.argv[2:])
 """
 
 
+def folded_of(pid):
+    record("-p", pid, d=1, out="p.folded")
+    with open("p.folded", encoding="utf-8") as f:
+        return f.read()
+
+
 @case
 def container_has_its_own_debug_file():
     path = build("-static", name="in_container")
@@ -277,14 +283,35 @@ def container_has_its_own_debug_file():
     p = spawn(["unshare", "-m", "--propagation", "private", "/usr/bin/python3", "-c", PIVOT, "root",
                "/srv/prog", "100000000"])
     wait_for(lambda: os.readlink(f"/proc/{p.pid}/exe").endswith("/srv/prog"), 10, "the program")
-    record("-p", p.pid, d=1, out="p.folded")
-    with open("p.folded", encoding="utf-8") as f:
-        text = f.read()
+    text = folded_of(p.pid)
     check("main;work;twist" in text, text)
     os.rename("root/srv/.debug/hot.debug", "hot.debug")
     os.symlink(os.path.abspath("hot.debug"), "root/srv/.debug/hot.debug")
-    record("-p", p.pid, d=1, out="p.folded")
-    with open("p.folded", encoding="utf-8") as f:
-        text = f.read()
+    text = folded_of(p.pid)
     check("main;work" in text or "prog+0x" in text, text)
     check("twist" not in text, f"a link out of the container was followed: {text}")
+
+
+@case
+def process_in_a_chroot_is_searched_for_within_it():
+    path = build("-static", name="in_chroot")
+    separate(path)
+    os.makedirs("root/srv/.debug")
+    os.rename(path, "root/srv/prog")
+    os.rename("hot.debug", "root/srv/.debug/hot.debug")
+    p = spawn(["chroot", "root", "/srv/prog", "100000000"])
+    wait_for(lambda: os.readlink(f"/proc/{p.pid}/exe").endswith("/srv/prog"), 10, "the program")
+    text = folded_of(p.pid)
+    check("main;work;twist" in text, f"its own debug file was not found: {text}")
+    # Where both have a file, the one in the chroot is it; a link is one in the chroot, too.
+    os.rename("root/srv/.debug/hot.debug", "hot.debug")
+    for target in (os.path.abspath("hot.debug"), "../../../hot.debug"):
+        os.symlink(target, "root/srv/.debug/hot.debug")
+        text = folded_of(p.pid)
+        check("work" in text or "prog+0x" in text, text)
+        check("twist" not in text, f"a link out of the chroot was followed: {text}")
+        os.remove("root/srv/.debug/hot.debug")
+    os.rename("hot.debug", "root/hot.debug")
+    os.symlink("/hot.debug", "root/srv/.debug/hot.debug")
+    text = folded_of(p.pid)
+    check("main;work;twist" in text, f"a link within the chroot was not followed: {text}")
