@@ -290,7 +290,7 @@ static void conclude(struct request *q, int r)
 	d->n_fetches--;
 	if (r < 0) {
 		temp_drop(q);
-		q->missing_until_ms = clock_ms() + DEBUGINFOD_NEGATIVE_MS;
+		q->missing_until_ms = clock_ms() + d->o.negative_ms;
 		tell(q, r);
 		start_some(d);
 		return;
@@ -414,7 +414,7 @@ static void start_some(struct debuginfod *d)
 			continue;
 		d->n_fetches--;
 		d->stats.failed++;
-		q->missing_until_ms = clock_ms() + DEBUGINFOD_NEGATIVE_MS;
+		q->missing_until_ms = clock_ms() + d->o.negative_ms;
 		temp_drop(q);
 		tell(q, -ENOENT);
 	}
@@ -514,6 +514,7 @@ int debuginfod_new(struct http_multi *http, const struct debuginfod_options *o,
 		.file_bytes = o->file_bytes ? o->file_bytes : DEBUGINFOD_FILE_BYTES,
 		.idle_ms = o->idle_ms ? o->idle_ms : DEBUGINFOD_IDLE_MS,
 		.timeout_ms = o->timeout_ms ? o->timeout_ms : DEBUGINFOD_TIMEOUT_MS,
+		.negative_ms = o->negative_ms ? o->negative_ms : DEBUGINFOD_NEGATIVE_MS,
 	};
 	for (size_t i = 0; i < d->o.n_urls; i++) {
 		size_t n = strlen(o->urls[i]);

@@ -34,18 +34,18 @@ struct debuginfod_options {
 	size_t n_urls;
 	const char *cache_dir; /* "debuginfod" is made in it; NULL: files are not kept */
 	/* 0: as above */
-	uint64_t budget_bytes, file_bytes, idle_ms, timeout_ms;
+	uint64_t budget_bytes, file_bytes, idle_ms, timeout_ms, negative_ms;
 };
 
 /* http is borrowed and must outlive it. A directory that can not be used is logged and done
  * without. 0 or -ENOMEM. */
 int debuginfod_new(struct http_multi *http, const struct debuginfod_options *o,
 		   struct debuginfod **ret);
-/* Callbacks that are still due are not called. */
 /* With a client of its own, for the servers of `dirs`. Without any, both stay NULL; the caller
  * frees both, the client last. */
 int debuginfod_open(struct loop *loop, const struct debug_dirs *dirs, const char *cache_dir,
 		    struct http_multi **ret_http, struct debuginfod **ret);
+/* Callbacks that are still due are not called. */
 struct debuginfod *debuginfod_free(struct debuginfod *d);
 DEFINE_CLEANUP(struct debuginfod *, debuginfod_free)
 
