@@ -9,7 +9,9 @@
 #include "agent/base/clock.h"
 #include "agent/base/hash.h"
 #include "agent/base/log.h"
+#include "agent/jit_debug.h"
 #include "agent/parser/build.h"
+#include "agent/parser/child.h"
 #include "agent/parser/parser.h"
 #include "agent/regular_file.h"
 #include "symbolizer/code_map.h"
@@ -26,8 +28,8 @@
 #define SEARCH_MS     2000
 #define SEARCH_MAX_MS 120000
 
-/* What names are looked up in, in this order: a jitdump has lines. */
-enum { JITDUMP, PERF_MAP, N_SOURCES };
+/* What names are looked up in, in this order: the first two have lines. */
+enum { JITDUMP, GDB_JIT, PERF_MAP, N_SOURCES };
 
 /* What a runtime writes to. */
 struct source {
@@ -41,12 +43,19 @@ struct source {
 	uint64_t not_before_ms;
 };
 
+/* The longer in vain, the seldomer. */
+struct search {
+	uint64_t not_before_ms, pause_ms;
+};
+
 struct process {
 	struct jit_names *names;
 	uint64_t key;
 	uint32_t tgid, last_interval;
 	uint64_t looked_ms;
-	uint64_t search_ms, search_pause_ms; /* for a jitdump among the mappings */
+	struct search jitdump, list; /* among the mappings */
+	struct jit_debug *debug;     /* NULL: can not be read */
+	bool finding;		     /* whether one of its files has the list */
 	struct source sources[N_SOURCES];
 };
 
@@ -94,6 +103,9 @@ static void source_done(struct source *s)
 
 static void process_free(struct process *p)
 {
+	parser_cancel(p->names->parser, p);
+	p->names->pending -= p->finding;
+	jit_debug_free(p->debug);
 	for (size_t i = 0; i < N_SOURCES; i++)
 		source_done(&p->sources[i]);
 	free(p);
@@ -148,12 +160,15 @@ static struct process *process_add(struct jit_names *j, struct task_id id)
 		.key = key_of(id),
 		.tgid = id.tgid & ~TASK_HIDDEN,
 		.sources = {[JITDUMP] = {.process = p, .kind = BUILD_JITDUMP, .fd = -1},
+			    [GDB_JIT] = {.process = p, .kind = BUILD_GDB_JIT, .fd = -1},
 			    [PERF_MAP] = {.process = p, .kind = BUILD_PERF_MAP, .fd = -1}},
 	};
 	if (hash_put(&j->processes, p->key, (uintptr_t)p) < 0) {
 		free(p);
 		return NULL;
 	}
+	if (jit_debug_open(p->tgid, &p->debug) < 0)
+		p->debug = NULL;
 	return p;
 }
 
@@ -275,19 +290,26 @@ static bool find_jitdump(int proc_fd, char range[64])
 	return false;
 }
 
+static bool may_search(struct search *s)
+{
+	uint64_t now = clock_ms();
+
+	if (now < s->not_before_ms)
+		return false;
+	s->pause_ms = MIN(MAX(2 * s->pause_ms, (uint64_t)SEARCH_MS), (uint64_t)SEARCH_MAX_MS);
+	s->not_before_ms = now + s->pause_ms;
+	return true;
+}
+
 /* What the process has mapped itself, it could read itself. */
 static int open_jitdump(struct process *p)
 {
 	_cleanup_close_ int proc_fd = -1, map_fd = -1;
-	uint64_t now = clock_ms();
 	struct stat st;
 	char path[128], range[64];
 
-	if (now < p->search_ms)
+	if (!may_search(&p->jitdump))
 		return -EAGAIN;
-	p->search_pause_ms =
-		MIN(MAX(2 * p->search_pause_ms, (uint64_t)SEARCH_MS), (uint64_t)SEARCH_MAX_MS);
-	p->search_ms = now + p->search_pause_ms;
 	(void)snprintf(path, sizeof(path), "/proc/%u", p->tgid);
 	proc_fd = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
 	if (proc_fd < 0)
@@ -356,20 +378,27 @@ static void on_table(void *data, struct parser_result *result)
 	keep_budget(j, s->process);
 }
 
-static void read_source(struct source *s, const struct stat *st)
+/* Takes fd. */
+static bool start_reading(struct source *s, int fd)
 {
 	struct jit_names *j = s->process->names;
-	int fd = fcntl(s->fd, F_DUPFD_CLOEXEC, 0);
 
-	if (fd < 0)
-		return;
 	if (parser_request(j->parser, fd, s->kind, on_table, s) < 0)
-		return;
-	s->size = st->st_size;
-	s->mtime = st->st_mtim;
+		return false;
 	s->reading = true;
 	j->pending++;
 	j->stats.reads++;
+	return true;
+}
+
+static void read_source(struct source *s, const struct stat *st)
+{
+	int fd = fcntl(s->fd, F_DUPFD_CLOEXEC, 0);
+
+	if (fd < 0 || !start_reading(s, fd))
+		return;
+	s->size = st->st_size;
+	s->mtime = st->st_mtim;
 }
 
 static void look_at(struct source *s, bool now)
@@ -401,10 +430,60 @@ static void look_at(struct source *s, bool now)
 	read_source(s, &st);
 }
 
+/* ---- GDB's JIT interface ---- */
+
+static void find_list(struct process *p);
+
+/* What is registered is read anew as a whole when the list changed. */
+static void look_at_list(struct process *p, bool now)
+{
+	struct source *s = &p->sources[GDB_JIT];
+	int fd;
+
+	if (!p->debug || s->reading || (now && s->forced) ||
+	    (!now && clock_ms() < s->not_before_ms) || !jit_debug_has_list(p->debug))
+		return;
+	fd = jit_debug_collect(p->debug);
+	if (fd < 0)
+		return;
+	s->forced |= now;
+	start_reading(s, fd);
+}
+
+static void on_found(void *data, struct parser_result *result)
+{
+	struct process *p = data;
+
+	p->finding = false;
+	p->names->pending--;
+	p->names->stats.child_us += result->us;
+	if (result->r == 0)
+		jit_debug_take(p->debug, result->table);
+	find_list(p);
+	look_at_list(p, false);
+}
+
+/* Asks for the files that the process has mapped since it was last asked, a request after another.
+ */
+static void find_list(struct process *p)
+{
+	int fds[CHILD_FILES_MAX];
+	size_t n = p->finding ? 0 : jit_debug_unseen(p->debug, fds, ARRAY_SIZE(fds));
+
+	if (!n ||
+	    parser_request_files(p->names->parser, fds, n, BUILD_GDB_JIT_FIND, on_found, p) < 0)
+		return;
+	p->finding = true;
+	p->names->pending++;
+}
+
 static void look(struct process *p, bool now)
 {
-	for (size_t i = 0; i < N_SOURCES; i++)
-		look_at(&p->sources[i], now);
+	look_at(&p->sources[JITDUMP], now);
+	look_at(&p->sources[PERF_MAP], now);
+	if (p->debug && may_search(&p->list))
+		find_list(p);
+	look_at_list(p, now);
 }
 
 void jit_names_want(struct jit_names *j, struct task_id id)

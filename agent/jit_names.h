@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
  * struct jit_names: names of code that has no file, from what the runtimes themselves write about
- * it: /tmp/perf-PID.map as the process sees /tmp and its PID, and a jit-PID.dump that the process
- * has mapped. A file is opened when the first such code of a process is met, kept open, so that it
+ * it: /tmp/perf-PID.map as the process sees /tmp and its PID, a jit-PID.dump that the process has
+ * mapped, and the object files that it registered through GDB's JIT interface (jit_debug.h). A file
+ * is opened when the first such code of a process is met, kept open, so that it
  * can be read after the process is gone, read by the parser's child, and read again when it
  * changed, for a bounded share of a CPU. Processes that were not asked for lately are let go of,
  * and tables over the budget.

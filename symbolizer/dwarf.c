@@ -274,6 +274,35 @@ struct dwarf_part *dwarf_alt(struct dwarf *d)
 	return d->has_alt ? &d->alt : NULL;
 }
 
+struct each_row {
+	dwarf_each_row_fn fn;
+	void *data;
+};
+
+static void on_row(void *data, uint64_t start, uint64_t end, uint64_t file, uint32_t line)
+{
+	const struct each_row *e = data;
+
+	e->fn(e->data, start, end);
+}
+
+int dwarf_each_row(struct dwarf *d, dwarf_each_row_fn fn, void *data)
+{
+	struct each_row e = {fn, data};
+
+	for (size_t i = 0; i < d->main.n_units; i++) {
+		_cleanup_(dwarf_lines_freep) struct dwarf_lines *l = NULL;
+		int r = dwarf_lines_open(&d->main.units[i], &l);
+
+		if (r == -ENOMEM)
+			return r;
+		/* A damaged table ends early. */
+		if (r == 0)
+			(void)dwarf_lines_run(l, on_row, &e);
+	}
+	return 0;
+}
+
 int dwarf_get_missing(const struct dwarf *d, size_t i, struct dwarf_missing *ret)
 {
 	if (i >= d->n_missing)

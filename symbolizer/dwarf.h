@@ -45,6 +45,10 @@ struct dwarf_frame {
 typedef void (*dwarf_fn)(void *data, size_t index, const struct dwarf_frame *frames, size_t n);
 int dwarf_expand(struct dwarf *d, const uint64_t *vaddrs, size_t n, dwarf_fn fn, void *data);
 
+/* Calls fn for each row of all line tables. 0, -ENOMEM. */
+typedef void (*dwarf_each_row_fn)(void *data, uint64_t start, uint64_t end);
+int dwarf_each_row(struct dwarf *d, dwarf_each_row_fn fn, void *data);
+
 /* The path of a frame's file in `to`, the way compilers mean it; cut when it does not fit. "" when
  * not known. */
 void dwarf_path(const struct dwarf_frame *f, char *to, size_t size);

@@ -17,8 +17,10 @@
 #define SAME_FILE    "\xff" /* in place of a file's name: that of the entry before */
 /* V8 puts this mark into the header, and its lines' addresses are too high by what an ELF header
  * takes: seen in dumps of node 20.20 (V8 11.3). */
-#define V8_RESERVED   0xdeadbeefu
-#define V8_OFFSET     64
+#define V8_RESERVED 0xdeadbeefu
+/* perf makes an ELF file of each function, and the lines' addresses are those in that file: so LLVM
+ * writes them, too (seen in dumps of lli of LLVM 14.0.6), without a mark. */
+#define ELF_OFFSET    64
 #define LOADS_MAX     (4u << 20)
 #define LINES_OF_CODE 100000 /* of one function */
 
@@ -108,18 +110,23 @@ static bool is_path(const char *s)
 
 static int on_debug_info(struct dump *d, struct cursor *c)
 {
-	uint64_t address = cursor_u64(c), n = cursor_u64(c);
+	uint64_t address = cursor_u64(c), n = cursor_u64(c), bias = d->bias;
 	const char *file = "";
 
 	d->debug_address = address;
 	d->first_line = (uint32_t)d->m.n_lines;
 	d->n_lines = d->last_offset = 0;
 	for (uint64_t i = 0; i < MIN(n, (uint64_t)LINES_OF_CODE); i++) {
-		uint64_t offset = cursor_u64(c) - address - d->bias;
+		uint64_t offset = cursor_u64(c) - address - bias;
 		uint32_t line = cursor_u32(c);
 		const char *name;
 		int r;
 
+		/* A function's first line is where it begins. */
+		if (!i && !bias && offset == ELF_OFFSET) {
+			bias = ELF_OFFSET;
+			offset = 0;
+		}
 		cursor_skip(c, 4); /* discriminator: V8 and HotSpot have the column there, or 0 */
 		name = cursor_cstr(c, SIZE_MAX - 1);
 		if (!c->bad && strcmp(name, SAME_FILE) != 0)
@@ -176,7 +183,7 @@ static bool read_header(struct cursor *c, uint64_t *ret_bias)
 		return false;
 	cursor_skip(c, 4); /* machine */
 	reserved = cursor_u32(c);
-	*ret_bias = reserved == V8_RESERVED ? V8_OFFSET : 0;
+	*ret_bias = reserved == V8_RESERVED ? ELF_OFFSET : 0;
 	cursor_skip(c, bytes - 5 * sizeof(uint32_t));
 	return !c->bad;
 }

@@ -149,6 +149,15 @@ static bool is_local_label(const char *name, uint32_t bytes)
 	       (bytes == 2 || name[2] == '.');
 }
 
+/* In a relocatable file values are relative to their section. */
+static uint64_t section_base(struct objfile *o, uint16_t section)
+{
+	struct objfile_section s;
+
+	return objfile_type(o) == ET_REL && objfile_section_header(o, section, &s) == 0 ? s.addr
+											: 0;
+}
+
 static void add_symbol(struct collector *c, const struct symtab_source *s, const Elf64_Sym *sym)
 {
 	unsigned int type = ELF64_ST_TYPE(sym->st_info), bind = ELF64_ST_BIND(sym->st_info);
@@ -158,7 +167,8 @@ static void add_symbol(struct collector *c, const struct symtab_source *s, const
 	if ((type != STT_FUNC && type != STT_GNU_IFUNC && type != STT_NOTYPE) ||
 	    sym->st_shndx == SHN_UNDEF || sym->st_shndx == SHN_ABS || sym->st_shndx == SHN_COMMON)
 		return;
-	code = code_at(c, sym->st_value);
+	e.start += section_base(c->o, sym->st_shndx);
+	code = code_at(c, e.start);
 	e.name = code ? symtab_source_name(s, sym, &e.name_bytes) : NULL;
 	if (!e.name || is_local_label(e.name, e.name_bytes))
 		return;
@@ -167,7 +177,7 @@ static void add_symbol(struct collector *c, const struct symtab_source *s, const
 	else
 		e.rank = bind == STB_LOCAL ? SYMTAB_RANK_FUNC_LOCAL : SYMTAB_RANK_FUNC;
 	e.limit = code->end;
-	e.size = MIN(sym->st_size, code->end - sym->st_value);
+	e.size = MIN(sym->st_size, code->end - e.start);
 	symtab_set_add(c->set, &e);
 }
 

@@ -7,6 +7,7 @@
 #include "agent/parser/image.h"
 #include "symbolizer/debuglink.h"
 #include "symbolizer/dwarf.h"
+#include "symbolizer/gdb_jit.h"
 #include "symbolizer/gopclntab.h"
 #include "symbolizer/jitdump.h"
 #include "symbolizer/lines.h"
@@ -147,6 +148,22 @@ static int build_lines(const int *in_fds, size_t n, struct table_writer *w)
 	return r;
 }
 
+static int build_gdb_jit_find(const int *in_fds, size_t n, struct table_writer *w)
+{
+	struct image images[CHILD_FILES_MAX] = {0};
+	struct objfile *files[CHILD_FILES_MAX] = {0};
+	int r = 0;
+
+	for (size_t i = 0; i < n && r != -ENOMEM; i++) {
+		r = image_open(in_fds[i], &images[i]);
+		files[i] = images[i].object;
+	}
+	r = r == -ENOMEM ? r : gdb_jit_find(files, n, w);
+	for (size_t i = 0; i < n; i++)
+		image_done(&images[i]);
+	return r;
+}
+
 int build_table(const int *in_fds, size_t n, uint32_t kind, int out_fd, uint32_t *ret_flags)
 {
 	_cleanup_writer_ struct table_writer w;
@@ -157,6 +174,10 @@ int build_table(const int *in_fds, size_t n, uint32_t kind, int out_fd, uint32_t
 		r = build_file(in_fds[0], kind, &w, ret_flags);
 	else if (kind == BUILD_LINES && n >= 2 && n <= CHILD_FILES_MAX)
 		r = build_lines(in_fds, n, &w);
+	else if (kind == BUILD_GDB_JIT && n == 1)
+		r = gdb_jit_write_file(in_fds[0], &w);
+	else if (kind == BUILD_GDB_JIT_FIND && n <= CHILD_FILES_MAX)
+		r = build_gdb_jit_find(in_fds, n, &w);
 	else if (kind == BUILD_PERF_MAP && n == 1)
 		r = perf_map_write_file(in_fds[0], &w);
 	else if (kind == BUILD_JITDUMP && n == 1)

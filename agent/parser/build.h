@@ -24,6 +24,10 @@ enum build_kind {
 	BUILD_PERF_MAP,
 	/* The jit-PID.dump of a process: the same. */
 	BUILD_JITDUMP,
+	/* What a process registered through GDB's JIT interface: the same (gdb_jit.h). */
+	BUILD_GDB_JIT,
+	/* Which of some files that interface begins in: gdb_jit_place() reads the answer. */
+	BUILD_GDB_JIT_FIND,
 	/* As BUILD_DEBUG, for a moment's use: as fast as can be, not as small. */
 	BUILD_NAMES,
 };

@@ -2,13 +2,12 @@
 """Code that runtimes make in memory has the names that they write down for it: wherever their /tmp
 is, however they count processes, and only if they wrote it."""
 
-import glob
 import gzip
 import os
 import shutil
 import time
 
-from lib import Target, case, check, fixture_path, need_program, record
+from lib import Target, case, check, fixture_path, need_program, record, wait_for
 
 
 def named_share(folded):
@@ -76,7 +75,7 @@ def generated_code_in_a_container_is_named():
                             "exec /tmp/jit 60 /tmp/perf-%d.map"])
     pid = first_child(t.pid)
     check(t.info["pid"] == 1 and pid != 1, f"no namespace: {t.info}")
-    check(os.path.exists("tmp/perf-1.map"), f"no map: {glob.glob('tmp/*')}")
+    wait_for(lambda: os.path.exists("tmp/perf-1.map"), 10, "the map")
     folded = record("-p", pid, d=2).folded()
     check(named_share(folded) > 0.95, f"{named_share(folded):.1%} named:\n" + folded.show())
 
@@ -98,6 +97,7 @@ def a_map_that_others_made_is_not_believed():
     t = Target("jit", argv=["setpriv", "--reuid=65534", "--clear-groups", jit, "60",
                             os.path.abspath("perf-%d.txt")])
     fake = f"/tmp/perf-{t.pid}.map"
+    wait_for(lambda: os.path.exists(f"perf-{t.pid}.txt"), 10, "the map")
     try:
         shutil.copy(f"perf-{t.pid}.txt", fake)
         os.chown(fake, 1, 1)

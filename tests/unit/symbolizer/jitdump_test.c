@@ -95,6 +95,20 @@ static void understands_v8(void **state)
 	assert_string_equal(at(t, 0x1300), "-");
 }
 
+/* The same lines of lli, without the mark. */
+static void understands_llvm(void **state)
+{
+	const uint64_t code = 0x7f04ab0ca000;
+	int r;
+	_cleanup_(table_freep) struct table *t = table_of("llvm", &r);
+
+	assert_int_equal(r, 0);
+	assert_string_equal(at(t, code), "jitted_inner /tmp/jit/hot.c:3");
+	assert_string_equal(at(t, code + 0x22), "jitted_inner /tmp/jit/hot.c:4");
+	assert_string_equal(at(t, code + 0x34), "jitted_outer /tmp/jit/hot.c:10");
+	assert_string_equal(at(t, code + 0x60), "main /tmp/jit/hot.c:15");
+}
+
 static void counts_are_not_believed(void **state)
 {
 	int r;
@@ -119,6 +133,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(code_that_was_moved_is_found_where_it_is),
 		cmocka_unit_test(a_record_that_is_still_being_written_waits),
 		cmocka_unit_test(understands_v8),
+		cmocka_unit_test(understands_llvm),
 		cmocka_unit_test(counts_are_not_believed),
 		cmocka_unit_test(refuses_the_other_byte_order),
 	};

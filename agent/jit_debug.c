@@ -1,0 +1,349 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "agent/jit_debug.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "agent/base/hash.h"
+#include "agent/regular_file.h"
+#include "symbolizer/gdb_jit.h"
+
+#define MAPS_BYTES  (1u << 20) /* of /proc/PID/maps */
+#define SEEN_MAX    1024       /* files that are looked into */
+#define LISTS_MAX   8
+#define GIVEN_MAX   64
+#define CHUNK_BYTES 65536
+
+/* As gdb's manual gives them, for 64-bit processes. */
+struct descriptor {
+	uint32_t version, action;
+	uint64_t relevant, first;
+};
+
+struct entry {
+	uint64_t next, prev, symfile, symfile_bytes;
+};
+_Static_assert(sizeof(struct descriptor) == 24, "descriptor");
+_Static_assert(sizeof(struct entry) == 32, "entry");
+
+/* A line of /proc/PID/maps. */
+struct mapping {
+	uint64_t start, end, offset, inode;
+	uint64_t device; /* as the text has it, mixed */
+	bool writable, executable;
+	const char *range; /* START-END, not ended */
+	size_t range_bytes;
+};
+
+struct jit_debug {
+	int proc_fd, mem_fd;
+	struct hash seen; /* key of a file -> 0 */
+	uint64_t given[GIVEN_MAX];
+	size_t n_given;
+	uint64_t lists[LISTS_MAX]; /* addresses of descriptors */
+	size_t n_lists;
+	uint64_t fingerprint; /* of what was collected last; 0: nothing */
+};
+
+/* ---- life ---- */
+
+int jit_debug_open(uint32_t tgid, struct jit_debug **ret)
+{
+	_cleanup_(jit_debug_freep) struct jit_debug *d = calloc(1, sizeof(*d));
+	char path[64];
+
+	if (!d)
+		return -ENOMEM;
+	d->mem_fd = -1;
+	(void)snprintf(path, sizeof(path), "/proc/%u", tgid);
+	d->proc_fd = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	if (d->proc_fd < 0)
+		return -ESRCH;
+	*ret = TAKE_PTR(d);
+	return 0;
+}
+
+struct jit_debug *jit_debug_free(struct jit_debug *d)
+{
+	if (!d)
+		return NULL;
+	if (d->proc_fd >= 0)
+		close(d->proc_fd);
+	if (d->mem_fd >= 0)
+		close(d->mem_fd);
+	hash_done(&d->seen);
+	free(d);
+	return NULL;
+}
+
+/* ---- mappings ---- */
+
+/* A hexadecimal number and the character behind it, which must be `then`. */
+static bool take_hex(const char **p, const char *end, char then, uint64_t *ret)
+{
+	const char *s = *p;
+	uint64_t v = 0;
+
+	for (; s < end && *s != then; s++) {
+		int c = *s | 32;
+
+		if (!((*s >= '0' && *s <= '9') || (c >= 'a' && c <= 'f')) || s - *p >= 16)
+			return false;
+		v = v << 4 | (uint64_t)(c <= '9' ? c - '0' : c - 'a' + 10);
+	}
+	if (s == end || s == *p)
+		return false;
+	*p = s + 1;
+	*ret = v;
+	return true;
+}
+
+/* "START-END rwxp OFFSET MAJOR:MINOR INODE ..." (proc(5)); INODE is decimal, but as good as any
+ * number for telling files apart. */
+static bool mapping_read(const char *line, const char *end, struct mapping *ret)
+{
+	struct mapping m = {.range = line};
+	const char *p = line, *flags;
+	uint64_t major, minor;
+
+	if (!take_hex(&p, end, '-', &m.start) || !take_hex(&p, end, ' ', &m.end) || end - p < 5)
+		return false;
+	m.range_bytes = (size_t)(p - 1 - line);
+	flags = p;
+	p += 5;
+	if (!take_hex(&p, end, ' ', &m.offset) || !take_hex(&p, end, ':', &major) ||
+	    !take_hex(&p, end, ' ', &minor) || !take_hex(&p, end, ' ', &m.inode))
+		return false;
+	m.device = hash_mix(major << 32 | minor);
+	m.writable = flags[1] == 'w';
+	m.executable = flags[2] == 'x';
+	*ret = m;
+	return true;
+}
+
+static uint64_t key_of(const struct mapping *m)
+{
+	return hash_mix(m->device ^ m->inode);
+}
+
+/* The text of /proc/PID/maps, its beginning when it is long. */
+static char *maps_text(const struct jit_debug *d, size_t *ret_bytes)
+{
+	_cleanup_close_ int fd = openat(d->proc_fd, "maps", O_RDONLY | O_CLOEXEC);
+	char *text = fd < 0 ? NULL : malloc(MAPS_BYTES);
+	size_t n = 0;
+	ssize_t got;
+
+	while (text && n < MAPS_BYTES && (got = read(fd, text + n, MAPS_BYTES - n)) > 0)
+		n += (size_t)got;
+	*ret_bytes = n;
+	return text;
+}
+
+/* Calls fn for each mapping of a file until it returns true. */
+static void each_mapping(struct jit_debug *d,
+			 bool (*fn)(struct jit_debug *, const struct mapping *, void *), void *data)
+{
+	_cleanup_free_ char *text = NULL;
+	struct mapping m;
+	size_t n;
+
+	text = maps_text(d, &n);
+	for (const char *p = text, *end; p && (end = memchr(p, '\n', n - (size_t)(p - text)));
+	     p = end + 1) {
+		if (mapping_read(p, end, &m) && m.inode && fn(d, &m, data))
+			return;
+	}
+}
+
+/* ---- which file has the list ---- */
+
+struct unseen {
+	int *fds;
+	size_t n, max;
+};
+
+static bool on_unseen(struct jit_debug *d, const struct mapping *m, void *data)
+{
+	struct unseen *u = data;
+	_cleanup_close_ int path_fd = -1;
+	char name[64];
+	struct stat st;
+	int fd;
+
+	if (!m->executable || d->seen.count >= SEEN_MAX ||
+	    hash_get(&d->seen, key_of(m)) != HASH_NONE || hash_put(&d->seen, key_of(m), 0) < 0)
+		return false;
+	(void)snprintf(name, sizeof(name), "map_files/%.*s", (int)m->range_bytes, m->range);
+	path_fd = openat(d->proc_fd, name, O_PATH | O_CLOEXEC);
+	fd = path_fd < 0 ? -1 : regular_file_reopen(path_fd, &st);
+	if (fd < 0)
+		return false;
+	d->given[u->n] = key_of(m);
+	u->fds[u->n++] = fd;
+	return u->n == u->max;
+}
+
+size_t jit_debug_unseen(struct jit_debug *d, int *ret_fds, size_t max)
+{
+	struct unseen u = {.fds = ret_fds, .max = MIN(max, (size_t)GIVEN_MAX)};
+
+	each_mapping(d, on_unseen, &u);
+	return d->n_given = u.n;
+}
+
+struct wanted {
+	uint64_t key, offset;
+};
+
+/* The list is in data that the process may write to. */
+static bool on_data(struct jit_debug *d, const struct mapping *m, void *data)
+{
+	const struct wanted *w = data;
+
+	if (!m->writable || key_of(m) != w->key || w->offset < m->offset ||
+	    w->offset - m->offset >= m->end - m->start || d->n_lists == LISTS_MAX)
+		return false;
+	d->lists[d->n_lists++] = m->start + (w->offset - m->offset);
+	return true;
+}
+
+void jit_debug_take(struct jit_debug *d, const struct table *answer)
+{
+	for (size_t i = 0; i < d->n_given; i++) {
+		struct wanted w = {.key = d->given[i]};
+
+		if (gdb_jit_place(answer, i, &w.offset) == 0)
+			each_mapping(d, on_data, &w);
+	}
+	d->n_given = 0;
+	/* Most processes have no list, and need no second descriptor. */
+	if (d->n_lists && d->mem_fd < 0)
+		d->mem_fd = openat(d->proc_fd, "mem", O_RDONLY | O_CLOEXEC);
+}
+
+bool jit_debug_has_list(const struct jit_debug *d)
+{
+	return d->n_lists && d->mem_fd >= 0;
+}
+
+/* ---- the list ---- */
+
+static bool memory_read(const struct jit_debug *d, uint64_t address, void *to, size_t n)
+{
+	return address <= INT64_MAX && pread(d->mem_fd, to, n, (off_t)address) == (ssize_t)n;
+}
+
+struct walk {
+	struct entry *v;
+	size_t n;
+	uint64_t bytes, fingerprint;
+};
+
+/* Newest first: runtimes put new entries at the front. A list that runs in a circle ends where it
+ * meets itself. */
+static int walk_list(const struct jit_debug *d, uint64_t list, struct walk *w)
+{
+	struct hash met = {0};
+	struct descriptor head;
+	uint64_t at;
+	int r = 0;
+
+	if (!memory_read(d, list, &head, sizeof(head)) || head.version != 1)
+		return 0;
+	for (at = head.first; at && w->n < GDB_JIT_FILES_MAX; at = w->v[w->n - 1].next) {
+		struct entry *e = &w->v[w->n];
+
+		if (hash_get(&met, at) != HASH_NONE || !memory_read(d, at, e, sizeof(*e)))
+			break;
+		r = hash_put(&met, at, 0);
+		if (r < 0)
+			break;
+		w->n++;
+		w->fingerprint = hash_mix(w->fingerprint ^ at);
+		w->fingerprint = hash_mix(w->fingerprint ^ e->symfile);
+		w->fingerprint = hash_mix(w->fingerprint ^ e->symfile_bytes);
+	}
+	hash_done(&met);
+	return r;
+}
+
+static int write_all(int fd, const void *p, size_t n)
+{
+	while (n) {
+		ssize_t got = write(fd, p, n);
+
+		if (got < 0)
+			return -errno;
+		p = (const uint8_t *)p + got;
+		n -= (size_t)got;
+	}
+	return 0;
+}
+
+/* What can not be read any more is zeros. */
+static int copy_file(const struct jit_debug *d, const struct entry *e, int fd, uint8_t *chunk)
+{
+	const struct gdb_jit_file head = {GDB_JIT_MAGIC, e->symfile_bytes};
+	const uint64_t bytes = (e->symfile_bytes + 7) / 8 * 8;
+	int r = write_all(fd, &head, sizeof(head));
+
+	for (uint64_t at = 0; at < bytes && r == 0; at += CHUNK_BYTES) {
+		size_t n = (size_t)MIN(bytes - at, (uint64_t)CHUNK_BYTES);
+		size_t read_n = (size_t)MIN(e->symfile_bytes - at, (uint64_t)n);
+
+		memset(chunk, 0, n);
+		if (!memory_read(d, e->symfile + at, chunk, read_n))
+			memset(chunk, 0, n);
+		r = write_all(fd, chunk, n);
+	}
+	return r;
+}
+
+static int copy_files(const struct jit_debug *d, struct walk *w)
+{
+	_cleanup_close_ int fd = memfd_create("tephra-jit", MFD_CLOEXEC);
+	_cleanup_free_ uint8_t *chunk = malloc(CHUNK_BYTES);
+	bool any = false;
+	int r = 0;
+
+	if (fd < 0 || !chunk)
+		return fd < 0 ? -errno : -ENOMEM;
+	for (size_t i = 0; i < w->n && r == 0; i++) {
+		const struct entry *e = &w->v[i];
+
+		/* A list of a thousand times the same file is no more than our maximum. */
+		if (!e->symfile_bytes || e->symfile_bytes > GDB_JIT_FILE_BYTES ||
+		    e->symfile_bytes > GDB_JIT_BYTES_MAX - w->bytes)
+			continue;
+		w->bytes += e->symfile_bytes;
+		any = true;
+		r = copy_file(d, e, fd, chunk);
+	}
+	if (r < 0)
+		return r;
+	return any ? TAKE_FD(fd) : -ENODATA;
+}
+
+int jit_debug_collect(struct jit_debug *d)
+{
+	_cleanup_free_ struct entry *entries = calloc(GDB_JIT_FILES_MAX, sizeof(*entries));
+	struct walk w = {.v = entries};
+	int r = 0;
+
+	if (!entries)
+		return -ENOMEM;
+	for (size_t i = 0; i < d->n_lists && r == 0; i++)
+		r = walk_list(d, d->lists[i], &w);
+	if (r < 0)
+		return r;
+	if (w.fingerprint == d->fingerprint)
+		return -EAGAIN;
+	r = w.n ? copy_files(d, &w) : -ENODATA;
+	if (r >= 0 || r == -ENODATA)
+		d->fingerprint = w.fingerprint;
+	return r;
+}

@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * struct jit_debug: what one process has registered through GDB's JIT interface (gdb_jit.h), out of
+ * its memory. The list may change while it is read, and its owner may be hostile: every read is of
+ * a fixed size, the list has an end for us, and so have the files in it. Nothing that comes from
+ * there is parsed here; it is copied for the parser's child.
+ */
+#pragma once
+
+#include "agent/base/macro.h"
+
+struct jit_debug;
+struct table;
+
+/* -ESRCH, -ENOMEM. What is opened stays this process's, whatever becomes of its id. */
+int jit_debug_open(uint32_t tgid, struct jit_debug **ret);
+struct jit_debug *jit_debug_free(struct jit_debug *d);
+DEFINE_CLEANUP(struct jit_debug *, jit_debug_free)
+
+/* Files with code that the process has mapped and that were not given out before, at most max:
+ * open, the caller's. What BUILD_GDB_JIT_FIND says of them is for jit_debug_take(). */
+size_t jit_debug_unseen(struct jit_debug *d, int *ret_fds, size_t max);
+void jit_debug_take(struct jit_debug *d, const struct table *answer);
+/* Whether a list was found. */
+bool jit_debug_has_list(const struct jit_debug *d);
+/* What is registered, in a memfd for BUILD_GDB_JIT, the caller's. -EAGAIN: nothing changed;
+ * -ENODATA: nothing is registered; -ESRCH: the process is gone; another error of the system. */
+int jit_debug_collect(struct jit_debug *d);

@@ -1,0 +1,319 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+#include "symbolizer/gdb_jit.h"
+
+#include <elf.h>
+#include <errno.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+
+#include "agent/base/cursor.h"
+#include "symbolizer/code_map.h"
+#include "symbolizer/dwarf.h"
+#include "symbolizer/objfile.h"
+#include "symbolizer/symfile.h"
+#include "symbolizer/symtab_internal.h"
+
+#define ROWS_MAX   (1u << 18) /* of one file: places where the line may change */
+#define KEY_SHIFT  32
+#define HEX_DIGITS 16
+
+/* ---- lines ---- */
+
+struct place {
+	uint64_t address;
+	uint32_t file, line; /* file: in lines.files, 0 unknown; line 0: unknown */
+};
+
+/* Of one file. The line that counts is that of the function the code belongs to: names of what was
+ * inlined have no room in a code map. */
+struct lines {
+	struct place *v;
+	size_t n, cap;
+	uint64_t *addresses;
+	struct intern files;
+	int failed;
+};
+
+static void on_row(void *data, uint64_t start, uint64_t end)
+{
+	struct lines *l = data;
+
+	if (l->failed || l->n >= ROWS_MAX)
+		return;
+	if (l->n == l->cap) {
+		size_t cap = l->cap ? l->cap * 2 : 256;
+		struct place *v = realloc(l->v, cap * sizeof(*v));
+
+		if (!v) {
+			l->failed = -ENOMEM;
+			return;
+		}
+		l->v = v;
+		l->cap = cap;
+	}
+	l->v[l->n++] = (struct place){.address = start};
+}
+
+static int by_address(const void *pa, const void *pb)
+{
+	const struct place *a = pa, *b = pb;
+
+	return a->address < b->address ? -1 : a->address > b->address;
+}
+
+static void on_frames(void *data, size_t index, const struct dwarf_frame *frames, size_t n)
+{
+	struct lines *l = data;
+	char path[4096];
+
+	dwarf_path(&frames[n - 1], path, sizeof(path));
+	l->v[index].file = intern_str(&l->files, path);
+	l->v[index].line = frames[n - 1].line;
+}
+
+static int lines_expand(struct lines *l, struct dwarf *d)
+{
+	size_t kept = 0;
+
+	if (!l->n)
+		return 0;
+	qsort(l->v, l->n, sizeof(*l->v), by_address);
+	for (size_t i = 0; i < l->n; i++) {
+		if (!kept || l->v[kept - 1].address != l->v[i].address)
+			l->v[kept++] = l->v[i];
+	}
+	l->n = kept;
+	l->addresses = malloc(kept * sizeof(*l->addresses));
+	if (!l->addresses)
+		return -ENOMEM;
+	for (size_t i = 0; i < kept; i++)
+		l->addresses[i] = l->v[i].address;
+	return dwarf_expand(d, l->addresses, kept, on_frames, l);
+}
+
+static int lines_read(struct lines *l, struct objfile *o)
+{
+	_cleanup_(dwarf_freep) struct dwarf *d = NULL;
+	int r = dwarf_open(&(struct dwarf_files){.debug = o}, &d);
+
+	if (r < 0)
+		return r == -ENOMEM ? r : 0;
+	r = dwarf_each_row(d, on_row, l);
+	if (r >= 0)
+		r = l->failed;
+	if (r >= 0)
+		r = lines_expand(l, d);
+	return r == -ENOMEM ? r : 0;
+}
+
+static void lines_done(struct lines *l)
+{
+	free(l->v);
+	free(l->addresses);
+	intern_done(&l->files);
+}
+
+/* Those of one function, into the code map. */
+static int lines_of(const struct lines *l, struct code_map *m, struct code_map_entry *e)
+{
+	size_t low = 0, high = l->n;
+	uint32_t first = (uint32_t)m->n_lines;
+
+	while (low < high) {
+		size_t mid = low + (high - low) / 2;
+
+		if (l->v[mid].address < e->start)
+			low = mid + 1;
+		else
+			high = mid;
+	}
+	for (; low < l->n && l->v[low].address - e->start < e->size; low++) {
+		const struct place *p = &l->v[low];
+		const char *file = intern_get(&l->files, p->file);
+		int r = code_map_add_line(m, (uint32_t)(p->address - e->start), file, strlen(file),
+					  p->line);
+
+		if (r < 0)
+			return r == -E2BIG ? 0 : r;
+	}
+	e->first_line = first;
+	e->n_lines = (uint32_t)m->n_lines - first;
+	return 0;
+}
+
+/* ---- files ---- */
+
+static int add_functions(struct objfile *o, struct code_map *m)
+{
+	_cleanup_(symtab_set_done) struct symtab_set set = {0};
+	_cleanup_(lines_done) struct lines l = {0};
+	bool symtab;
+	int r = symtab_collect(o, NULL, NULL, &set, &symtab);
+
+	if (r < 0)
+		return r;
+	r = set.n ? lines_read(&l, o) : 0;
+	for (size_t i = 0; i < set.n && r == 0; i++) {
+		const struct symtab_entry *s = &set.v[i];
+		struct code_map_entry e = {
+			.start = s->start,
+			.size = MIN(s->size, (uint64_t)UINT32_MAX),
+			.name = s->name,
+			.name_bytes = s->name_bytes,
+		};
+
+		if (!e.size || !e.name_bytes)
+			continue;
+		r = lines_of(&l, m, &e);
+		if (r == 0)
+			r = code_map_add(m, &e);
+	}
+	return r;
+}
+
+/* Names are borrowed from the images, which stay until the map is written. */
+static int add_file(uint8_t *image, size_t bytes, struct code_map *m, struct objfile **ret)
+{
+	int r = symfile_relocate(image, bytes);
+
+	if (r == 0)
+		r = objfile_open_memory(image, bytes, ret);
+	if (r < 0)
+		return r == -ENOMEM ? r : 0;
+	return add_functions(*ret, m);
+}
+
+int gdb_jit_write(uint8_t *data, size_t bytes, struct table_writer *w)
+{
+	_cleanup_(code_map_done) struct code_map m = {0};
+	_cleanup_free_ struct objfile **files = calloc(GDB_JIT_FILES_MAX, sizeof(*files));
+	struct cursor c = cursor_of(data, bytes);
+	size_t n = 0;
+	int r = 0;
+
+	if (!files)
+		return -ENOMEM;
+	while (cursor_left(&c) && n < GDB_JIT_FILES_MAX && r == 0) {
+		uint64_t magic = cursor_u64(&c), size = cursor_u64(&c);
+		const uint8_t *p;
+
+		if (c.bad || magic != GDB_JIT_MAGIC || size > cursor_left(&c)) {
+			r = -EBADMSG;
+			break;
+		}
+		p = cursor_bytes(&c, (size_t)size);
+		cursor_skip(&c, MIN((size_t)(-size & 7), cursor_left(&c)));
+		r = add_file(data + (p - data), (size_t)size, &m, &files[n++]);
+	}
+	/* What there is no room for is older. */
+	if (r == 0 || r == -E2BIG)
+		r = code_map_write(&m, w);
+	for (size_t i = 0; i < n; i++)
+		objfile_free(files[i]);
+	return r;
+}
+
+int gdb_jit_write_file(int fd, struct table_writer *w)
+{
+	struct stat st;
+	void *data;
+	int r;
+
+	if (fstat(fd, &st) < 0)
+		return -errno;
+	if (st.st_size <= 0)
+		return -ENODATA;
+	if (st.st_size > (off_t)GDB_JIT_BYTES_MAX * 2)
+		return -E2BIG;
+	data = mmap(NULL, (size_t)st.st_size, PROT_READ | PROT_WRITE, MAP_PRIVATE, fd, 0);
+	if (data == MAP_FAILED)
+		return -errno;
+	r = gdb_jit_write(data, (size_t)st.st_size, w);
+	munmap(data, (size_t)st.st_size);
+	return r;
+}
+
+/* ---- where the list begins ---- */
+
+static uint64_t key_of(size_t i)
+{
+	return (uint64_t)i << KEY_SHIFT;
+}
+
+/* Data has a file offset when it is not zero at the start, which a list with a version is not. */
+static bool data_offset(const struct objfile *o, uint64_t vaddr, uint64_t *ret)
+{
+	size_t n;
+	const struct objfile_segment *s = objfile_segments(o, &n);
+
+	for (size_t i = 0; i < n; i++) {
+		if (s[i].type != PT_LOAD || vaddr < s[i].vaddr || vaddr - s[i].vaddr >= s[i].filesz)
+			continue;
+		*ret = s[i].offset + (vaddr - s[i].vaddr);
+		return true;
+	}
+	return false;
+}
+
+static bool find_in(struct objfile *o, uint32_t type, uint64_t *ret_offset)
+{
+	static const char name[] = GDB_JIT_SYMBOL;
+	struct objfile_section s, names;
+
+	if (objfile_section_by_type(o, type, &s) < 0 || !s.data ||
+	    objfile_section_at(o, s.link, &names) < 0 || !names.data)
+		return false;
+	for (uint64_t i = 0; i < s.size / sizeof(Elf64_Sym); i++) {
+		Elf64_Sym sym;
+
+		memcpy(&sym, s.data + i * sizeof(sym), sizeof(sym));
+		if (ELF64_ST_TYPE(sym.st_info) == STT_OBJECT && sym.st_shndx != SHN_UNDEF &&
+		    sym.st_name < names.size && names.size - sym.st_name >= sizeof(name) &&
+		    !memcmp(names.data + sym.st_name, name, sizeof(name)) &&
+		    data_offset(o, sym.st_value, ret_offset))
+			return true;
+	}
+	return false;
+}
+
+int gdb_jit_find(struct objfile *const *files, size_t n, struct table_writer *w)
+{
+	_cleanup_(code_map_done) struct code_map m = {0};
+	_cleanup_free_ char *text = calloc(MAX(n, 1u), HEX_DIGITS + 1);
+	int r = text ? 0 : -ENOMEM;
+
+	for (size_t i = 0; i < n && r == 0; i++) {
+		char *hex = text + i * (HEX_DIGITS + 1);
+		struct code_map_entry e = {
+			.start = key_of(i), .size = 1, .name = hex, .name_bytes = HEX_DIGITS};
+		uint64_t offset;
+
+		if (!files[i] || (!find_in(files[i], SHT_DYNSYM, &offset) &&
+				  !find_in(files[i], SHT_SYMTAB, &offset)))
+			continue;
+		(void)snprintf(hex, HEX_DIGITS + 1, "%016llx", (unsigned long long)offset);
+		r = code_map_add(&m, &e);
+	}
+	return r < 0 ? r : code_map_write(&m, w);
+}
+
+int gdb_jit_place(const struct table *t, size_t i, uint64_t *ret_offset)
+{
+	struct code_map_hit hit;
+	uint64_t v = 0;
+	int r = code_map_lookup(t, key_of(i), &hit);
+
+	if (r < 0)
+		return r;
+	for (const char *p = hit.name; *p; p++) {
+		int c = *p | 32;
+
+		if (p - hit.name == HEX_DIGITS ||
+		    !((*p >= '0' && *p <= '9') || (c >= 'a' && c <= 'f')))
+			return -EBADMSG;
+		v = v << 4 | (uint64_t)(c <= '9' ? c - '0' : c - 'a' + 10);
+	}
+	*ret_offset = v;
+	return 0;
+}
