@@ -13,6 +13,7 @@
 
 #define MAPS_BYTES  (1u << 20) /* of /proc/PID/maps */
 #define SEEN_MAX    1024       /* files that are looked into */
+#define KNOWN_MAX   4096       /* of all processes */
 #define LISTS_MAX   8
 #define GIVEN_MAX   64
 #define CHUNK_BYTES 65536
@@ -40,8 +41,11 @@ struct mapping {
 
 struct jit_debug {
 	int proc_fd, mem_fd;
-	struct hash seen; /* key of a file -> 0 */
-	uint64_t given[GIVEN_MAX];
+	struct hash seen;   /* key of a file -> 0 */
+	struct hash *known; /* borrowed: contents of a file -> offset of its list; 0: it has none */
+	struct {
+		uint64_t file, contents;
+	} given[GIVEN_MAX];
 	size_t n_given;
 	uint64_t lists[LISTS_MAX]; /* addresses of descriptors */
 	size_t n_lists;
@@ -50,7 +54,7 @@ struct jit_debug {
 
 /* ---- life ---- */
 
-int jit_debug_open(uint32_t tgid, struct jit_debug **ret)
+int jit_debug_open(uint32_t tgid, struct hash *known, struct jit_debug **ret)
 {
 	_cleanup_(jit_debug_freep) struct jit_debug *d = calloc(1, sizeof(*d));
 	char path[64];
@@ -58,6 +62,7 @@ int jit_debug_open(uint32_t tgid, struct jit_debug **ret)
 	if (!d)
 		return -ENOMEM;
 	d->mem_fd = -1;
+	d->known = known;
 	(void)snprintf(path, sizeof(path), "/proc/%u", tgid);
 	d->proc_fd = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
 	if (d->proc_fd < 0)
@@ -161,38 +166,14 @@ static void each_mapping(struct jit_debug *d,
 
 /* ---- which file has the list ---- */
 
-struct unseen {
-	int *fds;
-	size_t n, max;
-};
-
-static bool on_unseen(struct jit_debug *d, const struct mapping *m, void *data)
+/* A file that is written to is another one. */
+static uint64_t contents_of(const struct stat *st)
 {
-	struct unseen *u = data;
-	_cleanup_close_ int path_fd = -1;
-	char name[64];
-	struct stat st;
-	int fd;
+	uint64_t h = hash_mix(st->st_dev ^ hash_mix(st->st_ino));
 
-	if (!m->executable || d->seen.count >= SEEN_MAX ||
-	    hash_get(&d->seen, key_of(m)) != HASH_NONE || hash_put(&d->seen, key_of(m), 0) < 0)
-		return false;
-	(void)snprintf(name, sizeof(name), "map_files/%.*s", (int)m->range_bytes, m->range);
-	path_fd = openat(d->proc_fd, name, O_PATH | O_CLOEXEC);
-	fd = path_fd < 0 ? -1 : regular_file_reopen(path_fd, &st);
-	if (fd < 0)
-		return false;
-	d->given[u->n] = key_of(m);
-	u->fds[u->n++] = fd;
-	return u->n == u->max;
-}
-
-size_t jit_debug_unseen(struct jit_debug *d, int *ret_fds, size_t max)
-{
-	struct unseen u = {.fds = ret_fds, .max = MIN(max, (size_t)GIVEN_MAX)};
-
-	each_mapping(d, on_unseen, &u);
-	return d->n_given = u.n;
+	h = hash_mix(h ^ (uint64_t)st->st_size);
+	h = hash_mix(h ^ (uint64_t)st->st_mtim.tv_sec);
+	return hash_mix(h ^ (uint64_t)st->st_mtim.tv_nsec);
 }
 
 struct wanted {
@@ -211,18 +192,71 @@ static bool on_data(struct jit_debug *d, const struct mapping *m, void *data)
 	return true;
 }
 
-void jit_debug_take(struct jit_debug *d, const struct table *answer)
+static void add_list(struct jit_debug *d, uint64_t key, uint64_t offset)
 {
-	for (size_t i = 0; i < d->n_given; i++) {
-		struct wanted w = {.key = d->given[i]};
-
-		if (gdb_jit_place(answer, i, &w.offset) == 0)
-			each_mapping(d, on_data, &w);
-	}
-	d->n_given = 0;
+	each_mapping(d, on_data, &(struct wanted){key, offset});
 	/* Most processes have no list, and need no second descriptor. */
 	if (d->n_lists && d->mem_fd < 0)
 		d->mem_fd = openat(d->proc_fd, "mem", O_RDONLY | O_CLOEXEC);
+}
+
+struct unseen {
+	int *fds;
+	size_t n, max;
+};
+
+static bool on_unseen(struct jit_debug *d, const struct mapping *m, void *data)
+{
+	struct unseen *u = data;
+	_cleanup_close_ int path_fd = -1;
+	uint64_t known;
+	char name[64];
+	struct stat st;
+	int fd;
+
+	if (!m->executable || d->seen.count >= SEEN_MAX ||
+	    hash_get(&d->seen, key_of(m)) != HASH_NONE || hash_put(&d->seen, key_of(m), 0) < 0)
+		return false;
+	(void)snprintf(name, sizeof(name), "map_files/%.*s", (int)m->range_bytes, m->range);
+	path_fd = openat(d->proc_fd, name, O_PATH | O_CLOEXEC);
+	if (path_fd < 0 || fstat(path_fd, &st) < 0)
+		return false;
+	known = hash_get(d->known, contents_of(&st));
+	if (known != HASH_NONE) {
+		if (known)
+			add_list(d, key_of(m), known);
+		return false;
+	}
+	fd = regular_file_reopen(path_fd, &st);
+	if (fd < 0)
+		return false;
+	d->given[u->n].file = key_of(m);
+	d->given[u->n].contents = contents_of(&st);
+	u->fds[u->n++] = fd;
+	return u->n == u->max;
+}
+
+size_t jit_debug_unseen(struct jit_debug *d, int *ret_fds, size_t max)
+{
+	struct unseen u = {.fds = ret_fds, .max = MIN(max, (size_t)GIVEN_MAX)};
+
+	each_mapping(d, on_unseen, &u);
+	return d->n_given = u.n;
+}
+
+void jit_debug_take(struct jit_debug *d, const struct table *answer)
+{
+	/* Asking for all again is simpler than choosing. */
+	if (d->known->count > KNOWN_MAX)
+		hash_done(d->known);
+	for (size_t i = 0; i < d->n_given; i++) {
+		uint64_t offset = 0;
+
+		if (answer && gdb_jit_place(answer, i, &offset) == 0)
+			add_list(d, d->given[i].file, offset);
+		(void)hash_put(d->known, d->given[i].contents, offset);
+	}
+	d->n_given = 0;
 }
 
 bool jit_debug_has_list(const struct jit_debug *d)

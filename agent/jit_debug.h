@@ -9,16 +9,18 @@
 
 #include "agent/base/macro.h"
 
+struct hash;
 struct jit_debug;
 struct table;
 
-/* -ESRCH, -ENOMEM. What is opened stays this process's, whatever becomes of its id. */
-int jit_debug_open(uint32_t tgid, struct jit_debug **ret);
+/* known: what was learned of files, for all processes; borrowed, begins empty, hash_done() is the
+ * caller's. -ESRCH, -ENOMEM. What is opened stays this process's, whatever becomes of its id. */
+int jit_debug_open(uint32_t tgid, struct hash *known, struct jit_debug **ret);
 struct jit_debug *jit_debug_free(struct jit_debug *d);
 DEFINE_CLEANUP(struct jit_debug *, jit_debug_free)
 
-/* Files with code that the process has mapped and that were not given out before, at most max:
- * open, the caller's. What BUILD_GDB_JIT_FIND says of them is for jit_debug_take(). */
+/* Files with code that the process has mapped and that nothing is known of, at most max: open, the
+ * caller's. What BUILD_GDB_JIT_FIND says of them is for jit_debug_take(); NULL: none has a list. */
 size_t jit_debug_unseen(struct jit_debug *d, int *ret_fds, size_t max);
 void jit_debug_take(struct jit_debug *d, const struct table *answer);
 /* Whether a list was found. */

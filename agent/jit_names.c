@@ -62,6 +62,7 @@ struct process {
 struct jit_names {
 	struct parser *parser; /* borrowed */
 	struct hash processes; /* key -> pointer */
+	struct hash lists;     /* see jit_debug_open() */
 	uint32_t interval;
 	size_t pending, bytes;
 	struct jit_names_stats stats;
@@ -118,6 +119,7 @@ struct jit_names *jit_names_free(struct jit_names *j)
 	HASH_FOREACH (s, &j->processes)
 		process_free((struct process *)(uintptr_t)s->value);
 	hash_done(&j->processes);
+	hash_done(&j->lists);
 	free(j);
 	return NULL;
 }
@@ -167,7 +169,7 @@ static struct process *process_add(struct jit_names *j, struct task_id id)
 		free(p);
 		return NULL;
 	}
-	if (jit_debug_open(p->tgid, &p->debug) < 0)
+	if (jit_debug_open(p->tgid, &j->lists, &p->debug) < 0)
 		p->debug = NULL;
 	return p;
 }
@@ -457,7 +459,7 @@ static void on_found(void *data, struct parser_result *result)
 	p->finding = false;
 	p->names->pending--;
 	p->names->stats.child_us += result->us;
-	if (result->r == 0)
+	if (result->r == 0 || result->r == -ENODATA)
 		jit_debug_take(p->debug, result->table);
 	find_list(p);
 	look_at_list(p, false);

@@ -96,7 +96,7 @@ def the_executable_need_not_export_the_list():
     check(share(folded, "registered_code") > 0.9, folded.show())
 
 
-@case(timeout=120)
+@case(timeout=180)
 def lists_that_lie_cost_nothing_but_their_names():
     for how in ("circle", "wild", "huge", "garbage", "endless"):
         t = registered(how)
