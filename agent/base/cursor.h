@@ -17,7 +17,8 @@ struct cursor {
 
 static inline struct cursor cursor_of(const void *data, size_t len)
 {
-	return (struct cursor){.p = data, .end = (const uint8_t *)data + len};
+	/* There is no NULL + 0 in C. */
+	return (struct cursor){.p = data, .end = len ? (const uint8_t *)data + len : data};
 }
 
 static inline size_t cursor_left(const struct cursor *c)
