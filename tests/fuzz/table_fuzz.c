@@ -1,5 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* A table of any bytes: magic, size and checksum are put right, so that the rest is reached. */
+/*
+ * A table of any bytes: magic, size and checksum are put right, so that the rest is reached, and a
+ * table from when there were fewer sections gets the new ones, absent.
+ */
+#include <stddef.h>
 #include <string.h>
 #include <sys/mman.h>
 
@@ -24,6 +28,29 @@ static void look_up(const struct table *t, uint64_t addr)
 		sum += strlen(hit.name) + (hit.file ? strlen(hit.file) : 0);
 }
 
+/* The input with room for all sections in its header; *ret_size grows by what is new. */
+static uint8_t *with_all_sections(const uint8_t *data, size_t size, size_t *ret_size)
+{
+	const size_t head = offsetof(struct table_header, sections);
+	struct table_header h = {0};
+	size_t old, more;
+	uint8_t *copy;
+
+	memcpy(&h, data, head);
+	old = h.n_sections && h.n_sections < TABLE_SECTION_MAX ? h.n_sections : TABLE_SECTION_MAX;
+	more = (TABLE_SECTION_MAX - old) * sizeof(h.sections[0]);
+	memcpy(h.sections, data + head, old * sizeof(h.sections[0]));
+	for (size_t i = 0; i < old; i++)
+		h.sections[i].offset += h.sections[i].offset ? more : 0;
+	copy = malloc(size + more);
+	if (!copy)
+		return NULL;
+	memcpy(copy, &h, sizeof(h));
+	memcpy(copy + sizeof(h), data + sizeof(h) - more, size - (sizeof(h) - more));
+	*ret_size = size + more;
+	return copy;
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	_cleanup_close_ int fd = memfd_create("table", MFD_CLOEXEC);
@@ -35,10 +62,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
 	if (size < sizeof(h))
 		return 0;
-	copy = malloc(size);
+	copy = with_all_sections(data, size, &size);
 	if (!copy)
 		return 0;
-	memcpy(copy, data, size);
 	memcpy(&h, copy, sizeof(h));
 	h.magic = TABLE_MAGIC;
 	h.version = TABLE_VERSION;
