@@ -155,20 +155,6 @@ static struct value *keyed_find(const struct keyed *k, size_t n, const char *key
 	return low && !strcmp(k[low - 1].key, key) ? k[low - 1].target : NULL;
 }
 
-static struct value *merge(const struct value *process, const struct value *container)
-{
-	const struct value *const from[] = {process, container};
-	struct value_list l = {0};
-
-	/* The container's labels come last: they win. */
-	for (size_t i = 0; i < ARRAY_SIZE(from); i++) {
-		for (size_t k = 0; k < from[i]->n_fields; k++)
-			value_list_add(&l, from[i]->fields[k].key,
-				       value_ref(from[i]->fields[k].value));
-	}
-	return value_object(&l);
-}
-
 /*
  * Containers without an id, then processes with the labels of their container, then all
  * containers with an id: those catch processes that are born after this scan.
@@ -195,7 +181,7 @@ static struct value *join(const struct value *processes, const struct value *con
 		const struct value *id = value_get(p, "__container_id__");
 		struct value *container = id ? keyed_find(k, n, id->s) : NULL;
 
-		value_list_add(&l, NULL, container ? merge(p, container) : value_ref(p));
+		value_list_add(&l, NULL, container ? value_merge(p, container) : value_ref(p));
 	}
 	for (size_t i = 0; i < n; i++)
 		value_list_add(&l, NULL, value_ref(k[i].target));

@@ -7,7 +7,8 @@
 
 #include "agent/components/targets_value.h"
 
-#define LABEL		"__meta_docker_"
+#define PREFIX		"__meta_docker_"
+#define LABEL(name)	VALUE_KEY(PREFIX name)
 #define SHARED_HOPS_MAX 16 /* container:<id> whose network is that of another one... */
 
 struct container {
@@ -16,8 +17,7 @@ struct container {
 	bool lacks_network;	/* there is one that we were not told of */
 	struct value *networks; /* {name = {NetworkID, IPAddress...}} */
 	char *mode;
-	struct value **targets;
-	size_t n_targets;
+	struct value *targets; /* an array; NULL: not made yet */
 };
 
 struct docker_containers {
@@ -86,18 +86,18 @@ static void put_labels(struct value_list *to, const char *prefix, const struct v
 	}
 }
 
-static void put_all(struct value_list *to, const struct value *from)
+static void put_text(struct value_list *to, const struct value_key *name, const char *text)
 {
-	for (size_t i = 0; from && i < from->n_fields; i++)
-		value_list_add(to, from->fields[i].key, value_ref(from->fields[i].value));
+	if (*text)
+		value_list_put(to, name, value_cstr(text));
 }
 
-static void put_number(struct value_list *to, const char *name, unsigned int v)
+static void put_number(struct value_list *to, const struct value_key *name, unsigned int v)
 {
 	char number[16];
 
 	(void)snprintf(number, sizeof(number), "%u", v);
-	targets_value_put(to, name, number);
+	put_text(to, name, number);
 }
 
 static void put_address(struct value_list *to, const char *host, unsigned int port)
@@ -106,7 +106,7 @@ static void put_address(struct value_list *to, const char *host, unsigned int po
 	const char *open = strchr(host, ':') ? "[" : "", *close = *open ? "]" : "";
 
 	(void)snprintf(address, sizeof(address), "%s%s%s:%u", open, host, close, port);
-	targets_value_put(to, "__address__", address);
+	put_text(to, VALUE_KEY("__address__"), address);
 }
 
 /* ---- Containers ---- */
@@ -119,13 +119,16 @@ static struct container *container_free(struct container *c)
 	free(c->mode);
 	value_unref(c->reply);
 	value_unref(c->networks);
-	for (size_t i = 0; i < c->n_targets; i++)
-		value_unref(c->targets[i]);
-	free(c->targets);
+	value_unref(c->targets);
 	free(c);
 	return NULL;
 }
 DEFINE_CLEANUP(struct container *, container_free)
+
+static size_t n_targets(const struct container *c)
+{
+	return c->targets ? c->targets->n_items : 0;
+}
 
 /* Where the id is, or would be. */
 static size_t place_of(const struct docker_containers *d, const char *id)
@@ -166,16 +169,17 @@ static void put_common(struct value_list *l, const struct container *c)
 {
 	const struct value *names = get(c->reply, "Names", VALUE_ARRAY);
 
-	targets_value_put(l, LABEL "container_id", c->id);
-	targets_value_put(l, LABEL "container_name", names->items[0]->s);
-	targets_value_put(l, LABEL "container_network_mode", c->mode);
-	put_labels(l, LABEL "container_label_", get(c->reply, "Labels", VALUE_OBJECT));
+	put_text(l, LABEL("container_id"), c->id);
+	put_text(l, LABEL("container_name"), names->items[0]->s);
+	put_text(l, LABEL("container_network_mode"), c->mode);
+	put_labels(l, PREFIX "container_label_", get(c->reply, "Labels", VALUE_OBJECT));
 }
 
 struct maker {
-	struct docker_containers *d;
+	const struct docker_containers *d;
 	struct container *c;
 	struct value *common; /* an object */
+	struct value_list targets;
 };
 
 static int make_target(struct maker *m, const struct value *network, const struct value *port)
@@ -184,38 +188,30 @@ static int make_target(struct maker *m, const struct value *network, const struc
 	const struct value *labels =
 		m->d->networks ? value_get(m->d->networks, text(network, "NetworkID")) : NULL;
 	const char *ip = text(network, "IPAddress");
-	struct value **targets, *target;
 	struct value_list l = {0};
 
-	if (m->d->n_targets >= DOCKER_MAX_TARGETS)
+	if (m->d->n_targets + m->targets.n >= DOCKER_MAX_TARGETS)
 		return -E2BIG;
 	if (!labels && *text(network, "NetworkID"))
 		c->lacks_network = true;
-	targets_value_put(&l, LABEL "network_ip", ip);
-	put_all(&l, m->common);
-	put_all(&l, labels);
+	put_text(&l, LABEL("network_ip"), ip);
+	value_list_share_all(&l, m->common);
+	if (labels)
+		value_list_share_all(&l, labels);
 	if (port) {
-		put_number(&l, LABEL "port_private", port_number(port, "PrivatePort"));
+		put_number(&l, LABEL("port_private"), port_number(port, "PrivatePort"));
 		if (port_number(port, "PublicPort")) {
-			put_number(&l, LABEL "port_public", port_number(port, "PublicPort"));
-			targets_value_put(&l, LABEL "port_public_ip", text(port, "IP"));
+			put_number(&l, LABEL("port_public"), port_number(port, "PublicPort"));
+			put_text(&l, LABEL("port_public_ip"), text(port, "IP"));
 		}
 		put_address(&l, ip, port_number(port, "PrivatePort"));
 	} else if (!strcmp(c->mode, "host")) {
-		targets_value_put(&l, "__address__", m->d->o.host_networking_host);
+		put_text(&l, VALUE_KEY("__address__"), m->d->o.host_networking_host);
 	} else {
 		put_address(&l, ip, m->d->o.port);
 	}
-	target = value_object(&l);
-	targets = target ? reallocarray(c->targets, c->n_targets + 1, sizeof(*targets)) : NULL;
-	if (!targets) {
-		value_unref(target);
-		return -ENOMEM;
-	}
-	c->targets = targets;
-	targets[c->n_targets++] = target;
-	m->d->n_targets++;
-	return 0;
+	targets_value_add(&m->targets, &l);
+	return m->targets.failed ? -ENOMEM : 0;
 }
 
 static int make_targets_of_network(struct maker *m, const struct value *network)
@@ -235,10 +231,8 @@ static int make_targets_of_network(struct maker *m, const struct value *network)
 
 static void drop_targets(struct docker_containers *d, struct container *c)
 {
-	for (size_t i = 0; i < c->n_targets; i++)
-		value_unref(c->targets[i]);
-	d->n_targets -= c->n_targets;
-	c->n_targets = 0;
+	d->n_targets -= n_targets(c);
+	c->targets = value_unref(c->targets);
 }
 
 static int make_targets(struct docker_containers *d, struct container *c)
@@ -246,7 +240,7 @@ static int make_targets(struct docker_containers *d, struct container *c)
 	const struct value *networks = networks_of(d, c);
 	struct value_list l = {0};
 	_cleanup_value_ struct value *common = NULL;
-	struct maker m = {d, c};
+	struct maker m = {.d = d, .c = c};
 	int r = 0;
 
 	put_common(&l, c);
@@ -262,7 +256,9 @@ static int make_targets(struct docker_containers *d, struct container *c)
 		if (d->o.match_first_network)
 			break;
 	}
-	return r;
+	c->targets = value_array(&m.targets);
+	d->n_targets += n_targets(c);
+	return r < 0 || c->targets ? r : -ENOMEM;
 }
 
 /* NULL in *ret: one without a name, which makes no targets. */
@@ -295,7 +291,7 @@ static int insert(struct docker_containers *d, struct container *c)
 	struct container **v;
 
 	if (i < d->n && !strcmp(d->v[i]->id, c->id)) {
-		d->n_targets -= d->v[i]->n_targets;
+		d->n_targets -= n_targets(d->v[i]);
 		container_free(d->v[i]);
 		d->v[i] = c;
 		return 0;
@@ -416,14 +412,12 @@ int docker_containers_networks(struct docker_containers *d, const struct value *
 
 		if (!*id)
 			continue;
-		targets_value_put(&l, LABEL "network_id", id);
-		targets_value_put(&l, LABEL "network_name", text(n, "Name"));
-		targets_value_put(&l, LABEL "network_scope", text(n, "Scope"));
-		targets_value_put(&l, LABEL "network_internal",
-				  flag(n, "Internal") ? "true" : "false");
-		targets_value_put(&l, LABEL "network_ingress",
-				  flag(n, "Ingress") ? "true" : "false");
-		put_labels(&l, LABEL "network_label_", get(n, "Labels", VALUE_OBJECT));
+		put_text(&l, LABEL("network_id"), id);
+		put_text(&l, LABEL("network_name"), text(n, "Name"));
+		put_text(&l, LABEL("network_scope"), text(n, "Scope"));
+		put_text(&l, LABEL("network_internal"), flag(n, "Internal") ? "true" : "false");
+		put_text(&l, LABEL("network_ingress"), flag(n, "Ingress") ? "true" : "false");
+		put_labels(&l, PREFIX "network_label_", get(n, "Labels", VALUE_OBJECT));
 		value_list_add(&all, id, value_object(&l));
 	}
 	networks = value_object(&all);
@@ -463,7 +457,7 @@ bool docker_containers_remove(struct docker_containers *d, const char *id)
 
 	if (i >= d->n || strcmp(d->v[i]->id, id) != 0)
 		return false;
-	d->n_targets -= d->v[i]->n_targets;
+	d->n_targets -= n_targets(d->v[i]);
 	container_free(d->v[i]);
 	memmove(&d->v[i], &d->v[i + 1], (--d->n - i) * sizeof(*d->v));
 	return true;
@@ -493,8 +487,8 @@ struct value *docker_containers_targets(struct docker_containers *d)
 	struct value_list l = {0};
 
 	for (size_t i = 0; i < d->n; i++) {
-		for (size_t k = 0; k < d->v[i]->n_targets; k++)
-			value_list_add(&l, NULL, value_ref(d->v[i]->targets[k]));
+		for (size_t k = 0; k < n_targets(d->v[i]); k++)
+			value_list_add(&l, NULL, value_ref(d->v[i]->targets->items[k]));
 	}
 	return value_array(&l);
 }

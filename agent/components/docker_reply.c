@@ -7,31 +7,36 @@
 #include "agent/config/data.h"
 #include "discovery/json.h"
 
-/* A member that is wanted, and which ones of what is inside; NULL: all. */
+/* A member that is wanted, and which ones of what is inside; NULL: all. The last one of a table has
+ * no name: what is inside of all others. */
 struct member {
-	const char *name; /* "*": any */
+	const struct value_key *name;
 	const struct member *inside;
 };
+#define MEMBER(name, ...)                          \
+	{                                          \
+		VALUE_KEY_CONST(name), __VA_ARGS__ \
+	}
 
-static const struct member endpoint[] = {{"NetworkID"}, {"IPAddress"}, {NULL}};
-static const struct member endpoints[] = {{"*", endpoint}, {NULL}};
-static const struct member settings[] = {{"Networks", endpoints}, {NULL}};
-static const struct member host_config[] = {{"NetworkMode"}, {NULL}};
+static const struct member endpoint[] = {MEMBER("NetworkID"), MEMBER("IPAddress"), {NULL}};
+static const struct member endpoints[] = {{NULL, endpoint}};
+static const struct member settings[] = {MEMBER("Networks", endpoints), {NULL}};
+static const struct member host_config[] = {MEMBER("NetworkMode"), {NULL}};
 static const struct member port[] = {
-	{"IP"}, {"PrivatePort"}, {"PublicPort"}, {"Type"}, {NULL},
+	MEMBER("IP"), MEMBER("PrivatePort"), MEMBER("PublicPort"), MEMBER("Type"), {NULL},
 };
 /* Of a container and of a network: no name means different things in them. */
 static const struct member top[] = {
-	{"Id"},
-	{"Labels"},
-	{"Names"},
-	{"Ports", port},
-	{"HostConfig", host_config},
-	{"NetworkSettings", settings},
-	{"Name"},
-	{"Scope"},
-	{"Internal"},
-	{"Ingress"},
+	MEMBER("Id"),
+	MEMBER("Labels"),
+	MEMBER("Names"),
+	MEMBER("Ports", port),
+	MEMBER("HostConfig", host_config),
+	MEMBER("NetworkSettings", settings),
+	MEMBER("Name"),
+	MEMBER("Scope"),
+	MEMBER("Internal"),
+	MEMBER("Ingress"),
 	{NULL},
 };
 
@@ -39,8 +44,9 @@ static const struct member top[] = {
 struct level {
 	const struct member *wanted; /* of its members, or of those of its elements; NULL: all */
 	struct value_list items;
-	struct buf key;		     /* of the value that comes next, in an object */
-	const struct member *inside; /* of that value */
+	/* Of the value that comes next, in an object. */
+	const struct member *member; /* NULL, or without a name: it is called as key says */
+	struct buf key;
 	bool object;
 };
 
@@ -53,21 +59,20 @@ struct reader {
 
 static const struct member *find(const struct member *m, const char *key)
 {
-	while (m->name && strcmp(m->name, key) != 0 && strcmp(m->name, "*") != 0)
+	while (m->name && strcmp(m->name->text, key) != 0)
 		m++;
-	return m->name ? m : NULL;
+	return m->name || m->inside ? m : NULL;
 }
 
 static int on_key(struct reader *r, const struct json_event *e)
 {
 	struct level *l = &r->levels[r->depth - 1];
-	const struct member *m = l->wanted ? find(l->wanted, e->s) : NULL;
 
-	if (l->wanted && !m) {
+	l->member = l->wanted ? find(l->wanted, e->s) : NULL;
+	if (l->wanted && !l->member)
 		json_skip(&r->json);
+	if ((l->wanted && !l->member) || (l->member && l->member->name))
 		return 0;
-	}
-	l->inside = m ? m->inside : NULL;
 	buf_reset(&l->key);
 	buf_add(&l->key, e->s, e->len);
 	return l->key.failed;
@@ -83,15 +88,23 @@ static int put(struct reader *r, struct value *v)
 		r->whole = v;
 		return 0;
 	}
-	value_list_add(&l->items, l->object ? buf_cstr(&l->key) : NULL, v);
+	if (l->object && l->member && l->member->name)
+		value_list_put(&l->items, l->member->name, v);
+	else
+		value_list_add(&l->items, l->object ? buf_cstr(&l->key) : NULL, v);
 	return l->items.failed ? -ENOMEM : 0;
 }
 
 static int on_open(struct reader *r, bool object)
 {
 	const struct level *above = r->depth ? &r->levels[r->depth - 1] : NULL;
-	const struct member *wanted = above ? above->object ? above->inside : above->wanted : top;
+	const struct member *wanted = top;
 	struct level *l;
+
+	if (above && above->object)
+		wanted = above->member ? above->member->inside : NULL;
+	else if (above)
+		wanted = above->wanted;
 
 	if (r->depth == r->room) {
 		size_t room = r->room ? r->room * 2 : 8;
@@ -105,7 +118,7 @@ static int on_open(struct reader *r, bool object)
 	}
 	l = &r->levels[r->depth++];
 	l->wanted = wanted;
-	l->inside = NULL;
+	l->member = NULL;
 	l->object = object;
 	return 0;
 }

@@ -28,9 +28,9 @@ static void on_target(void *data)
 
 	/* The texts are shared; what is said of one target comes last and wins. */
 	for (size_t i = 0; i < m->shared.n; i++)
-		value_list_add(&one, m->shared.items[i].key, value_ref(m->shared.items[i].value));
+		value_list_share(&one, value_list_get(&m->shared, i));
 	for (size_t i = 0; i < m->target.n; i++)
-		value_list_add(&one, m->target.items[i].key, value_ref(m->target.items[i].value));
+		value_list_share(&one, value_list_get(&m->target, i));
 	one.failed = one.failed || m->shared.failed || m->target.failed;
 	value_list_done(&m->target);
 	targets_value_add(&m->all, &one);

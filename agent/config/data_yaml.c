@@ -213,8 +213,7 @@ static int merge(struct reader *y, struct level *l, const struct value *v)
 	y->values += v->n_fields;
 	if (y->values > DATA_MAX_VALUES)
 		return reject(y, -E2BIG, "more than %u values", DATA_MAX_VALUES);
-	for (size_t i = 0; i < v->n_fields; i++)
-		value_list_add(&l->merged, v->fields[i].key, value_ref(v->fields[i].value));
+	value_list_share_all(&l->merged, v);
 	return l->merged.failed ? -ENOMEM : 0;
 }
 
@@ -358,8 +357,7 @@ static struct value *level_object(struct reader *y, struct level *l, int *ret_r)
 	}
 	if (!own || !l->merged.n)
 		return own;
-	for (size_t i = 0; i < own->n_fields; i++)
-		value_list_add(&l->merged, own->fields[i].key, value_ref(own->fields[i].value));
+	value_list_share_all(&l->merged, own);
 	value_unref(own);
 	own = value_object(&l->merged);
 	*ret_r = own ? 0 : -ENOMEM;

@@ -119,18 +119,6 @@ static bool agree(const struct value *a, const struct value *b, const struct val
 	return true;
 }
 
-/* The fields of both; those of b win. */
-static struct value *merged(const struct value *a, const struct value *b)
-{
-	_cleanup_(value_list_done) struct value_list l = {0};
-
-	for (size_t i = 0; i < a->n_fields; i++)
-		value_list_add(&l, a->fields[i].key, value_ref(a->fields[i].value));
-	for (size_t i = 0; i < b->n_fields; i++)
-		value_list_add(&l, b->fields[i].key, value_ref(b->fields[i].value));
-	return value_object(&l);
-}
-
 /*
  * The inner join. With pass-through, the left object is there once more for every right one that
  * it does not agree with, as in the original.
@@ -155,7 +143,7 @@ int stdlib_combine_maps(struct stdlib_call *c, struct value **ret)
 	for (size_t i = 0; i < lhs->n_items; i++) {
 		for (size_t k = 0; k < rhs->n_items && !l.failed; k++) {
 			if (agree(lhs->items[i], rhs->items[k], c->args[2]))
-				value_list_add(&l, NULL, merged(lhs->items[i], rhs->items[k]));
+				value_list_add(&l, NULL, value_merge(lhs->items[i], rhs->items[k]));
 			else if (pass)
 				value_list_add(&l, NULL, value_ref(lhs->items[i]));
 		}

@@ -392,7 +392,7 @@ static void print_map(struct buf *b, const struct verb *v, const struct value *x
 
 	buf_printf(b, "%s", syntax ? "map[string]interface {}{" : "map[");
 	for (size_t i = 0; i < x->n_fields && !b->failed; i++) {
-		struct value key = {.kind = VALUE_STRING, .s = x->fields[i].key};
+		struct value key = {.kind = VALUE_STRING, .s = (char *)x->fields[i].key};
 
 		key.len = strlen(key.s);
 		buf_adds(b, !i ? "" : syntax ? ", " : " ");

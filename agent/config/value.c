@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 #include "agent/config/value.h"
 
+#include <errno.h>
 #include <inttypes.h>
 #include <math.h>
 #include <string.h>
@@ -28,13 +29,47 @@ struct value *value_ref(struct value *v)
 	return v;
 }
 
-static void fields_free(struct value_field *fields, size_t n)
+/* ---- Keys ---- */
+
+static struct value_key *key_of(const char *text)
+{
+	return (struct value_key *)(text - offsetof(struct value_key, text));
+}
+
+static const char *key_new(const char *text)
+{
+	size_t size = strlen(text) + 1;
+	struct value_key *k = malloc(sizeof(*k) + size);
+
+	if (!k)
+		return NULL;
+	k->refs = 1;
+	return memcpy(k->text, text, size);
+}
+
+static const char *key_ref(const char *text)
+{
+	struct value_key *k = key_of(text);
+
+	if (k->refs != VALUE_KEY_STATIC)
+		k->refs++;
+	return text;
+}
+
+static void key_unref(const char *text)
+{
+	struct value_key *k = text ? key_of(text) : NULL;
+
+	if (k && k->refs != VALUE_KEY_STATIC && !--k->refs)
+		free(k);
+}
+
+static void fields_done(struct value_field *fields, size_t n)
 {
 	for (size_t i = 0; i < n; i++) {
-		free(fields[i].key);
+		key_unref(fields[i].key);
 		value_unref(fields[i].value);
 	}
-	free(fields);
 }
 
 struct value *value_unref(struct value *v)
@@ -42,21 +77,18 @@ struct value *value_unref(struct value *v)
 	if (!v || --v->refs)
 		return NULL;
 	switch (v->kind) {
-	case VALUE_STRING:
-		free(v->s);
-		break;
 	case VALUE_ARRAY:
 		for (size_t i = 0; i < v->n_items; i++)
 			value_unref(v->items[i]);
-		free(v->items);
 		break;
 	case VALUE_OBJECT:
-		fields_free(v->fields, v->n_fields);
+		fields_done(v->fields, v->n_fields);
 		break;
 	case VALUE_CAPSULE:
 		if (v->type->free)
 			v->type->free(v->data);
 		break;
+	case VALUE_STRING:
 	case VALUE_NULL:
 	case VALUE_NUMBER:
 	case VALUE_BOOL:
@@ -67,25 +99,24 @@ struct value *value_unref(struct value *v)
 	return NULL;
 }
 
-static struct value *value_new(enum value_kind kind)
+/* With so many bytes behind it. */
+static struct value *value_new(enum value_kind kind, size_t bytes)
 {
-	struct value *v = calloc(1, sizeof(*v));
+	struct value *v = malloc(sizeof(*v) + bytes);
 
-	if (v) {
-		v->refs = 1;
-		v->kind = kind;
-	}
+	if (v)
+		*v = (struct value){.refs = 1, .kind = kind};
 	return v;
 }
 
 struct value *value_null(void)
 {
-	return value_new(VALUE_NULL);
+	return value_new(VALUE_NULL, 0);
 }
 
 struct value *value_bool(bool b)
 {
-	struct value *v = value_new(VALUE_BOOL);
+	struct value *v = value_new(VALUE_BOOL, 0);
 
 	if (v)
 		v->b = b;
@@ -94,7 +125,7 @@ struct value *value_bool(bool b)
 
 struct value *value_number(struct number n)
 {
-	struct value *v = value_new(VALUE_NUMBER);
+	struct value *v = value_new(VALUE_NUMBER, 0);
 
 	if (v)
 		v->n = n;
@@ -108,13 +139,11 @@ struct value *value_int(int64_t i)
 
 struct value *value_string(const char *s, size_t len)
 {
-	struct value *v = len <= VALUE_MAX_STRING ? value_new(VALUE_STRING) : NULL;
+	struct value *v = len <= VALUE_MAX_STRING ? value_new(VALUE_STRING, len + 1) : NULL;
 
 	if (!v)
 		return NULL;
-	v->s = malloc(len + 1);
-	if (!v->s)
-		return value_unref(v);
+	v->s = (char *)(v + 1);
 	memcpy(v->s, s, len);
 	v->s[len] = '\0';
 	v->len = len;
@@ -128,7 +157,7 @@ struct value *value_cstr(const char *s)
 
 struct value *value_function(const struct stdlib_entry *fn)
 {
-	struct value *v = value_new(VALUE_FUNCTION);
+	struct value *v = value_new(VALUE_FUNCTION, 0);
 
 	if (v)
 		v->fn = fn;
@@ -137,7 +166,7 @@ struct value *value_function(const struct stdlib_entry *fn)
 
 struct value *value_capsule(const struct capsule_type *type, void *data)
 {
-	struct value *v = value_new(VALUE_CAPSULE);
+	struct value *v = value_new(VALUE_CAPSULE, 0);
 
 	if (v) {
 		v->type = type;
@@ -192,52 +221,102 @@ const char *value_text(const struct value *v, size_t *ret_len, bool *ret_secret)
 	return o->text;
 }
 
+/* ---- Lists ---- */
+
+static struct value_field *items_of(struct value_list *l)
+{
+	return l->cap ? l->many : l->few;
+}
+
+const struct value_field *value_list_get(const struct value_list *l, size_t i)
+{
+	return l->cap ? &l->many[i] : &l->few[i];
+}
+
+/* The items are somebody else's now. */
+static void list_reset(struct value_list *l)
+{
+	free(l->many);
+	l->many = NULL;
+	l->n = l->cap = 0;
+	l->failed = false;
+}
+
 void value_list_done(struct value_list *l)
 {
-	fields_free(l->items, l->n);
-	*l = (struct value_list){0};
+	fields_done(items_of(l), l->n);
+	list_reset(l);
+}
+
+static bool list_has_room(struct value_list *l)
+{
+	size_t cap = l->cap ? l->cap : VALUE_LIST_FEW;
+	struct value_field *p;
+
+	if (l->n < cap)
+		return l->n < VALUE_MAX_ITEMS;
+	cap *= 2;
+	p = realloc(l->many, cap * sizeof(*p));
+	if (!p)
+		return false;
+	if (!l->cap)
+		memcpy(p, l->few, sizeof(l->few));
+	l->many = p;
+	l->cap = cap;
+	return true;
+}
+
+/* Takes the reference to the key, too. */
+static void list_take(struct value_list *l, const char *key, struct value *v)
+{
+	if (!v || l->failed || !list_has_room(l)) {
+		l->failed = true;
+		key_unref(key);
+		value_unref(v);
+		return;
+	}
+	items_of(l)[l->n++] = (struct value_field){key, v};
 }
 
 void value_list_add(struct value_list *l, const char *key, struct value *v)
 {
-	char *copy = key ? strdup(key) : NULL;
+	const char *copy = key ? key_new(key) : NULL;
 
-	if (l->n == l->cap && !l->failed) {
-		size_t cap = l->cap ? l->cap * 2 : 8;
-		struct value_field *p = realloc(l->items, cap * sizeof(*p));
+	l->failed = l->failed || (key && !copy);
+	list_take(l, copy, v);
+}
 
-		if (p) {
-			l->items = p;
-			l->cap = cap;
-		}
-	}
-	if (!v || (key && !copy) || l->n == l->cap || l->n >= VALUE_MAX_ITEMS || l->failed) {
-		l->failed = true;
-		free(copy);
-		value_unref(v);
-		return;
-	}
-	l->items[l->n++] = (struct value_field){copy, v};
+void value_list_put(struct value_list *l, const struct value_key *key, struct value *v)
+{
+	list_take(l, key_ref(key->text), v);
+}
+
+void value_list_share(struct value_list *l, const struct value_field *f)
+{
+	list_take(l, f->key ? key_ref(f->key) : NULL, value_ref(f->value));
+}
+
+void value_list_share_all(struct value_list *l, const struct value *object)
+{
+	for (size_t i = 0; i < object->n_fields; i++)
+		value_list_share(l, &object->fields[i]);
 }
 
 struct value *value_array(struct value_list *l)
 {
-	struct value *v = l->failed ? NULL : value_new(VALUE_ARRAY);
+	struct value *v = l->failed ? NULL : value_new(VALUE_ARRAY, l->n * sizeof(struct value *));
 
-	if (v && l->n) {
-		v->items = malloc(l->n * sizeof(struct value *));
-		if (!v->items)
-			v = value_unref(v);
+	if (!v) {
+		value_list_done(l);
+		return NULL;
 	}
-	if (v) {
-		for (size_t i = 0; i < l->n; i++) {
-			v->items[i] = l->items[i].value;
-			free(l->items[i].key);
-		}
-		v->n_items = l->n;
-		l->n = 0;
+	v->items = (struct value **)(v + 1);
+	v->n_items = l->n;
+	for (size_t i = 0; i < l->n; i++) {
+		v->items[i] = items_of(l)[i].value;
+		key_unref(items_of(l)[i].key);
 	}
-	value_list_done(l);
+	list_reset(l);
 	return v;
 }
 
@@ -254,34 +333,78 @@ static int keyed_compare(const void *a, const void *b)
 	return r ? r : x->order < y->order ? -1 : 1;
 }
 
+static int sort_many(struct value_field *v, size_t n)
+{
+	_cleanup_free_ struct keyed *sorted = malloc(n * sizeof(*sorted));
+
+	if (!sorted)
+		return -ENOMEM;
+	for (size_t i = 0; i < n; i++)
+		sorted[i] = (struct keyed){v[i], i};
+	qsort(sorted, n, sizeof(*sorted), keyed_compare);
+	for (size_t i = 0; i < n; i++)
+		v[i] = sorted[i].field;
+	return 0;
+}
+
+/* By key; of one key the later one comes later. */
+static int sort_fields(struct value_field *v, size_t n)
+{
+	if (n > VALUE_LIST_FEW)
+		return sort_many(v, n);
+	/* They come in runs that are sorted: little is to be moved. */
+	for (size_t i = 1; i < n; i++) {
+		struct value_field f = v[i];
+		size_t k = i;
+
+		for (; k && strcmp(v[k - 1].key, f.key) > 0; k--)
+			v[k] = v[k - 1];
+		v[k] = f;
+	}
+	return 0;
+}
+
+/* What a later field of the same key replaces goes. */
+static size_t drop_replaced(struct value_field *v, size_t n)
+{
+	size_t kept = 0;
+
+	for (size_t i = 0; i < n; i++) {
+		if (i + 1 < n && !strcmp(v[i].key, v[i + 1].key))
+			fields_done(&v[i], 1);
+		else
+			v[kept++] = v[i];
+	}
+	return kept;
+}
+
 struct value *value_object(struct value_list *l)
 {
-	struct value *v = l->failed ? NULL : value_new(VALUE_OBJECT);
-	_cleanup_free_ struct keyed *sorted = malloc(MAX(l->n, 1u) * sizeof(*sorted));
+	struct value_field *items = items_of(l);
+	struct value *v = NULL;
 
-	if (v && sorted) {
-		for (size_t i = 0; i < l->n; i++)
-			sorted[i] = (struct keyed){l->items[i], i};
-		qsort(sorted, l->n, sizeof(*sorted), keyed_compare);
-		/* There may be a hundred thousand of them: without what the list has in reserve. */
-		v->fields = realloc(l->items, MAX(l->n, 1u) * sizeof(*l->items));
-		if (!v->fields)
-			v->fields = l->items;
-		l->items = NULL;
-		for (size_t i = 0; i < l->n; i++) {
-			if (i + 1 < l->n && !strcmp(sorted[i].field.key, sorted[i + 1].field.key)) {
-				free(sorted[i].field.key);
-				value_unref(sorted[i].field.value);
-			} else {
-				v->fields[v->n_fields++] = sorted[i].field;
-			}
-		}
-		l->n = 0;
-	} else {
-		v = value_unref(v);
+	if (!l->failed && sort_fields(items, l->n) >= 0) {
+		l->n = drop_replaced(items, l->n);
+		v = value_new(VALUE_OBJECT, l->n * sizeof(*items));
 	}
-	value_list_done(l);
+	if (!v) {
+		value_list_done(l);
+		return NULL;
+	}
+	v->fields = (struct value_field *)(v + 1);
+	v->n_fields = l->n;
+	memcpy(v->fields, items, l->n * sizeof(*items));
+	list_reset(l);
 	return v;
+}
+
+struct value *value_merge(const struct value *a, const struct value *b)
+{
+	struct value_list l = {0};
+
+	value_list_share_all(&l, a);
+	value_list_share_all(&l, b);
+	return value_object(&l);
 }
 
 struct value *value_get(const struct value *object, const char *key)

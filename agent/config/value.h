@@ -42,10 +42,31 @@ struct capsule_type {
 };
 
 struct value_field {
-	char *key;
+	const char *key; /* text of a struct value_key; NULL in an array's list */
 	struct value *value;
 };
 
+/* Objects share the text of their keys. */
+struct value_key {
+	uint32_t refs; /* VALUE_KEY_STATIC: it is part of the program, and not counted */
+	char text[];
+};
+#define VALUE_KEY_STATIC UINT32_MAX
+#define VALUE_KEY_STRUCT(s)           \
+	struct {                      \
+		uint32_t refs;        \
+		char text[sizeof(s)]; \
+	}
+/* A const struct value_key * for a literal: in a function, and in a table outside of functions. */
+#define VALUE_KEY(s)                                                           \
+	({                                                                     \
+		static const VALUE_KEY_STRUCT(s) _key = {VALUE_KEY_STATIC, s}; \
+		(const struct value_key *)&_key;                               \
+	})
+#define VALUE_KEY_CONST(s) \
+	((const struct value_key *)&(const VALUE_KEY_STRUCT(s)){VALUE_KEY_STATIC, s})
+
+/* One allocation: text, elements and fields follow it. */
 struct value {
 	uint32_t refs;
 	enum value_kind kind;
@@ -107,18 +128,31 @@ struct value *value_optional_secret(const char *s, size_t len, bool secret);
  */
 const char *value_text(const struct value *v, size_t *ret_len, bool *ret_secret);
 
+#define VALUE_LIST_FEW 24 /* a target has about so many fields */
+
 /* Collects what value_array() or value_object() will own; zero-initialised. */
 struct value_list {
-	struct value_field *items; /* keys are NULL in an array */
-	size_t n, cap;
+	size_t n, cap; /* cap 0: the items are in few */
 	bool failed;
+	struct value_field *many;
+	struct value_field few[VALUE_LIST_FEW];
 };
 void value_list_done(struct value_list *l);
 /* Takes v, copies key. v NULL makes the list failed. */
 void value_list_add(struct value_list *l, const char *key, struct value *v);
+/* The same without a copy. */
+void value_list_put(struct value_list *l, const struct value_key *key, struct value *v);
+/* The same field as another object or list has: more references, no copies. */
+void value_list_share(struct value_list *l, const struct value_field *f);
+void value_list_share_all(struct value_list *l, const struct value *object);
+/* Borrowed: what is in it so far. */
+const struct value_field *value_list_get(const struct value_list *l, size_t i);
 /* Empty the list. A key that comes twice keeps its last value. */
 struct value *value_array(struct value_list *l);
 struct value *value_object(struct value_list *l);
+
+/* An object with the fields of both; those of b win. NULL without memory. */
+struct value *value_merge(const struct value *a, const struct value *b);
 
 /* Borrowed; NULL when there is none. */
 struct value *value_get(const struct value *object, const char *key);
