@@ -84,3 +84,15 @@ void label_set_put(struct label_set *s, const char *name, const char *value)
 	memmove(s->v + i + 1, s->v + i, (s->n++ - i) * sizeof(*s->v));
 	s->v[i] = (struct label){TAKE_PTR(n), TAKE_PTR(v)};
 }
+
+bool label_set_equal(const struct label_set *a, const struct label_set *b)
+{
+	if (a->n != b->n)
+		return false;
+	for (size_t i = 0; i < a->n; i++) {
+		if (strcmp(a->v[i].name, b->v[i].name) != 0 ||
+		    strcmp(a->v[i].value, b->v[i].value) != 0)
+			return false;
+	}
+	return true;
+}

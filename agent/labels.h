@@ -16,5 +16,6 @@ void label_set_put(struct label_set *s, const char *name, const char *value);
 void label_set_remove(struct label_set *s, const char *name);
 /* The value, or NULL. */
 const char *label_set_get(const struct label_set *s, const char *name);
+bool label_set_equal(const struct label_set *a, const struct label_set *b);
 
 #define _cleanup_labels_ _cleanup_(label_set_done)

@@ -23,14 +23,14 @@ static void added(struct target_filter *f, int r)
 	log_warn_errno(r, "too many targets: some processes or containers are not profiled");
 }
 
-static void add_cgroup(struct target_filter *f, struct hash *to, uint64_t cgroup)
+static void add_cgroup(struct target_filter *f, uint64_t cgroup)
 {
 	int r = 0;
 
 	if (hash_get(&f->cgroups, cgroup) == HASH_NONE)
 		r = profiler_add_cgroup(f->profiler, cgroup);
 	if (r >= 0)
-		r = hash_put(to, cgroup, 1);
+		r = hash_put(&f->cgroups, cgroup, f->syncs);
 	added(f, r);
 }
 
@@ -42,9 +42,9 @@ static void on_container(const struct container *c, bool there, void *data)
 		if (hash_del(&f->cgroups, c->cgroup) != HASH_NONE)
 			profiler_remove_cgroup(f->profiler, c->cgroup);
 	} else if (targets_find(f->targets, 0, 0, c->id)) {
-		add_cgroup(f, f->next ? f->next : &f->cgroups, c->cgroup);
+		add_cgroup(f, c->cgroup);
 	}
-	if (!f->next)
+	if (!f->syncing)
 		set_mode(f);
 }
 
@@ -84,19 +84,24 @@ static void sync_pids(struct target_filter *f)
 	f->pids = now;
 }
 
+/* Those that it does not meet are no target's any more. */
 static void sync_containers(struct target_filter *f)
 {
-	struct hash now = {0};
+	_cleanup_free_ uint64_t *gone = calloc(MAX(f->cgroups.count, 1u), sizeof(*gone));
+	size_t n = 0;
 
-	f->next = &now;
+	f->syncs++;
+	f->syncing = true;
 	containers_each(f->containers, on_container, f);
-	f->next = NULL;
+	f->syncing = false;
 	HASH_FOREACH (s, &f->cgroups) {
-		if (hash_get(&now, s->key) == HASH_NONE)
-			profiler_remove_cgroup(f->profiler, s->key);
+		if (gone && s->value != f->syncs)
+			gone[n++] = s->key;
 	}
-	hash_done(&f->cgroups);
-	f->cgroups = now;
+	while (n--) {
+		profiler_remove_cgroup(f->profiler, gone[n]);
+		(void)hash_del(&f->cgroups, gone[n]);
+	}
 }
 
 void target_filter_sync(struct target_filter *f, bool everything)

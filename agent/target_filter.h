@@ -16,9 +16,9 @@ struct target_filter {
 	const struct targets *targets; /* at the same place when they change */
 	struct containers *containers;
 	struct hash pids;    /* in the kernel now: pid -> start_ticks */
-	struct hash cgroups; /* in the kernel now: cgroup id -> 1 */
-	struct hash *next;   /* cgroups of a sync that is going on; else NULL */
-	bool everything, full_logged;
+	struct hash cgroups; /* in the kernel now: cgroup id -> the sync that last met it */
+	uint64_t syncs;
+	bool syncing, everything, full_logged;
 };
 
 /* Until the first sync nothing is let through. 0 or a negative errno. */

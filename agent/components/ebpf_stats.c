@@ -111,20 +111,11 @@ void ebpf_metrics(const struct component *base, struct metrics *m)
 		h->metrics(c, m, h->data);
 }
 
-static struct value *labels_value(const struct label_set *set)
-{
-	struct value_list l = {0};
-
-	for (size_t i = 0; i < set->n; i++)
-		value_list_add(&l, set->v[i].name, value_cstr(set->v[i].value));
-	return value_object(&l);
-}
-
 static void add_target(struct value_list *list, const struct target *t)
 {
 	struct value_list l = {0};
 
-	value_list_add(&l, "labels", labels_value(&t->labels));
+	value_list_add(&l, "labels", value_ref(t->labels));
 	if (t->pid)
 		value_list_add(&l, "pid", value_int(t->pid));
 	else

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "agent/base/clock.h"
+#include "agent/components/targets_value.h"
 #include "discovery/process_start.h"
 #include "bpf/types.h"
 
@@ -14,8 +15,7 @@
 
 static void target_done(struct target *t)
 {
-	label_set_done(&t->labels);
-	free(t->container_id);
+	value_unref(t->labels);
 }
 
 void targets_done(struct targets *t)
@@ -32,8 +32,6 @@ static uint32_t parse_pid(const char *s)
 {
 	uint64_t v = 0;
 
-	if (!s || !*s)
-		return 0;
 	for (; *s; s++) {
 		if (*s < '0' || *s > '9' || v > UINT32_MAX)
 			return 0;
@@ -43,46 +41,41 @@ static uint32_t parse_pid(const char *s)
 }
 
 /* "" when the target names no container. */
-static const char *container_of_labels(const struct label_set *l)
+static const char *container_of_labels(const struct value *labels)
 {
 	static const char *const runtimes[] = {"docker://", "containerd://", "cri-o://"};
 	static const char *const plain[] = {"__meta_docker_container_id",
 					    "__meta_dockerswarm_task_container_id"};
-	const char *id = label_set_get(l, "__container_id__");
+	const char *id = targets_value_get(labels, "__container_id__");
 
-	if (id && *id)
+	if (*id)
 		return id;
-	id = label_set_get(l, "__meta_kubernetes_pod_container_id");
-	for (size_t i = 0; id && i < ARRAY_SIZE(runtimes); i++) {
+	id = targets_value_get(labels, "__meta_kubernetes_pod_container_id");
+	for (size_t i = 0; *id && i < ARRAY_SIZE(runtimes); i++) {
 		size_t n = strlen(runtimes[i]);
 
 		if (!strncmp(id, runtimes[i], n) && id[n])
 			return id + n;
 	}
 	for (size_t i = 0; i < ARRAY_SIZE(plain); i++) {
-		id = label_set_get(l, plain[i]);
-		if (id && *id)
+		id = targets_value_get(labels, plain[i]);
+		if (*id)
 			return id;
 	}
 	return "";
 }
 
-static int target_init(struct target *t, const struct value *object)
+static struct target target_of(struct value *labels)
 {
-	const char *id;
+	struct target t = {
+		.labels = labels,
+		.pid = parse_pid(targets_value_get(labels, "__process_pid__")),
+	};
+	const char *id = container_of_labels(labels);
 
-	for (size_t i = 0; i < object->n_fields; i++)
-		label_set_put(&t->labels, object->fields[i].key, object->fields[i].value->s);
-	if (t->labels.failed)
-		return -ENOMEM;
-	t->pid = parse_pid(label_set_get(&t->labels, "__process_pid__"));
-	id = container_of_labels(&t->labels);
-	if (!t->pid && *id) {
-		t->container_id = strdup(id);
-		if (!t->container_id)
-			return -ENOMEM;
-	}
-	return 0;
+	if (!t.pid && *id)
+		t.container_id = id;
+	return t;
 }
 
 /* Two ids with one hash: the later one is not found. Ids are random, so is the hash. */
@@ -91,22 +84,26 @@ static uint64_t id_hash(const char *id)
 	return hash_bytes(id, strlen(id));
 }
 
-static int targets_add(struct targets *t, const struct value *object)
+/* A later one with the same process or container replaces an earlier one. */
+static int index_put(struct targets *t, size_t i)
 {
-	struct target *x = &t->v[t->n];
-	int r = target_init(x, object);
+	const struct target *x = &t->v[i];
 
-	if (r < 0 || (!x->pid && !x->container_id)) {
-		target_done(x);
-		*x = (struct target){0};
+	return x->pid ? hash_put(&t->by_pid, x->pid, i)
+		      : hash_put(&t->by_container, id_hash(x->container_id), i);
+}
+
+static int targets_add(struct targets *t, struct value *labels)
+{
+	struct target x = target_of(labels);
+
+	if (!x.pid && !x.container_id) {
 		t->unusable++;
-		return r;
+		return 0;
 	}
-	/* A later one with the same process or container replaces an earlier one. */
-	r = x->pid ? hash_put(&t->by_pid, x->pid, t->n)
-		   : hash_put(&t->by_container, id_hash(x->container_id), t->n);
-	t->n++;
-	return r;
+	value_ref(labels);
+	t->v[t->n++] = x;
+	return index_put(t, t->n - 1);
 }
 
 static struct target *find_same(const struct targets *t, const struct target *x)
@@ -121,18 +118,6 @@ static struct target *find_same(const struct targets *t, const struct target *x)
 	return x->pid || !strcmp(x->container_id, y->container_id) ? y : NULL;
 }
 
-static bool same_labels(const struct label_set *a, const struct label_set *b)
-{
-	if (a->n != b->n)
-		return false;
-	for (size_t i = 0; i < a->n; i++) {
-		if (strcmp(a->v[i].name, b->v[i].name) != 0 ||
-		    strcmp(a->v[i].value, b->v[i].value) != 0)
-			return false;
-	}
-	return true;
-}
-
 static void take_over(struct targets *now, const struct targets *old)
 {
 	for (size_t i = 0; i < now->n; i++) {
@@ -142,7 +127,7 @@ static void take_over(struct targets *now, const struct targets *old)
 		if (!y)
 			continue;
 		x->stats = y->stats;
-		if (same_labels(&x->labels, &y->labels)) {
+		if (value_equal(x->labels, y->labels)) {
 			x->start_ticks = y->start_ticks;
 			x->gone_ms = y->gone_ms;
 		}
@@ -165,9 +150,7 @@ static void retire(struct targets *retired, struct target *x)
 			return;
 		retired->v = v;
 		retired->v[retired->n] = *x;
-		if ((x->pid ? hash_put(&retired->by_pid, x->pid, retired->n)
-			    : hash_put(&retired->by_container, id_hash(x->container_id),
-				       retired->n)) < 0)
+		if (index_put(retired, retired->n) < 0)
 			return;
 		retired->n++;
 	}
@@ -221,10 +204,10 @@ bool targets_renamed(const struct targets *t, const struct targets *fresh, const
 		const struct target *x = &fresh->v[i], *y = find_same(t, x);
 		_cleanup_labels_ struct label_set a = {0}, b = {0};
 
-		if (!y || same_labels(&x->labels, &y->labels))
+		if (!y || value_equal(x->labels, y->labels))
 			continue;
 		other = targets_series(x, prefix, &a) < 0 || targets_series(y, prefix, &b) < 0 ||
-			!same_labels(&a, &b);
+			!label_set_equal(&a, &b);
 	}
 	return other;
 }
@@ -273,15 +256,14 @@ void targets_bind(struct targets *t, bool listed)
 	}
 }
 
-static const char *first_label(const struct label_set *l, const char *const *names, size_t n)
+/* The first that is there; "": none. */
+static const char *first_label(const struct value *labels, const char *const *names, size_t n)
 {
-	for (size_t i = 0; i < n; i++) {
-		const char *v = label_set_get(l, names[i]);
+	const char *v = "";
 
-		if (v && *v)
-			return v;
-	}
-	return NULL;
+	for (size_t i = 0; i < n && !*v; i++)
+		v = targets_value_get(labels, names[i]);
+	return v;
 }
 
 static void put_service_name(const struct target *t, const char *prefix, struct label_set *ret)
@@ -291,33 +273,34 @@ static void put_service_name(const struct target *t, const char *prefix, struct 
 	static const char *const container[] = {"__meta_docker_container_name",
 						"__meta_dockerswarm_container_label_service_name",
 						"__meta_dockerswarm_service_name"};
-	const char *name = first_label(&t->labels, own, ARRAY_SIZE(own));
-	const char *space = label_set_get(&t->labels, "__meta_kubernetes_namespace");
-	const char *pod = label_set_get(&t->labels, "__meta_kubernetes_pod_container_name");
+	const char *name = first_label(t->labels, own, ARRAY_SIZE(own));
+	const char *space = targets_value_get(t->labels, "__meta_kubernetes_namespace");
+	const char *pod = targets_value_get(t->labels, "__meta_kubernetes_pod_container_name");
 	_cleanup_free_ char *joined = NULL;
 
-	if (!name && space && *space && pod && *pod) {
+	if (!*name && *space && *pod) {
 		if (asprintf(&joined, "%s/%s/%s", prefix, space, pod) < 0) {
 			joined = NULL;
 			ret->failed = true;
+			return;
 		}
 		name = joined;
 	}
-	if (!name)
-		name = first_label(&t->labels, container, ARRAY_SIZE(container));
-	label_set_put(ret, "service_name", name ? name : "unspecified");
+	if (!*name)
+		name = first_label(t->labels, container, ARRAY_SIZE(container));
+	label_set_put(ret, "service_name", *name ? name : "unspecified");
 }
 
 int targets_series(const struct target *t, const char *prefix, struct label_set *ret)
 {
 	_cleanup_labels_ struct label_set set = {0};
 
-	for (size_t i = 0; i < t->labels.n; i++) {
-		const char *name = t->labels.v[i].name;
+	for (size_t i = 0; i < t->labels->n_fields; i++) {
+		const char *name = t->labels->fields[i].key;
 
 		if (strncmp(name, "__", 2) != 0 || !strcmp(name, "__process_pid__") ||
 		    !strcmp(name, "__container_id__"))
-			label_set_put(&set, t->labels.v[i].name, t->labels.v[i].value);
+			label_set_put(&set, name, t->labels->fields[i].value->s);
 	}
 	put_service_name(t, prefix, &set);
 	label_set_put(&set, "__name__", "process_cpu");

@@ -17,9 +17,9 @@ struct target_stats {
 };
 
 struct target {
-	struct label_set labels; /* all of them */
-	uint32_t pid;		 /* 0: not by process */
-	char *container_id;	 /* NULL: not by container */
+	struct value *labels;	  /* all of them, as they were listed: an object of strings */
+	uint32_t pid;		  /* 0: not by process */
+	const char *container_id; /* among the labels; NULL: not by container */
 	/* Which process the pid was when it was listed (field 22 of /proc/PID/stat): not a later
 	 * one that got the same id. 0: none so far. */
 	uint64_t start_ticks;

@@ -9,6 +9,7 @@
 #include "agent/base/log.h"
 #include "agent/components/pyroscope_ebpf.h"
 #include "agent/components/registry.h"
+#include "agent/components/targets_value.h"
 #include "agent/config/graph.h"
 #include "agent/metrics.h"
 
@@ -42,7 +43,7 @@ static const char *label(const struct ebpf_component *c, uint32_t pid, const cha
 {
 	const struct target *t = ebpf_target(c, pid, 0, container);
 
-	return t ? label_set_get(&t->labels, name) : NULL;
+	return t ? targets_value_get(t->labels, name) : NULL;
 }
 
 static void a_target_is_found_by_process_before_container(void **state)

@@ -48,7 +48,7 @@ static const char *name(const struct targets *t, uint32_t pid, uint64_t start_ns
 {
 	const struct target *x = targets_find(t, pid, start_ns, id);
 
-	return x ? label_set_get(&x->labels, "n") : "none";
+	return x ? targets_value_get(x->labels, "n") : "none";
 }
 
 static void what_is_not_listed_any_more_is_retired(void **state)
@@ -204,11 +204,14 @@ static void each_source_of_a_service_name_counts_when_those_before_it_are_missin
 	};
 
 	for (size_t first = 0; first < ARRAY_SIZE(sources); first++) {
+		struct value_list l = {0};
+		_cleanup_value_ struct value *labels = NULL;
 		struct target t = {0};
 
-		label_set_put(&t.labels, "__meta_kubernetes_pod_container_name", "pod");
+		targets_value_put(&l, "__meta_kubernetes_pod_container_name", "pod");
 		for (size_t i = first; i < ARRAY_SIZE(sources); i++)
-			label_set_put(&t.labels, sources[i].label, sources[i].value);
+			targets_value_put(&l, sources[i].label, sources[i].value);
+		labels = t.labels = value_object(&l);
 		for (int java = 0; java < 2; java++) {
 			_cleanup_labels_ struct label_set set = {0};
 
@@ -216,7 +219,6 @@ static void each_source_of_a_service_name_counts_when_those_before_it_are_missin
 			assert_string_equal(label_set_get(&set, "service_name"),
 					    java ? sources[first].java : sources[first].ebpf);
 		}
-		label_set_done(&t.labels);
 	}
 }
 
