@@ -415,7 +415,7 @@ static void on_batch(void *data)
 		look_at_everything(cs);
 	}
 	if (any)
-		loop_set_timer(cs->batch, CONTAINERS_BUSY_MS, 0);
+		loop_set_timer(cs->batch, clock_until_ms(CONTAINERS_BUSY_MS), 0);
 	else
 		(void)loop_set_events(cs->source, EPOLLIN);
 }

@@ -263,7 +263,7 @@ static int open_session(struct ebpf_profiler *e)
 	}
 	e->absorbed_ms = clock_ms();
 	loop_set_timer(e->interval, ms, ms);
-	loop_set_timer(e->tick, TICK_MS, TICK_MS);
+	loop_set_timer(e->tick, clock_until_ms(TICK_MS), TICK_MS);
 	return 0;
 }
 

@@ -18,3 +18,12 @@ static inline uint64_t clock_ms(void)
 {
 	return clock_ns(CLOCK_MONOTONIC) / 1000000u;
 }
+
+/*
+ * From now to the next multiple of `every`, at least 1. Whoever may wait, and waits so, wakes
+ * together with all others that do: a wake-up of an idle CPU costs more than most work does.
+ */
+static inline uint64_t clock_until_ms(uint64_t every)
+{
+	return every - clock_ms() % every;
+}

@@ -14,8 +14,9 @@
 #include "agent/metrics.h"
 
 #define BATCH_MS       100  /* starts within that are asked for together */
-#define BATCH_BUSY_MS  20   /* ... when they come together already (EVENTS_BATCH_MS) */
-#define EXPORT_MS      750  /* between two lists of targets when containers start */
+#define BATCH_BUSY_MS  0    /* ... when they come together already (EVENTS_BATCH_MS) */
+#define EXPORT_MS      800  /* between two lists of targets when containers start */
+#define EXPORT_LESS_MS 100  /* ... or so much less: together with what brings the next ones */
 #define EXPORT_GONE_MS 5000 /* ... and when they only end, as Alloy's throttle */
 #define TIMEOUT_MAX_MS 30000
 #define RETRY_MIN_MS   1000
@@ -152,7 +153,7 @@ static void publish_soon(struct discovery_docker *c, uint64_t pause_ms)
 {
 	uint64_t now = clock_ms(), due = c->published ? c->published_ms + pause_ms : 0;
 
-	loop_set_timer_before(c->publish, due > now ? due - now : 0);
+	loop_set_timer_before(c->publish, due > now + EXPORT_LESS_MS ? due - now : 0);
 }
 
 /* ---- Asking ---- */

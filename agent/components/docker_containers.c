@@ -23,7 +23,7 @@ struct container {
 struct docker_containers {
 	struct docker_options o;
 	struct container **v; /* sorted by id */
-	size_t n, n_targets;
+	size_t n, cap, n_targets;
 	struct value *networks; /* {id = {label = text}} */
 };
 
@@ -70,19 +70,27 @@ static unsigned int port_number(const struct value *v, const char *key)
 	return d >= 1 && d <= 65535 ? (unsigned int)d : 0;
 }
 
+/* It may be the value of a label as it is: then it is shared, not copied. */
+static bool is_plain(const struct value *text)
+{
+	return text->len && strlen(text->s) == text->len;
+}
+
 static void put_labels(struct value_list *to, const char *prefix, const struct value *labels)
 {
 	for (size_t i = 0; labels && i < labels->n_fields; i++) {
-		const struct value *v = labels->fields[i].value;
+		struct value *v = labels->fields[i].value;
 		_cleanup_free_ char *name = NULL;
 
-		if (v->kind != VALUE_STRING)
+		if (v->kind != VALUE_STRING || !v->len)
 			continue;
 		name = targets_value_label_name(prefix, labels->fields[i].key);
-		if (name)
-			targets_value_put_bytes(to, name, v->s, v->len);
-		else
+		if (!name)
 			to->failed = true;
+		else if (is_plain(v))
+			value_list_add(to, name, value_ref(v));
+		else
+			targets_value_put_bytes(to, name, v->s, v->len);
 	}
 }
 
@@ -90,6 +98,17 @@ static void put_text(struct value_list *to, const struct value_key *name, const 
 {
 	if (*text)
 		value_list_put(to, name, value_cstr(text));
+}
+
+static void put_member(struct value_list *to, const struct value_key *name, const struct value *of,
+		       const char *key)
+{
+	const struct value *v = get(of, key, VALUE_STRING);
+
+	if (v && is_plain(v))
+		value_list_put(to, name, value_ref((struct value *)v));
+	else if (v)
+		put_text(to, name, v->s);
 }
 
 static void put_number(struct value_list *to, const struct value_key *name, unsigned int v)
@@ -169,9 +188,10 @@ static void put_common(struct value_list *l, const struct container *c)
 {
 	const struct value *names = get(c->reply, "Names", VALUE_ARRAY);
 
-	put_text(l, LABEL("container_id"), c->id);
+	put_member(l, LABEL("container_id"), c->reply, "Id");
 	put_text(l, LABEL("container_name"), names->items[0]->s);
-	put_text(l, LABEL("container_network_mode"), c->mode);
+	put_member(l, LABEL("container_network_mode"), get(c->reply, "HostConfig", VALUE_OBJECT),
+		   "NetworkMode");
 	put_labels(l, PREFIX "container_label_", get(c->reply, "Labels", VALUE_OBJECT));
 }
 
@@ -194,7 +214,7 @@ static int make_target(struct maker *m, const struct value *network, const struc
 		return -E2BIG;
 	if (!labels && *text(network, "NetworkID"))
 		c->lacks_network = true;
-	put_text(&l, LABEL("network_ip"), ip);
+	put_member(&l, LABEL("network_ip"), network, "IPAddress");
 	value_list_share_all(&l, m->common);
 	if (labels)
 		value_list_share_all(&l, labels);
@@ -202,7 +222,7 @@ static int make_target(struct maker *m, const struct value *network, const struc
 		put_number(&l, LABEL("port_private"), port_number(port, "PrivatePort"));
 		if (port_number(port, "PublicPort")) {
 			put_number(&l, LABEL("port_public"), port_number(port, "PublicPort"));
-			put_text(&l, LABEL("port_public_ip"), text(port, "IP"));
+			put_member(&l, LABEL("port_public_ip"), port, "IP");
 		}
 		put_address(&l, ip, port_number(port, "PrivatePort"));
 	} else if (!strcmp(c->mode, "host")) {
@@ -298,13 +318,17 @@ static int insert(struct docker_containers *d, struct container *c)
 	}
 	if (d->n >= DOCKER_MAX_CONTAINERS)
 		return -E2BIG;
-	v = reallocarray(d->v, d->n + 1, sizeof(struct container *));
-	if (!v)
-		return -ENOMEM;
-	d->v = v;
-	memmove(&v[i + 1], &v[i], (d->n - i) * sizeof(*v));
-	v[i] = c;
-	d->n++;
+	if (d->n == d->cap) {
+		size_t cap = d->cap ? d->cap * 2 : 16;
+
+		v = reallocarray(d->v, cap, sizeof(struct container *));
+		if (!v)
+			return -ENOMEM;
+		d->v = v;
+		d->cap = cap;
+	}
+	memmove(&d->v[i + 1], &d->v[i], (d->n++ - i) * sizeof(*d->v));
+	d->v[i] = c;
 	return 0;
 }
 
@@ -412,9 +436,9 @@ int docker_containers_networks(struct docker_containers *d, const struct value *
 
 		if (!*id)
 			continue;
-		put_text(&l, LABEL("network_id"), id);
-		put_text(&l, LABEL("network_name"), text(n, "Name"));
-		put_text(&l, LABEL("network_scope"), text(n, "Scope"));
+		put_member(&l, LABEL("network_id"), n, "Id");
+		put_member(&l, LABEL("network_name"), n, "Name");
+		put_member(&l, LABEL("network_scope"), n, "Scope");
 		put_text(&l, LABEL("network_internal"), flag(n, "Internal") ? "true" : "false");
 		put_text(&l, LABEL("network_ingress"), flag(n, "Ingress") ? "true" : "false");
 		put_labels(&l, PREFIX "network_label_", get(n, "Labels", VALUE_OBJECT));

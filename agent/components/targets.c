@@ -118,11 +118,17 @@ static struct target *find_same(const struct targets *t, const struct target *x)
 	return x->pid || !strcmp(x->container_id, y->container_id) ? y : NULL;
 }
 
+/* Is it found, or did a later one with the same process or container replace it? */
+static bool counts(const struct targets *t, const struct target *x)
+{
+	return find_same(t, x) == x;
+}
+
 static void take_over(struct targets *now, const struct targets *old)
 {
 	for (size_t i = 0; i < now->n; i++) {
 		struct target *x = &now->v[i];
-		const struct target *y = find_same(old, x);
+		const struct target *y = counts(now, x) ? find_same(old, x) : NULL;
 
 		if (!y)
 			continue;
@@ -134,21 +140,32 @@ static void take_over(struct targets *now, const struct targets *old)
 	}
 }
 
+static bool has_room(struct targets *t)
+{
+	size_t cap = t->cap ? t->cap * 2 : 64;
+	struct target *v;
+
+	if (t->n < t->cap)
+		return true;
+	v = reallocarray(t->v, cap, sizeof(*v));
+	if (!v)
+		return false;
+	t->v = v;
+	t->cap = cap;
+	return true;
+}
+
 /* Moves one; a former one of the same process or container is replaced. */
 static void retire(struct targets *retired, struct target *x)
 {
-	struct target *there = find_same(retired, x), *v;
+	struct target *there = find_same(retired, x);
 
 	if (there) {
 		target_done(there);
 		*there = *x;
 	} else {
-		v = retired->n < RETIRED_MAX
-			    ? realloc(retired->v, (retired->n + 1) * sizeof(*retired->v))
-			    : NULL;
-		if (!v)
+		if (retired->n >= RETIRED_MAX || !has_room(retired))
 			return;
-		retired->v = v;
 		retired->v[retired->n] = *x;
 		if (index_put(retired, retired->n) < 0)
 			return;
@@ -162,8 +179,7 @@ static void retire_missing(struct targets *old, const struct targets *now, struc
 	for (size_t i = 0; i < old->n; i++) {
 		struct target *x = &old->v[i];
 
-		/* Not those that a later duplicate replaced. */
-		if (find_same(old, x) == x && !find_same(now, x))
+		if (counts(old, x) && !find_same(now, x))
 			retire(retired, x);
 	}
 }
@@ -173,7 +189,8 @@ int targets_new(const struct value *list, struct targets *ret)
 	_cleanup_(targets_done) struct targets fresh = {0};
 	size_t n = list ? list->n_items : 0;
 
-	fresh.v = calloc(MAX(n, 1u), sizeof(*fresh.v));
+	fresh.cap = MAX(n, 1u);
+	fresh.v = calloc(fresh.cap, sizeof(*fresh.v));
 	if (!fresh.v)
 		return -ENOMEM;
 	for (size_t i = 0; i < n; i++) {
@@ -201,7 +218,8 @@ bool targets_renamed(const struct targets *t, const struct targets *fresh, const
 	bool other = false;
 
 	for (size_t i = 0; i < fresh->n && !other; i++) {
-		const struct target *x = &fresh->v[i], *y = find_same(t, x);
+		const struct target *x = &fresh->v[i];
+		const struct target *y = counts(fresh, x) ? find_same(t, x) : NULL;
 		_cleanup_labels_ struct label_set a = {0}, b = {0};
 
 		if (!y || value_equal(x->labels, y->labels))

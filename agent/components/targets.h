@@ -30,7 +30,7 @@ struct target {
 
 struct targets {
 	struct target *v;
-	size_t n, unusable;	  /* unusable: neither a process nor a container */
+	size_t n, cap, unusable;  /* unusable: neither a process nor a container */
 	struct hash by_pid;	  /* pid -> index */
 	struct hash by_container; /* hash of the id -> index, the string decides */
 };

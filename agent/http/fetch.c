@@ -36,8 +36,9 @@ struct fetch {
 	uint8_t *own_body;
 	size_t body_bytes;
 	uint64_t timeout_ms, deadline_ms, idle_ms, last_ms;
-	/* With batch_ms what comes is taken until take_ms and after that from resume_ms on, which
-	 * is pause_ms later: twice as long as the last time while more comes. */
+	/* With batch_ms what comes is taken until take_ms and after that from resume_ms on, at most
+	 * pause_ms later: twice as long as the last time while more comes. Then all is taken that
+	 * is there. */
 	uint64_t batch_ms, pause_ms, take_ms, resume_ms;
 	size_t max_bytes, received;
 	int (*on_data)(void *data, const uint8_t *p, size_t n);
@@ -52,6 +53,7 @@ struct fetch {
 	char *location; /* of the redirect that is being received */
 	uint32_t hops;
 	bool headers_whole; /* an empty line has ended them */
+	bool *freed;	    /* told when it is; may be NULL */
 	bool paused, begun, running, done, cancelled, untrusted, refreshed;
 	int r; /* why our callbacks ended the transfer */
 	char why[256], error[CURL_ERROR_SIZE];
@@ -73,6 +75,8 @@ static struct fetch *fetch_free(struct fetch *f)
 {
 	if (!f)
 		return NULL;
+	if (f->freed)
+		*f->freed = true;
 	stop(f);
 	oauth2_unwait(&f->wait);
 	if (f->link) {
@@ -194,23 +198,43 @@ static bool pause_stream(struct fetch *f)
 	return true;
 }
 
-static void resume_stream(struct fetch *f)
+/* What has come meanwhile is delivered from within this call, or by the end of it. */
+static CURLcode let_through(struct fetch *f, bool through)
 {
 	CURLcode c;
 
-	f->paused = false;
-	f->take_ms = clock_ms() + 1; /* time to read what has come, piece by piece */
-	f->pause_ms = MIN(f->pause_ms * 2, f->batch_ms);
-	f->resume_ms = f->take_ms + f->pause_ms;
-	arm(f);
-	/* What waits is delivered from within this call. */
 	f->m->inside = true;
-	c = curl_easy_pause(f->easy, CURLPAUSE_CONT);
+	c = curl_easy_pause(f->easy, through ? CURLPAUSE_CONT : CURLPAUSE_RECV);
 	f->m->inside = false;
+	return c;
+}
+
+static void resume_stream(struct fetch *f)
+{
+	size_t before = f->received;
+	bool freed = false;
+	CURLcode c;
+
+	f->paused = false;
+	f->take_ms = UINT64_MAX;
+	f->pause_ms = MIN(f->pause_ms * 2, f->batch_ms);
+	f->resume_ms = clock_ms() + clock_until_ms(f->pause_ms);
+	c = let_through(f, true);
 	if (c != CURLE_OK && !f->cancelled && f->running) {
 		stop(f);
 		finish(f, f->r < 0 ? f->r : errno_of(c));
+		return;
 	}
+	f->freed = &freed;
+	http_multi_run(f->m);
+	if (freed)
+		return;
+	f->freed = NULL;
+	f->take_ms = clock_ms();
+	/* More will come; nothing wakes for it before it is taken. */
+	if (f->received > before && f->running && !f->cancelled)
+		f->paused = let_through(f, false) == CURLE_OK;
+	arm(f);
 }
 
 /* Anything but n, and a pause, ends the transfer. */

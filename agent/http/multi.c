@@ -44,9 +44,14 @@ static void on_fd(int fd, uint32_t events, void *data)
 	act(data, fd, what);
 }
 
+void http_multi_run(struct http_multi *m)
+{
+	act(m, CURL_SOCKET_TIMEOUT, 0);
+}
+
 static void on_timer(void *data)
 {
-	act(data, CURL_SOCKET_TIMEOUT, 0);
+	http_multi_run(data);
 }
 
 static int set_timer(CURLM *curl, long ms, void *data)

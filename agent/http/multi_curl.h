@@ -21,3 +21,5 @@ struct http_multi {
 /* fetch.c: the transfer whose CURLOPT_PRIVATE is f has ended. */
 void fetch_ended(struct fetch *f, CURLcode result);
 void fetch_free_all(struct http_multi *m);
+/* Goes on with what need not wait; any fetch may be done and freed by it. */
+void http_multi_run(struct http_multi *m);
