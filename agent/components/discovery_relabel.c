@@ -2,8 +2,8 @@
 #include "agent/components/discovery_relabel.h"
 
 #include <errno.h>
-#include <string.h>
 
+#include "agent/components/relabel_memo.h"
 #include "agent/components/relabel_rules.h"
 #include "agent/components/targets_value.h"
 
@@ -15,6 +15,7 @@ struct relabel_args {
 struct relabel_component {
 	struct component base;
 	struct relabel *rules;
+	struct relabel_memo memo;
 	size_t n_in, n_out; /* targets, of the last time */
 	uint64_t too_expensive;
 };
@@ -32,53 +33,6 @@ static const struct schema relabel_schema = {
 	.n = ARRAY_SIZE(relabel_options),
 };
 
-/* The target itself when no rule has changed it. Values that are the same are shared. */
-static struct value *to_value(const struct relabel_set *s, struct value *target)
-{
-	bool same = s->n == target->n_fields;
-	struct value_list l = {0};
-
-	for (size_t i = 0; i < s->n && same; i++)
-		same = s->v[i].origin == target->fields[i].value &&
-		       !strcmp(s->v[i].name, target->fields[i].key);
-	if (same)
-		return value_ref(target);
-	for (size_t i = 0; i < s->n; i++) {
-		const struct relabel_label *k = &s->v[i];
-
-		value_list_add(&l, k->name,
-			       k->origin ? value_ref((struct value *)k->origin)
-					 : value_string(k->value, k->len));
-	}
-	return value_object(&l);
-}
-
-/* -E2BIG: *ret_rule takes too long. */
-static int relabel_all(struct relabel *r, const struct value *targets, struct value **ret,
-		       size_t *ret_rule)
-{
-	_cleanup_(value_list_done) struct value_list l = {0};
-	_cleanup_(relabel_set_done) struct relabel_set s = {0};
-	uint64_t budget = RELABEL_STEPS + (uint64_t)targets->n_items * RELABEL_STEPS_TARGET;
-
-	for (size_t i = 0; i < targets->n_items; i++) {
-		struct value *t = targets->items[i];
-		int k;
-
-		relabel_set_reset(&s);
-		for (size_t f = 0; f < t->n_fields; f++)
-			relabel_set_put(&s, t->fields[f].key, t->fields[f].value->s,
-					t->fields[f].value->len, t->fields[f].value);
-		k = relabel_apply(r, &s, &budget, ret_rule);
-		if (k < 0)
-			return k;
-		if (k)
-			value_list_add(&l, NULL, to_value(&s, t));
-	}
-	*ret = value_array(&l);
-	return *ret ? 0 : -ENOMEM;
-}
-
 static struct value *exports_of(struct value *output, const struct schema_blocks *rules)
 {
 	struct value_list l = {0};
@@ -95,8 +49,7 @@ static int evaluate(struct relabel_component *c)
 	size_t rule = 0;
 	int r;
 
-	relabel_reset_counts(c->rules);
-	r = relabel_all(c->rules, a->targets, &output, &rule);
+	r = relabel_memo_apply(&c->memo, c->rules, a->targets, &output, &rule);
 	if (r < 0) {
 		if (r != -E2BIG)
 			return r;
@@ -146,6 +99,7 @@ static int relabel_update(struct component *base, const void *old, char *why, si
 
 		if (r < 0)
 			return r;
+		relabel_memo_done(&c->memo);
 		relabel_free(c->rules);
 		c->rules = fresh;
 	}
@@ -156,6 +110,7 @@ static void relabel_done(struct component *base)
 {
 	struct relabel_component *c = (struct relabel_component *)base;
 
+	relabel_memo_done(&c->memo);
 	c->rules = relabel_free(c->rules);
 }
 

@@ -425,3 +425,12 @@ void relabel_reset_counts(struct relabel *r)
 	for (size_t i = 0; i < r->n; i++)
 		r->rules[i].counts = (struct relabel_counts){0};
 }
+
+void relabel_count(struct relabel *r, size_t rule, bool matched, bool dropped)
+{
+	struct relabel_counts *k = &r->rules[rule].counts;
+
+	k->seen++;
+	k->matched += matched;
+	k->dropped += dropped;
+}

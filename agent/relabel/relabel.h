@@ -61,3 +61,5 @@ size_t relabel_n_rules(const struct relabel *r);
 const char *relabel_action(const struct relabel *r, size_t rule);
 const struct relabel_counts *relabel_get_counts(const struct relabel *r, size_t rule);
 void relabel_reset_counts(struct relabel *r);
+/* Counts what the rule is known to do, without doing it. */
+void relabel_count(struct relabel *r, size_t rule, bool matched, bool dropped);

@@ -12,6 +12,7 @@
 #include "agent/components/pyroscope_enrich.h"
 #include "agent/components/pyroscope_relabel.h"
 #include "agent/components/registry.h"
+#include "agent/components/relabel_memo.h"
 #include "agent/components/targets_value.h"
 #include "agent/config/graph.h"
 #include "agent/export/receiver.h"
@@ -124,6 +125,79 @@ static void targets_are_relabelled(void **state)
 	assert_int_equal(value_get(rules->items[1], "dropped")->n.i, 1);
 	assert_int_equal(value_get(c->exports, "rules")->kind, VALUE_CAPSULE);
 	graph_free(g);
+}
+
+static struct value *named(const char *name)
+{
+	struct value_list l = {0};
+
+	targets_value_put(&l, "name", name);
+	return value_object(&l);
+}
+
+static struct value *relabelled(struct relabel_memo *m, struct relabel *rules,
+				struct value *const *v, size_t n)
+{
+	_cleanup_value_ struct value *list = NULL;
+	struct value_list l = {0};
+	struct value *out = NULL;
+	size_t rule;
+
+	for (size_t i = 0; i < n; i++)
+		value_list_add(&l, NULL, value_ref(v[i]));
+	list = value_array(&l);
+	assert_non_null(list);
+	assert_int_equal(relabel_memo_apply(m, rules, list, &out, &rule), 0);
+	return out;
+}
+
+static void assert_counts(const struct relabel *r, size_t rule, uint64_t seen, uint64_t matched,
+			  uint64_t dropped)
+{
+	const struct relabel_counts *k = relabel_get_counts(r, rule);
+
+	assert_int_equal(k->seen, seen);
+	assert_int_equal(k->matched, matched);
+	assert_int_equal(k->dropped, dropped);
+}
+
+/* A list that changes by one: the rest comes out as it was, and counts as if it were relabelled. */
+static void targets_that_stay_are_not_relabelled_again(void **state)
+{
+	static const char *const name[] = {"name"};
+	const struct relabel_spec specs[] = {
+		{.action = "drop", .source_labels = name, .n_source_labels = 1, .regex = "gone"},
+		{.source_labels = name,
+		 .n_source_labels = 1,
+		 .regex = "(a|b)",
+		 .target_label = "to"},
+	};
+	struct value *v[] = {named("a"), named("gone"), named("b"), named("c")};
+	_cleanup_(relabel_freep) struct relabel *rules = NULL;
+	_cleanup_(relabel_memo_done) struct relabel_memo m = {0};
+	_cleanup_value_ struct value *first = NULL, *second = NULL, *third = NULL;
+	char why[128];
+
+	assert_int_equal(relabel_new(specs, ARRAY_SIZE(specs), false, &rules, why, sizeof(why)), 0);
+	first = relabelled(&m, rules, v, 3);
+	assert_int_equal(first->n_items, 2);
+	assert_counts(rules, 0, 3, 1, 1);
+	assert_counts(rules, 1, 2, 2, 0);
+	second = relabelled(&m, rules, v + 1, 3);
+	assert_int_equal(second->n_items, 2);
+	assert_ptr_equal(second->items[0], first->items[1]);
+	assert_string_equal(targets_value_get(second->items[0], "to"), "b");
+	assert_ptr_equal(second->items[1], v[3]);
+	assert_counts(rules, 0, 3, 1, 1);
+	assert_counts(rules, 1, 2, 1, 0);
+	/* One that was away is new again. */
+	third = relabelled(&m, rules, v, 1);
+	assert_int_equal(third->n_items, 1);
+	assert_true(value_equal(third->items[0], first->items[0]));
+	assert_counts(rules, 0, 1, 0, 0);
+	assert_counts(rules, 1, 1, 1, 0);
+	for (size_t i = 0; i < ARRAY_SIZE(v); i++)
+		value_unref(v[i]);
 }
 
 static void mistakes_are_shown_where_they_are(void **state)
@@ -295,6 +369,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(targets_are_relabelled),
+		cmocka_unit_test(targets_that_stay_are_not_relabelled_again),
 		cmocka_unit_test(mistakes_are_shown_where_they_are),
 		cmocka_unit_test(rules_that_take_too_long_change_nothing),
 		cmocka_unit_test(profiles_are_relabelled_or_dropped),
