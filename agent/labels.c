@@ -3,6 +3,8 @@
 
 #include <string.h>
 
+#include "agent/base/named.h"
+
 void label_set_done(struct label_set *s)
 {
 	for (size_t i = 0; i < s->n; i++) {
@@ -13,26 +15,9 @@ void label_set_done(struct label_set *s)
 	*s = (struct label_set){0};
 }
 
-/* Where name is, or where it belongs. */
 static size_t find(const struct label_set *s, const char *name, bool *ret_there)
 {
-	size_t low = 0, high = s->n;
-
-	*ret_there = false;
-	while (low < high) {
-		size_t mid = low + (high - low) / 2;
-		int r = strcmp(s->v[mid].name, name);
-
-		if (!r) {
-			*ret_there = true;
-			return mid;
-		}
-		if (r < 0)
-			low = mid + 1;
-		else
-			high = mid;
-	}
-	return low;
+	return named_find(s->v, s->n, sizeof(*s->v), name, ret_there);
 }
 
 const char *label_set_get(const struct label_set *s, const char *name)

@@ -6,6 +6,8 @@
 #include <math.h>
 #include <string.h>
 
+#include "agent/base/named.h"
+
 static bool secret_equal(const void *a, const void *b)
 {
 	return !strcmp(a, b);
@@ -409,20 +411,13 @@ struct value *value_merge(const struct value *a, const struct value *b)
 
 struct value *value_get(const struct value *object, const char *key)
 {
-	size_t low = 0, high = object->kind == VALUE_OBJECT ? object->n_fields : 0;
+	bool there = false;
+	size_t i = 0;
 
-	while (low < high) {
-		size_t mid = low + (high - low) / 2;
-		int r = strcmp(object->fields[mid].key, key);
-
-		if (!r)
-			return object->fields[mid].value;
-		if (r < 0)
-			low = mid + 1;
-		else
-			high = mid;
-	}
-	return NULL;
+	if (object->kind == VALUE_OBJECT)
+		i = named_find(object->fields, object->n_fields, sizeof(*object->fields), key,
+			       &there);
+	return there ? object->fields[i].value : NULL;
 }
 
 double number_float(struct number n)

@@ -4,6 +4,8 @@
 #include <errno.h>
 #include <string.h>
 
+#include "agent/base/named.h"
+
 #define BLOCK_BYTES 4096
 
 struct relabel_block {
@@ -39,29 +41,14 @@ void relabel_set_reset(struct relabel_set *s)
 	s->failed = 0;
 }
 
-/* Where name is, or where it belongs. */
 static size_t find(const struct relabel_set *s, const char *name, bool *ret_there)
 {
-	size_t low = 0, high = s->n;
-
-	*ret_there = false;
 	/* Labels often arrive in order. */
-	if (s->n && strcmp(s->v[s->n - 1].name, name) < 0)
+	if (s->n && strcmp(s->v[s->n - 1].name, name) < 0) {
+		*ret_there = false;
 		return s->n;
-	while (low < high) {
-		size_t mid = low + (high - low) / 2;
-		int r = strcmp(s->v[mid].name, name);
-
-		if (!r) {
-			*ret_there = true;
-			return mid;
-		}
-		if (r < 0)
-			low = mid + 1;
-		else
-			high = mid;
 	}
-	return low;
+	return named_find(s->v, s->n, sizeof(*s->v), name, ret_there);
 }
 
 const struct relabel_label *relabel_set_get(const struct relabel_set *s, const char *name)
