@@ -14,6 +14,20 @@ from test_run import Receiver, agent
 
 POD = "pod2b6c7d1e-0d2c-4d3e-9f5a-6b7c8d9e0f1a"
 
+# What is left of the targets is profiled.
+PROFILED = """
+pyroscope.ebpf "e" {{
+  targets          = discovery.relabel.r.output
+  forward_to       = [pyroscope.write.w.receiver]
+  collect_interval = "2s"
+  sample_rate      = 97
+}}
+
+pyroscope.write "w" {{
+  endpoint {{ url = "http://127.0.0.1:{port}" }}
+}}
+"""
+
 CONFIG = """
 discovery.docker "d" {{
   host             = "unix://{sock}"
@@ -51,18 +65,7 @@ discovery.relabel "r" {{
     target_label  = "exe"
   }}
 }}
-
-pyroscope.ebpf "e" {{
-  targets          = discovery.relabel.r.output
-  forward_to       = [pyroscope.write.w.receiver]
-  collect_interval = "2s"
-  sample_rate      = 97
-}}
-
-pyroscope.write "w" {{
-  endpoint {{ url = "http://127.0.0.1:{port}" }}
-}}
-"""
+""" + PROFILED
 
 
 def series(recv):
@@ -234,18 +237,7 @@ discovery.relabel "r" {{
     target_label  = "service_name"
   }}
 }}
-
-pyroscope.ebpf "e" {{
-  targets          = discovery.relabel.r.output
-  forward_to       = [pyroscope.write.w.receiver]
-  collect_interval = "2s"
-  sample_rate      = 97
-}}
-
-pyroscope.write "w" {{
-  endpoint {{ url = "http://127.0.0.1:{port}" }}
-}}
-"""
+""" + PROFILED
 
 
 @case(timeout=120)
