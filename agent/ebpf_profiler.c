@@ -22,9 +22,9 @@
 #define NAMES_STEP_MS	  20
 
 struct ebpf_profiler {
-	struct ebpf_component *component;	/* borrowed */
-	const struct ebpf_profiler_options *po; /* borrowed */
-	struct session *session;		/* NULL: not profiling (yet) */
+	struct ebpf_component *component; /* borrowed; NULL: it is the spare one */
+	struct ebpf_profiler_options *po; /* borrowed */
+	struct session *session;	  /* NULL: not profiling (yet) */
 	struct target_filter filter;
 	struct loop_source *interval, *names, *tick, *retry;
 	uint64_t absorbed_ms, collect_by_ms;
@@ -308,13 +308,10 @@ static void try_start(struct ebpf_profiler *e)
 			     "cannot profile on this host: %s (see 'tephra check')", strerror(-r));
 }
 
-static void on_retry(void *data)
-{
-	try_start(data);
-}
-
 static struct ebpf_profiler *profiler_done(struct ebpf_profiler *e)
 {
+	if (!e)
+		return NULL;
 	loop_remove(e->interval);
 	loop_remove(e->names);
 	loop_remove(e->tick);
@@ -325,13 +322,83 @@ static struct ebpf_profiler *profiler_done(struct ebpf_profiler *e)
 	return NULL;
 }
 
+void ebpf_profiler_end(struct ebpf_profiler_options *o)
+{
+	o->spare = profiler_done(o->spare);
+}
+
+static void on_retry(void *data)
+{
+	struct ebpf_profiler *e = data;
+
+	if (e->component)
+		try_start(e);
+	else
+		ebpf_profiler_end(e->po); /* nobody goes on with it */
+}
+
+/* ---- From one component to another ---- */
+
+/* What a session cannot change while it runs is what it is by default. */
+static bool fits_all(const struct ebpf_profiler_options *po, const struct ebpf_args *args)
+{
+	return po->cache_dir || !ebpf_cache_dir(args);
+}
+
+/* What it has counted is sent; it samples on for whoever takes it. False: it cannot be had. */
+static bool make_spare(struct ebpf_profiler *e)
+{
+	static const struct targets nobody = {0};
+	struct ebpf_profiler_options *po = e->po;
+
+	if (e->component->base.node || po->spare || !fits_all(po, ebpf_args(e->component)))
+		return false;
+	collect(e, true);
+	loop_stop_timer(e->interval);
+	loop_stop_timer(e->names);
+	loop_stop_timer(e->tick);
+	loop_set_timer(e->retry, 0, 0);
+	e->filter.targets = &nobody;
+	e->component = NULL;
+	po->spare = e;
+	return true;
+}
+
+/* NULL: there is none that fits. */
+static struct ebpf_profiler *take_spare(struct ebpf_profiler_options *po, struct ebpf_component *c)
+{
+	const struct ebpf_args *args = ebpf_args(c);
+	struct ebpf_profiler *e = po->spare;
+
+	if (!e || !fits_all(po, args) || is_idle_wish(args, &c->targets))
+		return NULL;
+	po->spare = NULL;
+	loop_stop_timer(e->retry);
+	e->component = c;
+	e->filter.targets = &c->targets;
+	e->idle_intervals = 0;
+	e->hint_given = false;
+	c->stats.sessions++;
+	change(e, args);
+	targets_bind(&c->targets, false);
+	sync_filter(e);
+	loop_set_timer(e->tick, clock_until_ms(TICK_MS), TICK_MS);
+	component_set_health(&c->base, HEALTH_HEALTHY, "profiling");
+	return e;
+}
+
 /* ---- Hooks ---- */
 
 static int hook_start(struct ebpf_component *c, void *data, char *why, size_t size)
 {
-	const struct ebpf_profiler_options *po = data;
-	struct ebpf_profiler *e = calloc(1, sizeof(*e));
+	struct ebpf_profiler_options *po = data;
+	struct ebpf_profiler *e = take_spare(po, c);
 
+	if (e) {
+		c->hook_data = e;
+		return 0;
+	}
+	e = calloc(1, sizeof(*e));
 	if (!e)
 		return -ENOMEM;
 	e->component = c;
@@ -376,11 +443,14 @@ static void hook_stop(struct ebpf_component *c, void *data)
 
 	if (!e)
 		return;
+	c->hook_data = NULL;
+	if (e->session && make_spare(e))
+		return;
 	if (e->session) {
 		session_stop(e->session);
 		collect(e, true);
 	}
-	c->hook_data = profiler_done(e);
+	profiler_done(e);
 }
 
 static void hook_metrics(const struct ebpf_component *c, struct metrics *m, void *data)

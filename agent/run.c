@@ -161,6 +161,7 @@ static int run_config(struct run *run, const char *const *paths, size_t n)
 		log_warn("ending with profiles that could not be sent");
 	run->ops = ops_free(run->ops);
 	run->graph = graph_free(run->graph);
+	ebpf_profiler_end(&run->profiler);
 	return r;
 }
 
