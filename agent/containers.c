@@ -45,8 +45,9 @@ struct containers {
 	 * and most that live shortly have nothing inside. */
 	struct group *oldest, *youngest;
 	uint64_t generation;
-	bool lost;    /* events are missing: look at everything */
-	bool looking; /* at everything */
+	uint64_t pause_ms; /* the last one between two looks at what has come */
+	bool lost;	   /* events are missing: look at everything */
+	bool looking;	   /* at everything */
 	struct containers_counts counts;
 };
 
@@ -404,7 +405,7 @@ static bool read_events(struct containers *cs)
 	return any;
 }
 
-/* While groups come all the time the loop is woken by the timer alone. */
+/* While groups come all the time the loop is woken by the timer alone, and ever more seldom. */
 static void on_batch(void *data)
 {
 	struct containers *cs = data;
@@ -414,8 +415,9 @@ static void on_batch(void *data)
 		cs->counts.rescans++;
 		look_at_everything(cs);
 	}
+	cs->pause_ms = MIN(cs->pause_ms * 2, (uint64_t)CONTAINERS_BUSY_MS);
 	if (any)
-		loop_set_timer(cs->batch, clock_until_ms(CONTAINERS_BUSY_MS), 0);
+		loop_set_timer(cs->batch, clock_until_ms(cs->pause_ms), 0);
 	else
 		(void)loop_set_events(cs->source, EPOLLIN);
 }
@@ -425,8 +427,9 @@ static void on_readable(int fd, uint32_t events, void *data)
 {
 	struct containers *cs = data;
 
+	cs->pause_ms = CONTAINERS_BATCH_MS;
 	if (loop_set_events(cs->source, 0) >= 0)
-		loop_set_timer(cs->batch, CONTAINERS_BATCH_MS, 0);
+		loop_set_timer(cs->batch, cs->pause_ms, 0);
 }
 
 /* Those that have stayed are watched, and looked at for what was made inside meanwhile. */

@@ -13,7 +13,7 @@
 #define CONTAINER_ID_BYTES   (CGROUP_ID_MAX + 1)
 #define CONTAINERS_MAX	     16384 /* groups that are followed; those beyond are not seen */
 #define CONTAINERS_BATCH_MS  20	   /* groups that come or go within that are looked at together */
-#define CONTAINERS_BUSY_MS   250   /* ... and when more follow those */
+#define CONTAINERS_BUSY_MS   250   /* ... at most, twice as long each time that more follow */
 #define CONTAINERS_YOUNG_MS  2000  /* a container is searched for others inside once it is so old */
 #define CONTAINERS_RESCAN_MS 5000  /* when the system has no room for watches */
 
