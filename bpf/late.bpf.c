@@ -178,6 +178,8 @@ __noinline int late_send(u32 cpu)
 		if (late_scan(cpu, c->r.sp + i * WINDOW_BYTES))
 			break;
 	}
+	/* Whose loops they may be is known by now. */
+	loops_capture(cpu);
 	/* Is there more stack than a small record holds? */
 	if (bpf_probe_read_user(&probe, 1, (void *)(c->r.sp + LATE_SMALL_BYTES - PAGE_BYTES)))
 		return late_send_small(cpu);

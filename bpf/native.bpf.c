@@ -261,6 +261,8 @@ static __always_inline void loop_enter(struct cpu_state *c, const struct range *
 {
 	c->loop.frame = frame;
 	c->loop.rule = rule;
+	if (walk_frame_end(c, &c->r, rule, &c->loop.end))
+		c->loop.end = 0;
 	c->loop.load = range->start - FRAME_OFFSET(range->first_frame);
 	c->loop.file = range->file;
 	c->thread_pointer = arch_thread_pointer();

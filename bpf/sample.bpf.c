@@ -296,15 +296,6 @@ static __noinline void announce_task(struct cpu_state *c)
 		bpf_map_update_elem(&tasks, &c->id, &one, BPF_ANY);
 }
 
-/* Wakes user space when a quarter of the ring is used; BPF_RB_NO_WAKEUP else. */
-static __always_inline u64 ring_wakeup(void)
-{
-	u64 used = bpf_ringbuf_query(&events, BPF_RB_AVAIL_DATA);
-	u64 size = bpf_ringbuf_query(&events, BPF_RB_RING_SIZE);
-
-	return used > size / 4 ? BPF_RB_FORCE_WAKEUP : BPF_RB_NO_WAKEUP;
-}
-
 /* 0 when user space will not hear of it now. */
 static __noinline int announce_stack(struct cpu_state *c)
 {
@@ -367,7 +358,6 @@ static __always_inline void finish(struct cpu_state *c, u32 cpu)
 	c->stats[STAT_FRAMES] += c->n_frames;
 	if (c->result == OUTCOME_LATE) {
 		announce_task(c);
-		loops_capture(cpu);
 		if (late_send(cpu) == 0) {
 			c->stats[STAT_LATE]++;
 			return;

@@ -384,8 +384,8 @@ struct event_late {
 	struct task_id id;
 	__u32 n_kernel, n_user, n_ranges, stack_bytes;
 	/* Words of `frames` behind those: the frames of interpreters that the walk has still to
-	 * come to, a 0 behind those of each activation of a loop. Memory would not have them any
-	 * more. */
+	 * come to; behind those of each activation of a loop a FRAME_NONE, with an address in the
+	 * loop's native frame or 0. Memory would not have them any more. */
 	__u32 n_loops;
 	__u32 gap; /* something is missing among the frames so far */
 	struct walk_regs regs;

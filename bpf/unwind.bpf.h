@@ -54,6 +54,7 @@ struct loop_frame {
 	u64 frame; /* frame word */
 	u64 rule;  /* how it is left */
 	u64 load;  /* where the byte 0 of the file would lie, by the mapping of the code */
+	u64 end;   /* of the native frame, which begins at c->r.sp; 0: not known */
 	u32 file;
 	u32 leaving; /* its frames are pushed: native_step() goes on with the caller */
 };
@@ -168,6 +169,15 @@ static __always_inline struct cpu_state *cpu_state_of(u32 cpu)
 	return bpf_map_lookup_elem(&cpus, &cpu);
 }
 
+/* Wakes user space when a quarter of the ring is used; BPF_RB_NO_WAKEUP else. */
+static __always_inline u64 ring_wakeup(void)
+{
+	u64 used = bpf_ringbuf_query(&events, BPF_RB_AVAIL_DATA);
+	u64 size = bpf_ringbuf_query(&events, BPF_RB_RING_SIZE);
+
+	return used > size / 4 ? BPF_RB_FORCE_WAKEUP : BPF_RB_NO_WAKEUP;
+}
+
 /* Sends a record; false when the ring was full, which is counted. */
 static __always_inline int event_send(struct cpu_state *c, void *record, u32 bytes, u64 wakeup)
 {
@@ -224,12 +234,15 @@ static __always_inline void runtime_count(struct cpu_state *c, u32 runtime, u32 
 	c->runtime_stats[runtime & (RUNTIMES_ROOM - 1)][stat & (RUNTIME_STATS_MAX - 1)]++;
 }
 
-/* The frames of one activation are complete. While frames are captured there is no native frame to
- * go on with: the next activation's follow. */
-static __always_inline void loop_leave(struct cpu_state *c)
+/*
+ * The frames of one activation are complete. While frames are captured there is no native frame to
+ * go on with: the next activation's follow. `at`: an address in the native frame that they belong
+ * to, by which user space tells it from others; 0: not known.
+ */
+static __always_inline void loop_leave(struct cpu_state *c, u64 at)
 {
 	if (c->capturing) {
-		push_word(c, 0);
+		push_word(c, FRAME(FRAME_NONE, at));
 		return;
 	}
 	c->mode = RUNTIME_NONE;

@@ -49,6 +49,13 @@ static __always_inline int walk_find_cfa(WALK_ENV *e, struct walk_regs *r, __u64
 	return 0;
 }
 
+/* Where the native frame ends, by a RULE_LOOP. */
+static __always_inline int walk_frame_end(WALK_ENV *e, struct walk_regs *r, __u64 rule, __u64 *ret)
+{
+	return walk_find_cfa(e, r, rule, walk_near_slot(rule, SLOT_X29),
+			     walk_near_slot(rule, SLOT_X30), ret);
+}
+
 static __always_inline int walk_frame(WALK_ENV *e, struct walk_regs *r, __u64 rule, __u32 x29,
 				      __u32 x30)
 {

@@ -40,6 +40,15 @@ static __always_inline void walk_lose_rest(struct walk_regs *r)
 		r->saved[i] = SAVED_LOST;
 }
 
+/* Where the native frame ends, by a RULE_LOOP. */
+static __always_inline int walk_frame_end(WALK_ENV *e, struct walk_regs *r, __u64 rule, __u64 *ret)
+{
+	int err = walk_get_reg(e, r, RULE_REG(rule), ret);
+
+	*ret += RULE_OFF(rule) * 8;
+	return err;
+}
+
 /* CFA = reg + offset, return address below it: nearly every rule there is. */
 static __always_inline int walk_cfa(WALK_ENV *e, struct walk_regs *r, __u64 rule)
 {

@@ -84,22 +84,38 @@ void native_push_reason(struct native_walk *w, uint32_t runtime, uint32_t code)
 	push(w, RUNTIME_REASON(runtime, code));
 }
 
-/* The captured frames of one activation of an interpreter's loop. */
-static void push_loop(struct native_walk *w, uint32_t runtime)
+/* Do the captured frames that are next belong to this native frame of a loop? It may have made none
+ * yet, or has left the last one; then they are of a frame above. */
+static bool is_loop_of(struct native_walk *w, uint64_t rule)
 {
-	if (w->loops_at >= w->n_loops) {
-		native_push_reason(w, runtime, RUNTIME_REASON_UNSEEN);
+	uint64_t at;
+	uint32_t i = w->loops_at;
+	__u64 end;
+
+	while (i < w->n_loops && FRAME_KIND(w->loops[i]) != FRAME_NONE)
+		i++;
+	if (i >= w->n_loops || !w->loops[i] || walk_frame_end(w, &w->regs, rule, &end))
+		return true;
+	at = w->loops[i] & FRAME_PAYLOAD;
+	return at - w->regs.sp < end - w->regs.sp;
+}
+
+/* The captured frames of one activation of an interpreter's loop. */
+static void push_loop(struct native_walk *w, uint32_t runtime, uint64_t rule)
+{
+	if (!is_loop_of(w, rule))
 		return;
-	}
 	while (w->loops_at < w->n_loops) {
 		uint64_t word = w->loops[w->loops_at++];
 
-		if (!word)
+		if (FRAME_KIND(word) == FRAME_NONE)
 			return;
 		w->depth += FRAME_KIND(word) == FRAME_MANAGED;
 		w->gap |= FRAME_KIND(word) == FRAME_REASON;
 		push(w, word);
 	}
+	/* None were captured, or not all. */
+	native_push_reason(w, runtime, RUNTIME_REASON_UNSEEN);
 }
 
 /* What step() says when the walk ends: cut() leaves the reason, the others are native_walk()'s. */
@@ -142,7 +158,7 @@ static void push_frame(struct native_walk *w, const struct native_ops *ops, void
 	if (RULE_KIND(rule) == RULE_LOOP && ops->runtime_of)
 		runtime = ops->runtime_of(data, frame);
 	if (runtime)
-		push_loop(w, runtime);
+		push_loop(w, runtime, rule);
 	if (runtime && !ops->keep_loops)
 		return;
 	w->depth++;

@@ -404,6 +404,21 @@ static void loops_whose_frames_were_not_captured_say_so(void **state)
 	assert_true(s.w.gap);
 }
 
+/* The interrupted one may have linked no frame yet, or its frames may be gone already. */
+static void captured_frames_of_another_native_frame_wait_for_it(void **state)
+{
+	struct stage s;
+	uint64_t loops[] = {PYTHON(1), 0};
+
+	stage_loops(&s);
+	loops[2] = FRAME(FRAME_NONE, s.w.regs.sp + 24);
+	s.w.loops = loops;
+	s.w.n_loops = ARRAY_SIZE(loops);
+	assert_int_equal(native_walk(&s.w, &loop_ops, &s), 1);
+	EXPECT(&s, NATIVE(0x120), NATIVE(0x30f), PYTHON(1), NATIVE(0x40f));
+	assert_false(s.w.gap);
+}
+
 static void loops_of_a_runtime_that_is_not_wanted_are_frames(void **state)
 {
 	struct stage s;
@@ -493,6 +508,7 @@ int main(void)
 		T(frames_behind_others_are_appended),
 		T(captured_frames_stand_for_the_loops_that_ran_them),
 		T(loops_whose_frames_were_not_captured_say_so),
+		T(captured_frames_of_another_native_frame_wait_for_it),
 		T(loops_of_a_runtime_that_is_not_wanted_are_frames),
 		T(code_without_a_file_is_left_by_its_runtime),
 #undef T

@@ -1,0 +1,312 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * CPython's frames in the kernel: python_walk.h on live memory, one step a call. What a code object
+ * is called is told to user space once for each content; a code object that was met before costs
+ * two reads, of the frame and of the object itself, which must still be what it was.
+ */
+#include "bpf/unwind.bpf.h"
+
+#define WALK_ENV struct cpu_state
+
+static __always_inline int walk_read(struct cpu_state *c, u64 addr, void *to, u32 bytes)
+{
+	return bpf_probe_read_user(to, bytes, (void *)addr) != 0;
+}
+
+struct python_state;
+static int python_push(struct cpu_state *c, struct python_state *s);
+static void python_mark(struct cpu_state *c, struct python_state *s);
+static void python_undo(struct cpu_state *c, struct python_state *s);
+
+#define PYTHON_WALK
+#include "bpf/python_code.h"
+
+/* What the code objects' names were, per CPU: true while the object has not changed. User space
+ * lets go of names that nobody asked for in a long time, thus nothing is believed for longer. */
+#define MEMOS		     512
+#define PYTHON_TRUST_SECONDS 30
+
+struct python_memo {
+	u64 mm, code, cookie, value;
+	u32 second, pad;
+};
+
+/* The walk of one CPU. */
+struct python_cpu {
+	struct python_state s; /* first: its address is this one's */
+	u64 serial;	       /* of the sample that it is about */
+	u64 mm;
+	u32 file, second;
+	/* What was there before the frames of this run. */
+	u64 hash;
+	u32 n_user, n_frames;
+	u64 value; /* of the last frame */
+	struct python_memo memos[MEMOS];
+	struct python_record record;
+};
+
+struct python_cpus_map {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, u32);
+	__type(value, struct python_cpu);
+} python_cpus SEC(".maps");
+
+/* Filled by user space: file id to what is in it. */
+struct python_files_map {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 1024);
+	__type(key, u32);
+	__type(value, struct python_file);
+} python_files SEC(".maps");
+
+struct python_thread_key {
+	u64 mm, thread;
+};
+
+struct python_threads_map {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 8192);
+	__type(key, struct python_thread_key);
+	__type(value, u64); /* thread state */
+} python_threads SEC(".maps");
+
+struct python_code_key {
+	u64 mm, code;
+};
+
+struct python_code_value {
+	u64 cookie, value;
+};
+
+struct python_codes_map {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 16384);
+	__type(key, struct python_code_key);
+	__type(value, struct python_code_value);
+} python_codes SEC(".maps");
+
+/* Contents that user space has. */
+struct python_sent_map {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 16384);
+	__type(key, u64);
+	__type(value, u32);
+} python_sent SEC(".maps");
+
+static __always_inline struct python_cpu *python_cpu(void)
+{
+	u32 zero = 0;
+
+	return bpf_map_lookup_elem(&python_cpus, &zero);
+}
+
+static __always_inline void python_count(struct cpu_state *c, enum python_stat stat)
+{
+	runtime_count(c, RUNTIME_PYTHON, stat);
+}
+
+/* ---- Names ---- */
+
+/* Sends the record of the code object in p->s.object. */
+static __always_inline int python_send(struct cpu_state *c, struct python_cpu *p)
+{
+	u32 bytes = offsetof(struct python_record, table), copied = p->record.table_copied, one = 1;
+
+	if (copied <= PYTHON_TABLE_BYTES)
+		bytes += copied;
+	p->record.e.h.kind = EVENT_RUNTIME;
+	p->record.e.h.bytes = bytes;
+	p->record.e.runtime = RUNTIME_PYTHON;
+	p->record.e.key = p->value;
+	if (!event_send(c, &p->record, bytes, ring_wakeup())) {
+		python_count(c, PYTHON_STAT_LOST);
+		return 1;
+	}
+	python_count(c, PYTHON_STAT_NAMED);
+	bpf_map_update_elem(&python_sent, &p->value, &one, BPF_ANY);
+	return 0;
+}
+
+/* A code object that this CPU has not met lately. 0: p->value is its hash. */
+__noinline int python_learn(u32 cpu)
+{
+	struct cpu_state *c = cpu_state_of(cpu);
+	struct python_cpu *p = python_cpu();
+	struct python_code_key key;
+	struct python_code_value *known, value;
+
+	if (!c || !p)
+		return 1;
+	key.mm = p->mm;
+	key.code = p->s.code;
+	known = bpf_map_lookup_elem(&python_codes, &key);
+	if (known && known->cookie == p->s.cookie) {
+		p->value = known->value;
+		if (bpf_map_lookup_elem(&python_sent, &p->value))
+			return 0;
+	}
+	p->value = python_describe(c, &p->s, &p->record);
+	if (!p->value)
+		return 1;
+	if (!bpf_map_lookup_elem(&python_sent, &p->value) && python_send(c, p))
+		return 0;
+	value.cookie = p->s.cookie;
+	value.value = p->value;
+	bpf_map_update_elem(&python_codes, &key, &value, BPF_ANY);
+	return 0;
+}
+
+static __always_inline struct python_memo *python_memo(struct python_cpu *p, u64 code)
+{
+	return &p->memos[((code ^ p->mm >> 6) * 0x9e3779b97f4a7c15ULL) >> 55 & (MEMOS - 1)];
+}
+
+static __always_inline int python_push(struct cpu_state *c, struct python_state *s)
+{
+	struct python_cpu *p = (void *)s;
+	struct python_memo *m = python_memo(p, s->code);
+
+	if (m->code != s->code || m->mm != p->mm || m->cookie != s->cookie ||
+	    p->second - m->second > PYTHON_TRUST_SECONDS) {
+		if (python_learn(c->cpu))
+			return 1;
+		m->mm = p->mm;
+		m->code = s->code;
+		m->cookie = s->cookie;
+		m->second = p->second;
+		m->value = p->value;
+	}
+	push_managed(c, RUNTIME_PYTHON, m->value, s->more);
+	python_count(c, PYTHON_STAT_FRAMES);
+	return 0;
+}
+
+static __always_inline void python_mark(struct cpu_state *c, struct python_state *s)
+{
+	struct python_cpu *p = (void *)s;
+
+	p->hash = c->hash;
+	p->n_user = c->n_user;
+	p->n_frames = c->n_frames;
+}
+
+static __always_inline void python_undo(struct cpu_state *c, struct python_state *s)
+{
+	struct python_cpu *p = (void *)s;
+
+	if (c->capturing)
+		return;
+	c->hash = p->hash;
+	c->n_user = p->n_user;
+	c->n_frames = p->n_frames;
+}
+
+/* ---- The walk ---- */
+
+/* At the first loop of a sample, or one of another file. */
+static __always_inline int python_begin(struct cpu_state *c, struct python_cpu *p)
+{
+	struct python_file *file = bpf_map_lookup_elem(&python_files, &c->loop.file);
+	struct python_thread_key key;
+	u64 *tstate;
+
+	if (!file)
+		return 1;
+	p->s.file = *file;
+	p->s.load = c->loop.load;
+	p->s.thread = c->thread_pointer;
+	p->s.phase = PYTHON_THREAD;
+	p->s.other.tstate = 0;
+	p->s.n_listed = 0;
+	p->s.runs = 0;
+	p->s.seeking = 0;
+	p->s.fit = 0;
+	p->serial = c->serial;
+	p->mm = c->mm;
+	p->file = c->loop.file;
+	p->second = bpf_ktime_get_ns() >> 30;
+	python_mark(c, &p->s);
+	key.mm = c->mm;
+	key.thread = c->thread_pointer;
+	tstate = bpf_map_lookup_elem(&python_threads, &key);
+	p->s.cached = tstate ? *tstate : 0;
+	return 0;
+}
+
+/* The thread state proved true: it will be tried first. */
+static __always_inline void python_remember(struct cpu_state *c, struct python_cpu *p)
+{
+	struct python_thread_key key = {.mm = c->mm, .thread = c->thread_pointer};
+	u64 tstate = p->s.chain.tstate;
+
+	bpf_map_update_elem(&python_threads, &key, &tstate, BPF_ANY);
+}
+
+static __always_inline void python_fail(struct cpu_state *c, u32 reason)
+{
+	/* Counters are in the order of reasons. */
+	python_count(c, PYTHON_STAT_NO_FILE + reason - PYTHON_REASON_NO_FILE);
+	push_runtime_reason(c, RUNTIME_PYTHON, reason);
+	loop_leave(c, 0);
+}
+
+__noinline int python_step(u32 cpu)
+{
+	struct cpu_state *c = cpu_state_of(cpu);
+	struct python_cpu *p = python_cpu();
+	u64 cached;
+	u32 phase;
+	int r;
+
+	if (!c || !p)
+		return 1;
+	if ((p->serial != c->serial || p->file != c->loop.file) && python_begin(c, p)) {
+		python_fail(c, PYTHON_REASON_NO_FILE);
+		return c->capturing;
+	}
+	p->s.low = c->capturing ? 0 : c->r.sp;
+	p->s.high = c->capturing ? 0 : c->loop.end;
+	cached = p->s.cached;
+	phase = p->s.phase;
+	r = python_walk(c, &p->s);
+	if (p->s.phase == PYTHON_LIST && phase != PYTHON_LIST)
+		python_count(c, PYTHON_STAT_SEARCHED);
+	if (r == PYTHON_AGAIN)
+		return 0;
+	if (c->capturing && (r == -PYTHON_REASON_NO_FRAMES || r == -PYTHON_REASON_NO_THREAD))
+		return 1;
+	python_count(c, PYTHON_STAT_WALKS);
+	if (r < 0) {
+		python_fail(c, -r);
+		return c->capturing;
+	}
+	if (p->s.fit && p->s.runs == 1 && cached != p->s.chain.tstate)
+		python_remember(c, p);
+	loop_leave(c, p->s.at);
+	return 0;
+}
+
+/* The loop may not have been met yet; but what is mapped is known from what the stack points to. */
+__noinline int python_capture(u32 cpu)
+{
+	struct cpu_state *c = cpu_state_of(cpu);
+	struct python_cpu *p = python_cpu();
+
+	if (!c || !p)
+		return 0;
+	if (p->serial == c->serial)
+		return p->s.phase != PYTHON_LOST;
+	for (u32 i = 0; i < WALK_RANGES; i++) {
+		struct range *range = &c->ranges[i];
+
+		if (i >= c->n_ranges)
+			break;
+		if (range->runtime == RUNTIME_PYTHON) {
+			c->loop.load = range->start - FRAME_OFFSET(range->first_frame);
+			c->loop.file = range->file;
+			return 1;
+		}
+	}
+	return 0;
+}

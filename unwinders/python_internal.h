@@ -1,0 +1,43 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * What the parts of the CPython runtime share: python_describe.c finds out in the child where
+ * things lie, python_layout.c knows it for each version, python_loop.c finds the code of the loop,
+ * python_lines.c reads line tables, python.c names frames.
+ */
+#pragma once
+
+#include "agent/base/macro.h"
+#include "bpf/python.h"
+#include "unwinders/rows.h"
+
+struct objfile;
+struct runtime_description;
+
+/* ---- python_describe.c ---- */
+/* See struct runtime, describe(). */
+int python_describe_file(struct objfile *o, struct runtime_description *ret);
+
+/* ---- python_layout.c ---- */
+/* The layout of a version up to 3.12, or -ENODATA. Addresses are left 0. */
+int python_layout_of_version(unsigned int version, struct python_file *ret);
+/* The layout that _PyRuntime itself has at its start from 3.13 on (_Py_DebugOffsets).
+ * runtime_bytes: the size of _PyRuntime, 0 when not known. -ENODATA: it is not there, -EBADMSG: it
+ * cannot be. */
+int python_layout_of_runtime(const uint8_t *data, size_t bytes, uint64_t runtime_bytes,
+			     struct python_file *ret);
+/* Are all offsets within what is read? */
+bool python_layout_valid(const struct python_file *f);
+
+/* ---- python_loop.c ---- */
+/* Adds to the ranges those parts of a function that the compiler moved elsewhere (x86-64). */
+#define PYTHON_LOOP_PARTS 8
+int python_loop_parts(struct objfile *o, struct rows_range *ranges, size_t *n, size_t max);
+
+/* ---- python_lines.c ---- */
+/* The line of the instruction at a byte offset; first_line when the table does not tell. cut: there
+ * is more of the table than is here. */
+uint32_t python_line(unsigned int version, const uint8_t *table, size_t bytes, bool cut,
+		     uint32_t first_line, uint64_t offset);
+/* A string of a record as UTF-8, with "..." where it does not fit or is not all there. size: at
+ * least 8. */
+void python_utf8(const struct python_string *s, const uint8_t *bytes, char *to, size_t size);
