@@ -18,6 +18,8 @@ static int python_push(struct cpu_state *c, struct python_state *s);
 static void python_mark(struct cpu_state *c, struct python_state *s);
 static void python_undo(struct cpu_state *c, struct python_state *s);
 
+int python_frames(u32 cpu);
+#define PYTHON_FRAMES_STEP(c, s) python_frames((c)->cpu)
 #define PYTHON_WALK
 #include "bpf/python_code.h"
 
@@ -128,13 +130,15 @@ static __always_inline int python_send(struct cpu_state *c, struct python_cpu *p
 	return 0;
 }
 
-/* A code object that this CPU has not met lately. 0: p->value is its hash. */
+/* A code object that this CPU has not met lately. 0: p->value is its hash; 0 of one without a name.
+ */
 __noinline int python_learn(u32 cpu)
 {
 	struct cpu_state *c = cpu_state_of(cpu);
 	struct python_cpu *p = python_cpu();
 	struct python_code_key key;
 	struct python_code_value *known, value;
+	int r;
 
 	if (!c || !p)
 		return 1;
@@ -146,9 +150,12 @@ __noinline int python_learn(u32 cpu)
 		if (bpf_map_lookup_elem(&python_sent, &p->value))
 			return 0;
 	}
-	p->value = python_describe(c, &p->s, &p->record);
-	if (!p->value)
+	r = python_read_code(c, &p->s);
+	if (r == 1)
 		return 1;
+	p->value = r == 2 ? 0 : python_describe(c, &p->s, &p->record);
+	if (!p->value)
+		return r != 2;
 	if (!bpf_map_lookup_elem(&python_sent, &p->value) && python_send(c, p))
 		return 0;
 	value.cookie = p->s.cookie;
@@ -177,8 +184,8 @@ static __always_inline int python_push(struct cpu_state *c, struct python_state 
 		m->second = p->second;
 		m->value = p->value;
 	}
-	push_managed(c, RUNTIME_PYTHON, m->value, s->more);
-	python_count(c, PYTHON_STAT_FRAMES);
+	if (m->value)
+		push_managed(c, RUNTIME_PYTHON, m->value, s->more);
 	return 0;
 }
 
@@ -251,12 +258,32 @@ static __always_inline void python_fail(struct cpu_state *c, u32 reason)
 	loop_leave(c, 0);
 }
 
+/* Frames of 3.11 and later: a few at once, the time goes into what is around them else. */
+#define FRAMES_STEP 8
+
+__noinline int python_frames(u32 cpu)
+{
+	struct cpu_state *c = cpu_state_of(cpu);
+	struct python_cpu *p = python_cpu();
+	int r = PYTHON_AGAIN;
+
+	if (!c || !p)
+		return PYTHON_LEAVE;
+	for (int i = 0; i < FRAMES_STEP; i++) {
+		r = python_frame(c, &p->s);
+		if (r != PYTHON_AGAIN || p->s.phase != PYTHON_FRAMES ||
+		    c->n_frames >= max_user_frames)
+			break;
+	}
+	return r;
+}
+
 __noinline int python_step(u32 cpu)
 {
 	struct cpu_state *c = cpu_state_of(cpu);
 	struct python_cpu *p = python_cpu();
 	u64 cached;
-	u32 phase;
+	u32 phase, frames;
 	int r;
 
 	if (!c || !p)
@@ -269,7 +296,9 @@ __noinline int python_step(u32 cpu)
 	p->s.high = c->capturing ? 0 : c->loop.end;
 	cached = p->s.cached;
 	phase = p->s.phase;
+	frames = c->n_frames;
 	r = python_walk(c, &p->s);
+	c->runtime_stats[RUNTIME_PYTHON][PYTHON_STAT_FRAMES] += (__s32)(c->n_frames - frames);
 	if (p->s.phase == PYTHON_LIST && phase != PYTHON_LIST)
 		python_count(c, PYTHON_STAT_SEARCHED);
 	if (r == PYTHON_AGAIN)

@@ -21,6 +21,7 @@ enum python_flags {
 #define PYTHON_FRAME_BYTES  80	/* of a _PyInterpreterFrame */
 #define PYTHON_OBJECT_BYTES 128 /* of a PyFrameObject, to 3.10 */
 #define PYTHON_CODE_BYTES   136 /* of a code object, from its type on */
+#define PYTHON_COOKIE_BYTES 32	/* of it, from co_filename on; the other names follow */
 
 /*
  * A build of CPython. Addresses count from where the byte 0 of the file would lie by the mapping of

@@ -10,6 +10,20 @@
 
 #ifdef PYTHON_WALK
 
+/* The code object into s->object. 0; 1: it is none; 2: it is one of the interpreter's own, whose
+ * frames nobody wants (_Py_InitCleanup, Python/specialize.c of 3.12 on): they have one string for
+ * all names and no line. */
+static __always_inline int python_read_code(WALK_ENV *e, struct python_state *s)
+{
+	if (walk_read(e, s->code + s->file.code_ob_type, s->object, PYTHON_CODE_BYTES) ||
+	    *(__u64 *)s->object != s->load + s->file.code_type)
+		return 1;
+	if (*(__u32 *)(s->object + (s->file.code_line & 252)) == 0 &&
+	    python_object(s, s->file.code_file) == python_object(s, s->file.code_name))
+		return 2;
+	return 0;
+}
+
 /* Of so many bytes, those that fit, whole characters; room is a power of two. */
 static __always_inline __u64 python_bound(__u64 bytes, __u32 room)
 {

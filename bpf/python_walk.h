@@ -82,6 +82,10 @@ struct python_state {
 };
 
 #ifdef PYTHON_WALK
+/* The includer may take several frames in one step. */
+#ifndef PYTHON_FRAMES_STEP
+#define PYTHON_FRAMES_STEP(e, s) python_frame(e, s)
+#endif
 
 static __always_inline __u64 python_piece(const struct python_state *s, __u32 off)
 {
@@ -289,31 +293,24 @@ static __always_inline int python_entry(WALK_ENV *e, struct python_state *s, __u
 	return python_leave(e, s);
 }
 
-static __always_inline int python_read_code(WALK_ENV *e, struct python_state *s)
+/*
+ * What tells a code object from another that takes its place: the pointers to its names and its
+ * line table, in one short read. Whether it is a code object at all is looked at when its names are
+ * read.
+ */
+static __always_inline int python_read_cookie(WALK_ENV *e, struct python_state *s)
 {
-	__u64 line, path, name, table;
+	__u64 p[PYTHON_COOKIE_BYTES / 8];
 
-	if (walk_read(e, s->code + s->file.code_ob_type, s->object, PYTHON_CODE_BYTES) ||
-	    *(__u64 *)s->object != s->load + s->file.code_type)
+	if (walk_read(e, s->code + s->file.code_ob_type + s->file.code_file, p, sizeof(p)))
 		return 1;
-	line = *(__u32 *)(s->object + (s->file.code_line & 252));
-	path = python_object(s, s->file.code_file);
-	name = python_object(s, s->file.code_name);
-	table = python_object(s, s->file.code_table);
-	s->cookie = line * 0x9e3779b97f4a7c15ULL ^ path ^ name << 17 ^ name >> 47 ^ table << 31 ^
-		    table >> 33;
-	/* Frames of the interpreter's own (_Py_InitCleanup, Python/specialize.c of 3.12 on): their
-	 * code has one string for all names and no line. */
-	return line == 0 && path == name ? 2 : 0;
-}
-
-static __always_inline int python_push_code(WALK_ENV *e, struct python_state *s)
-{
-	int r = python_read_code(e, s);
-
-	if (r == 0)
-		r = python_push(e, s);
-	return r == 1 ? 1 : 0;
+	/* To 3.10 there are only three, and what follows them changes all the time. */
+	if (s->file.code_table - s->file.code_file < 24)
+		p[3] = 0;
+	s->cookie =
+		(p[0] ^ p[1] << 13 ^ p[1] >> 51 ^ p[2] << 29 ^ p[2] >> 35) * 0x9e3779b97f4a7c15ULL ^
+		p[3];
+	return 0;
 }
 
 /* To 3.10: one PyFrameObject for each run. */
@@ -326,7 +323,7 @@ static __always_inline int python_frame_object(WALK_ENV *e, struct python_state 
 	s->code = python_piece(s, s->file.frame_code);
 	last = *(__s32 *)(s->piece + (s->file.frame_instr & 124));
 	s->more = last < 0 ? 0 : (__u64)last * s->file.instr_bytes;
-	if (python_push_code(e, s))
+	if (python_read_cookie(e, s) || python_push(e, s))
 		return python_lost(s, PYTHON_REASON_CODE);
 	s->chain.frame = python_piece(s, s->file.frame_previous);
 	return python_leave(e, s);
@@ -368,7 +365,7 @@ static __always_inline int python_frame(WALK_ENV *e, struct python_state *s)
 	s->more = python_piece(s, s->file.frame_instr) - python_bytecode(e, s);
 	if (s->more >> 32) /* before the first instruction */
 		s->more = 0;
-	if (python_push_code(e, s))
+	if (python_read_cookie(e, s) || python_push(e, s))
 		return python_lost(s, PYTHON_REASON_CODE);
 	s->chain.frame = python_piece(s, s->file.frame_previous);
 	if (s->file.flags & PYTHON_ENTRY_FLAG)
@@ -389,7 +386,7 @@ static __always_inline int python_step_of(WALK_ENV *e, struct python_state *s)
 	case PYTHON_FRAMES:
 		if (s->file.flags & PYTHON_FRAME_OBJECTS)
 			return python_frame_object(e, s);
-		return python_frame(e, s);
+		return PYTHON_FRAMES_STEP(e, s);
 	}
 	return PYTHON_LEAVE; /* PYTHON_LOST: it was said why */
 }

@@ -217,9 +217,20 @@ static __always_inline void push_word(struct cpu_state *c, u64 word)
  */
 static __always_inline void push_managed(struct cpu_state *c, u32 runtime, u64 value, u64 more)
 {
+	u64 frame = FRAME_OF_RUNTIME(runtime, value & RUNTIME_VALUE_MASK),
+	    rest = FRAME(FRAME_MORE, more);
+	u32 at = c->n_kernel + c->n_user;
+
 	c->n_frames++;
-	push_word(c, FRAME_OF_RUNTIME(runtime, value & RUNTIME_VALUE_MASK));
-	push_word(c, FRAME(FRAME_MORE, more));
+	if (c->capturing) {
+		push_word(c, frame);
+		push_word(c, rest);
+		return;
+	}
+	c->n_user += 2;
+	c->hash = stack_hash(stack_hash(c->hash, frame), rest);
+	c->frames[at & (FRAMES_ROOM - 1)] = frame;
+	c->frames[(at + 1) & (FRAMES_ROOM - 1)] = rest;
 }
 
 /* Something is missing here; the stack goes on below. */

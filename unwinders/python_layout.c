@@ -298,7 +298,9 @@ bool python_layout_valid(const struct python_file *f)
 	return f->version >= 0x0300 && fits(f->frame_previous, 8, frame) &&
 	       fits(f->frame_code, 8, frame) && fits(f->frame_instr, objects ? 4 : 8, frame) &&
 	       (objects || fits(f->frame_owner, 1, frame)) && fits(f->frame_tlbc, 4, frame) &&
-	       fits(f->code_line, 4, PYTHON_CODE_BYTES) &&
+	       fits(f->code_line, 4, PYTHON_CODE_BYTES) && f->code_name > f->code_file &&
+	       f->code_table > f->code_name &&
+	       f->code_table - f->code_file + 8 <= PYTHON_COOKIE_BYTES &&
 	       fits(f->code_file, 8, PYTHON_CODE_BYTES) &&
 	       fits(f->code_name, 8, PYTHON_CODE_BYTES) &&
 	       fits(f->code_table, 8, PYTHON_CODE_BYTES) && f->string_kind_bit < 28 &&

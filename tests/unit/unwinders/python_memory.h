@@ -59,8 +59,10 @@ static void python_undo(struct python_memory *m, struct python_state *s)
 
 static int python_push(struct python_memory *m, struct python_state *s)
 {
-	if (m->n == m->room)
-		return 1;
+	int r = python_read_code(m, s);
+
+	if (r || m->n == m->room)
+		return r != 2;
 	m->records[m->n].e.key = python_describe(m, s, &m->records[m->n]);
 	m->more[m->n] = s->more;
 	return m->records[m->n].e.key ? (m->n++, 0) : 1;
