@@ -43,6 +43,7 @@ struct python_cpu {
 	u64 hash;
 	u32 n_user, n_frames;
 	u64 value; /* of the last frame */
+	u64 known; /* thread state that is remembered */
 	struct python_memo memos[MEMOS];
 	struct python_record record;
 };
@@ -113,10 +114,11 @@ static __always_inline void python_count(struct cpu_state *c, enum python_stat s
 /* Sends the record of the code object in p->s.object. */
 static __always_inline int python_send(struct cpu_state *c, struct python_cpu *p)
 {
-	u32 bytes = offsetof(struct python_record, table), copied = p->record.table_copied, one = 1;
+	/* The mask says to the verifier what python_describe() sees to. */
+	u32 bytes = offsetof(struct python_record, table) +
+		    (p->record.table_copied & (PYTHON_TABLE_BYTES - 1));
+	u32 one = 1;
 
-	if (copied <= PYTHON_TABLE_BYTES)
-		bytes += copied;
 	p->record.e.h.kind = EVENT_RUNTIME;
 	p->record.e.h.bytes = bytes;
 	p->record.e.runtime = RUNTIME_PYTHON;
@@ -237,7 +239,8 @@ static __always_inline int python_begin(struct cpu_state *c, struct python_cpu *
 	key.mm = c->mm;
 	key.thread = c->thread_pointer;
 	tstate = bpf_map_lookup_elem(&python_threads, &key);
-	p->s.cached = tstate ? *tstate : 0;
+	p->known = tstate ? *tstate : 0;
+	p->s.cached = p->known;
 	return 0;
 }
 
@@ -282,7 +285,6 @@ __noinline int python_step(u32 cpu)
 {
 	struct cpu_state *c = cpu_state_of(cpu);
 	struct python_cpu *p = python_cpu();
-	u64 cached;
 	u32 phase, frames;
 	int r;
 
@@ -294,7 +296,6 @@ __noinline int python_step(u32 cpu)
 	}
 	p->s.low = c->capturing ? 0 : c->r.sp;
 	p->s.high = c->capturing ? 0 : c->loop.end;
-	cached = p->s.cached;
 	phase = p->s.phase;
 	frames = c->n_frames;
 	r = python_walk(c, &p->s);
@@ -310,7 +311,7 @@ __noinline int python_step(u32 cpu)
 		python_fail(c, -r);
 		return c->capturing;
 	}
-	if (p->s.fit && p->s.runs == 1 && cached != p->s.chain.tstate)
+	if (p->s.fit && p->s.runs == 1 && p->known != p->s.chain.tstate)
 		python_remember(c, p);
 	loop_leave(c, p->s.at);
 	return 0;

@@ -140,18 +140,21 @@ static __always_inline int python_thread(WALK_ENV *e, struct python_state *s)
 {
 	__u64 holder;
 
+	/* A thread may have thread states in several interpreters. Of those, this is the one that
+	 * runs; to 3.9 nothing on the stack would tell. */
+	if (s->file.flags & PYTHON_GIL_HOLDER) {
+		holder = python_word(e, s->load + s->file.holder);
+		if (python_is_ours(e, s, holder)) {
+			s->cached = 0;
+			python_take(e, s, holder);
+			return PYTHON_AGAIN;
+		}
+	}
 	if (python_is_ours(e, s, s->cached)) {
 		python_take(e, s, s->cached);
 		return PYTHON_AGAIN;
 	}
 	s->cached = 0;
-	if (s->file.flags & PYTHON_GIL_HOLDER) {
-		holder = python_word(e, s->load + s->file.holder);
-		if (python_is_ours(e, s, holder)) {
-			python_take(e, s, holder);
-			return PYTHON_AGAIN;
-		}
-	}
 	python_list(e, s);
 	return PYTHON_AGAIN;
 }
