@@ -12,40 +12,7 @@
 
 #define WALK_ENV struct cpu_state
 
-static __always_inline int walk_read8(struct cpu_state *c, u64 addr, u64 *v)
-{
-	u64 off = addr - c->window_start;
-
-	if (off <= WINDOW_BYTES - 8 && !(off & 7) && c->window_valid) {
-		*v = *(u64 *)(c->window + (off & (WINDOW_BYTES - 8)));
-		return 0;
-	}
-	return bpf_probe_read_user(v, 8, (void *)addr) != 0;
-}
-
-static __always_inline int walk_read16(struct cpu_state *c, u64 addr, u64 *v)
-{
-	u64 off = addr - c->window_start;
-
-	if (off <= WINDOW_BYTES - 16 && !(off & 7) && c->window_valid) {
-		off &= WINDOW_BYTES - 8;
-		v[0] = *(u64 *)(c->window + off);
-		v[1] = *(u64 *)(c->window + ((off + 8) & (WINDOW_BYTES - 8)));
-		return 0;
-	}
-	/* The walk left the window: move it to where the walk is. Near the end of the mapping the
-	 * read fails as a whole; then the frames are read one by one. */
-	if (!c->window_refused && bpf_probe_read_user(c->window, WINDOW_BYTES, (void *)addr) == 0) {
-		c->window_start = addr;
-		c->window_valid = 1;
-		v[0] = *(u64 *)c->window;
-		v[1] = *(u64 *)(c->window + 8);
-		return 0;
-	}
-	c->window_refused = 1;
-	return bpf_probe_read_user(v, 16, (void *)addr) != 0;
-}
-
+#include "bpf/window.bpf.h"
 #include "bpf/walk.h"
 
 struct rule_pair {

@@ -24,6 +24,7 @@
 WALK_ENV;
 int walk_read8(WALK_ENV *e, __u64 addr, __u64 *v);
 int walk_read16(WALK_ENV *e, __u64 addr, __u64 v[2]);
+int walk_read(WALK_ENV *e, __u64 addr, void *to, __u32 bytes); /* of runtimes only */
 #endif
 
 /* Results besides these are -(enum reason). */

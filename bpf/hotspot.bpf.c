@@ -1,0 +1,223 @@
+/* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
+/*
+ * HotSpot, the kernel half: one step through Java code a call. What is known of the process comes
+ * from user space (hotspot_procs, see unwinders/hotspot.c for why); which code blob a pc lies in is
+ * read from the JVM's segment map, and remembered for as long as a word of the blob says that it is
+ * still the same one.
+ *
+ * Each kind of frame is a function of its own, so that the verifier looks at one at a time.
+ */
+#include "bpf/unwind.bpf.h"
+
+#define WALK_ENV struct cpu_state
+
+#include "bpf/window.bpf.h"
+
+static __always_inline int walk_read(struct cpu_state *c, u64 addr, void *to, u32 bytes)
+{
+	return bpf_probe_read_user(to, bytes, (void *)addr) != 0;
+}
+
+#include "bpf/hotspot_walk.h"
+
+struct hotspot_files_map {
+	__uint(type, BPF_MAP_TYPE_HASH);
+	__uint(max_entries, 64); /* nobody reads it here; the agent keeps files in maps */
+	__type(key, u32);
+	__type(value, struct hotspot_file);
+} hotspot_files SEC(".maps");
+
+struct hotspot_procs_map {
+	__uint(type, BPF_MAP_TYPE_LRU_HASH);
+	__uint(max_entries, 4096);
+	__type(key, struct process_key);
+	__type(value, struct hotspot_proc);
+} hotspot_procs SEC(".maps");
+
+struct hotspot_state {
+	u64 serial; /* the sample that walk.p is of */
+	struct hotspot_walk walk;
+};
+
+struct hotspot_states_map {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, u32);
+	__type(value, struct hotspot_state);
+} hotspot_states SEC(".maps");
+
+/* By address space and 64 bytes of code: a segment is at least as large. */
+#define MEMO_SHIFT 6
+#define MEMOS	   1024 /* of a CPU; a power of two */
+
+struct hotspot_memo {
+	u64 mm, piece;
+	struct hotspot_blob blob;
+};
+
+struct hotspot_memos_map {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, MEMOS);
+	__type(key, u32);
+	__type(value, struct hotspot_memo);
+} hotspot_memos SEC(".maps");
+
+static __always_inline struct hotspot_state *state_get(void)
+{
+	u32 zero = 0;
+
+	return bpf_map_lookup_elem(&hotspot_states, &zero);
+}
+
+/* Takes what is known of the process for this sample. 0: nothing any more, user space attaches
+ * again. */
+__noinline int hotspot_begin(u32 cpu)
+{
+	struct cpu_state *c = cpu_state_of(cpu);
+	struct hotspot_state *s = state_get();
+	struct hotspot_proc *p;
+	struct process_key key;
+
+	if (!c || !s)
+		return 0;
+	key.tgid = c->id.tgid;
+	key.mm = c->id.mm;
+	p = bpf_map_lookup_elem(&hotspot_procs, &key);
+	if (!p)
+		return 0;
+	s->walk.p = *p;
+	s->serial = c->serial;
+	runtime_count(c, RUNTIME_HOTSPOT, HOTSPOT_STAT_ATTEMPTS);
+	return 1;
+}
+
+__noinline int hotspot_search(u32 cpu)
+{
+	struct cpu_state *c = cpu_state_of(cpu);
+	struct hotspot_state *s = state_get();
+
+	if (!c || !s)
+		return HOTSPOT_REASON_BLOB;
+	runtime_count(c, RUNTIME_HOTSPOT, HOTSPOT_STAT_BLOBS);
+	return hotspot_blob_find(c, &s->walk, c->r.pc - !c->r.is_leaf);
+}
+
+/* The blob of the pc into walk.b: remembered or searched for. 0 or a reason. */
+static __always_inline int blob_get(struct cpu_state *c, u32 cpu, struct hotspot_state *s, u64 pc)
+{
+	u64 piece = pc >> MEMO_SHIFT;
+	u32 at = ((u32)piece ^ (u32)(c->mm >> 6)) & (MEMOS - 1), check;
+	struct hotspot_memo *m = bpf_map_lookup_elem(&hotspot_memos, &at);
+	int r;
+
+	if (!m)
+		return HOTSPOT_REASON_BLOB;
+	if (m->piece == piece && m->mm == c->mm &&
+	    !bpf_probe_read_user(&check, sizeof(check),
+				 (void *)hotspot_blob_check(&s->walk, &m->blob)) &&
+	    check == m->blob.cookie && pc - m->blob.at < m->blob.bytes) {
+		s->walk.b = m->blob;
+		return 0;
+	}
+	r = hotspot_search(cpu);
+	if (r)
+		return r;
+	m->mm = c->mm;
+	m->piece = piece;
+	m->blob = s->walk.b;
+	return 0;
+}
+
+__noinline int hotspot_step_leaf(u32 cpu)
+{
+	struct cpu_state *c = cpu_state_of(cpu);
+	struct hotspot_state *s = state_get();
+
+	return c && s ? hotspot_compiled_leaf(c, &s->walk, &c->r) : HOTSPOT_REASON_BLOB;
+}
+
+__noinline int hotspot_step_interpreted_leaf(u32 cpu)
+{
+	struct cpu_state *c = cpu_state_of(cpu);
+	struct hotspot_state *s = state_get();
+
+	return c && s ? hotspot_interpreted_leaf(c, &s->walk, &c->r) : HOTSPOT_REASON_BLOB;
+}
+
+__noinline int hotspot_step_stub(u32 cpu)
+{
+	struct cpu_state *c = cpu_state_of(cpu);
+	struct hotspot_state *s = state_get();
+
+	return c && s ? hotspot_stub(c, &s->walk, &c->r) : HOTSPOT_REASON_BLOB;
+}
+
+__noinline int hotspot_step_stub_leaf(u32 cpu)
+{
+	struct cpu_state *c = cpu_state_of(cpu);
+	struct hotspot_state *s = state_get();
+
+	return c && s ? hotspot_stub_leaf(c, &s->walk, &c->r) : HOTSPOT_REASON_BLOB;
+}
+
+/* 0 or a reason. */
+static __always_inline int step(struct cpu_state *c, u32 cpu, struct hotspot_walk *h)
+{
+	u32 kind = h->b.kind;
+	u64 fp;
+
+	if (kind == HOTSPOT_BLOB_INTERPRETER) {
+		if (c->r.is_leaf)
+			return hotspot_step_interpreted_leaf(cpu);
+		if (hotspot_rbp(c, &c->r, &fp))
+			return HOTSPOT_REASON_STACK;
+		return hotspot_interpreted(c, h, &c->r, fp, 0);
+	}
+	if (kind == HOTSPOT_BLOB_NMETHOD || kind == HOTSPOT_BLOB_NATIVE)
+		return c->r.is_leaf ? hotspot_step_leaf(cpu) : hotspot_compiled(c, h, &c->r);
+	return c->r.is_leaf ? hotspot_step_stub_leaf(cpu) : hotspot_step_stub(cpu);
+}
+
+/* One frame of Java code, or out of it. */
+__noinline int hotspot_step(u32 cpu)
+{
+	struct cpu_state *c = cpu_state_of(cpu);
+	struct hotspot_state *s = state_get();
+	u64 pc;
+	int reason;
+
+	if (!c || !s)
+		return 1;
+	if (s->serial != c->serial && !hotspot_begin(cpu)) {
+		c->result = OUTCOME_LATE;
+		return 1;
+	}
+	pc = c->r.pc - !c->r.is_leaf;
+	if (!hotspot_in_heap(&s->walk, pc)) {
+		not_managed(c);
+		return 0;
+	}
+	s->walk.value = 0;
+	reason = blob_get(c, cpu, s, pc);
+	if (!reason)
+		reason = step(c, cpu, &s->walk);
+	if (s->walk.value) {
+		push_managed(c, RUNTIME_HOTSPOT, s->walk.value, s->walk.more);
+		runtime_count(c, RUNTIME_HOTSPOT, HOTSPOT_STAT_FRAMES);
+		c->wake = 1;
+	}
+	if (!reason)
+		return 0;
+	push_runtime_reason(c, RUNTIME_HOTSPOT, reason);
+	runtime_count(c, RUNTIME_HOTSPOT, reason);
+	if (reason == HOTSPOT_REASON_FROZEN)
+		return 0;
+	c->result = OUTCOME_COMPLETE; /* the reason is in place: c->gap */
+	return 1;
+}
+
+/* Java's frames are found on the stack: nothing to take along. */
+__noinline int hotspot_capture(u32 cpu)
+{
+	return 0;
+}

@@ -1,0 +1,304 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * HotSpot, the user half: what the agent learns of a process, and the walk over a recorded stack.
+ * The description of the file is hotspot_describe.c, names are hotspot_names.c.
+ *
+ * Why something is read per process (hotspot_attach()): the code heaps are reserved when the JVM
+ * starts, at random addresses, and so are their segment maps; neither is found in the file. And the
+ * offsets of fields stand in the file in some builds only, see bpf/hotspot.h. The reserved bounds
+ * are taken, so that a heap that grows needs no second look.
+ */
+#include "unwinders/hotspot.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "unwinders/hotspot_names.h"
+#include "unwinders/runtime.h"
+
+struct env {
+	const struct native_walk *w;
+	struct target_memory *m;
+};
+
+#define WALK_ENV struct env
+
+static int walk_read8(struct env *e, __u64 addr, __u64 *v)
+{
+	return native_read(e->w, addr, v, 8);
+}
+
+static int walk_read16(struct env *e, __u64 addr, __u64 v[2])
+{
+	return walk_read8(e, addr, &v[0]) || walk_read8(e, addr + 8, &v[1]);
+}
+
+static int walk_read(struct env *e, __u64 addr, void *to, __u32 bytes)
+{
+	return target_read(e->m, addr, to, bytes) < 0;
+}
+
+#include "bpf/hotspot_walk.h"
+
+/* ---- what is per process ---- */
+
+/* The entries of the tables as every version has them (vmStructs.hpp); the exported numbers are
+ * compared with this. */
+static int check_layout(const struct runtime_process *p)
+{
+	static const uint64_t expected[HL_MAX] = {
+		[HL_STRUCT_STRIDE] = HOTSPOT_STRUCT_BYTES,
+		[HL_STRUCT_OFFSET] = HOTSPOT_STRUCT_OFFSET,
+		[HL_STRUCT_ADDRESS] = HOTSPOT_STRUCT_ADDRESS,
+		[HL_TYPE_STRIDE] = HOTSPOT_TYPE_BYTES,
+		[HL_TYPE_SIZE] = HOTSPOT_TYPE_SIZE,
+	};
+	const struct hotspot_file *f = p->file;
+	uint64_t v;
+
+	for (int i = 0; i < HL_MAX; i++) {
+		int r = target_read_u64(p->memory, p->bias + f->layout[i], &v);
+
+		if (r < 0)
+			return r;
+		if (v != expected[i])
+			return v ? -EOPNOTSUPP : -EAGAIN;
+	}
+	return 0;
+}
+
+static int read_offsets(const struct runtime_process *p, struct hotspot_proc *proc)
+{
+	const struct hotspot_file *f = p->file;
+	uint64_t v, any = 0;
+	int r;
+
+	for (int i = 0; i < HF_ROOM; i++) {
+		proc->at[i] = HOTSPOT_NONE;
+		if (i >= HF_MAX || f->fields[i] == HOTSPOT_NONE)
+			continue;
+		r = target_read_u64(p->memory,
+				    p->bias + f->structs + f->fields[i] * HOTSPOT_STRUCT_BYTES +
+					    HOTSPOT_STRUCT_OFFSET,
+				    &v);
+		if (r < 0)
+			return r;
+		if (v >= HOTSPOT_FIELD_MAX ||
+		    (i <= HF_NM_REF_COUNT_OFFSET && v > HOTSPOT_HEADER_BYTES - 8))
+			return -EBADMSG;
+		proc->at[i] = (uint16_t)v;
+		any |= v;
+	}
+	for (int i = 0; i < HT_MAX; i++) {
+		r = target_read_u64(p->memory,
+				    p->bias + f->types + f->type_index[i] * HOTSPOT_TYPE_BYTES +
+					    HOTSPOT_TYPE_SIZE,
+				    &v);
+		if (r < 0)
+			return r;
+		if (v >= HOTSPOT_FIELD_MAX)
+			return -EBADMSG;
+		proc->bytes[i] = (uint16_t)v;
+		any |= v;
+	}
+	return any ? 0 : -EAGAIN;
+}
+
+static int read_static(const struct runtime_process *p, enum hotspot_static s, __u64 *ret)
+{
+	const struct hotspot_file *f = p->file;
+
+	*ret = 0;
+	return f->statics[s] ? target_read(p->memory, p->bias + f->statics[s], ret, sizeof(*ret))
+			     : 0;
+}
+
+/* Both VirtualSpaces of a CodeHeap: where its memory is, and the map of its segments. */
+static int read_heap(struct target_memory *m, const struct hotspot_proc *proc, uint64_t addr,
+		     struct hotspot_heap *ret)
+{
+	const uint16_t *at = proc->at;
+	uint64_t memory = addr + at[HF_HEAP_MEMORY], segmap = addr + at[HF_HEAP_SEGMAP];
+	int r = target_read(m, memory + at[HF_SPACE_LOW_BOUNDARY], &ret->low, 8);
+
+	if (r == 0)
+		r = target_read(m, memory + at[HF_SPACE_HIGH_BOUNDARY], &ret->high, 8);
+	if (r == 0)
+		r = target_read(m, segmap + at[HF_SPACE_LOW], &ret->segmap, 8);
+	if (r == 0)
+		r = target_read_u32(m, addr + at[HF_HEAP_SHIFT], &ret->shift);
+	if (r < 0)
+		return r;
+	if (!ret->low || !ret->segmap)
+		return -EAGAIN;
+	/* CodeCacheSegmentSize is 64 or 128 unless somebody tunes it. */
+	if (ret->high <= ret->low || ret->high - ret->low > HOTSPOT_HEAP_MAX || ret->shift < 4 ||
+	    ret->shift > 16)
+		return -EBADMSG;
+	return 0;
+}
+
+static int read_heaps(const struct runtime_process *p, struct hotspot_proc *proc)
+{
+	struct target_memory *m = p->memory;
+	uint64_t data;
+	__u64 heaps, heap;
+	uint32_t n;
+	int r = read_static(p, HS_HEAPS, &heaps);
+
+	if (r < 0)
+		return r;
+	if (!heaps) {
+		r = read_static(p, HS_HEAP, &heap);
+		return r < 0 ? r : heap ? read_heap(m, proc, heap, &proc->heaps[0]) : -EAGAIN;
+	}
+	r = target_read_u32(m, heaps + proc->at[HF_GROWABLE_LEN], &n);
+	if (r == 0)
+		r = target_read_u64(m, heaps + proc->at[HF_GROWABLE_DATA], &data);
+	if (r < 0)
+		return r;
+	if (!n || !data)
+		return -EAGAIN;
+	if (n > HOTSPOT_HEAPS)
+		return -EOPNOTSUPP;
+	for (uint32_t i = 0; r == 0 && i < n; i++) {
+		r = target_read(m, data + 8 * (uint64_t)i, &heap, 8);
+		if (r == 0)
+			r = read_heap(m, proc, heap, &proc->heaps[i]);
+	}
+	return r;
+}
+
+static int read_version(const struct runtime_process *p, struct hotspot_proc *proc)
+{
+	const struct hotspot_file *f = p->file;
+	uint32_t major = 8;
+	int r = 0;
+
+	/* Before 9 the number is HotSpot's own (25 in JDK 8). */
+	if (f->statics[HS_HEAPS])
+		r = target_read_u32(p->memory, p->bias + f->statics[HS_VM_MAJOR], &major);
+	if (r < 0)
+		return r;
+	if (major < 6 || major > 999)
+		return major ? -EBADMSG : -EAGAIN;
+	proc->version = (uint16_t)major;
+	proc->bcp_slot = major >= 9 ? 8 : 7; /* the class mirror came with 9 */
+	return 0;
+}
+
+int hotspot_attach(const struct runtime_process *p, void *ret_proc)
+{
+	const struct hotspot_file *f = p->file;
+	struct hotspot_proc *proc = ret_proc;
+	int r;
+
+	*proc = (struct hotspot_proc){
+		.structs = p->bias + f->structs,
+		.frame_complete_bytes = f->frame_complete_bytes,
+		.stubs_first = f->stubs_first,
+		.n_stubs = f->n_stubs,
+	};
+	r = check_layout(p);
+	if (r == 0)
+		r = read_offsets(p, proc);
+	if (r == 0)
+		r = read_version(p, proc);
+	if (r == 0)
+		r = read_heaps(p, proc);
+	if (r == 0)
+		r = read_static(p, HS_CALL_STUB_RETURN, &proc->call_stub_return);
+	if (r == 0)
+		r = read_static(p, HS_RETURN_BARRIER, &proc->return_barrier);
+	if (r == 0 && !proc->call_stub_return)
+		r = -EAGAIN;
+	return r;
+}
+
+/* ---- late samples ---- */
+
+static int step(struct env *e, struct hotspot_walk *h, struct walk_regs *regs)
+{
+	uint32_t kind = h->b.kind;
+	__u64 fp;
+
+	if (kind == HOTSPOT_BLOB_INTERPRETER) {
+		if (regs->is_leaf)
+			return hotspot_interpreted_leaf(e, h, regs);
+		return hotspot_rbp(e, regs, &fp) ?: hotspot_interpreted(e, h, regs, fp, 0);
+	}
+	if (kind == HOTSPOT_BLOB_NMETHOD || kind == HOTSPOT_BLOB_NATIVE)
+		return regs->is_leaf ? hotspot_compiled_leaf(e, h, regs)
+				     : hotspot_compiled(e, h, regs);
+	return regs->is_leaf ? hotspot_stub_leaf(e, h, regs) : hotspot_stub(e, h, regs);
+}
+
+int hotspot_walk(const struct runtime_process *p, struct native_walk *w)
+{
+	struct hotspot_walk h = {.p = *(const struct hotspot_proc *)p->proc};
+	struct env e = {w, p->memory};
+	struct walk_regs regs = w->regs;
+	uint64_t pc = regs.pc - !regs.is_leaf;
+	int reason;
+
+	if (!hotspot_in_heap(&h, pc))
+		return -ENOENT;
+	reason = hotspot_blob_find(&e, &h, pc);
+	if (!reason)
+		reason = step(&e, &h, &regs);
+	if (h.value)
+		native_push(w, RUNTIME_HOTSPOT, h.value, h.more);
+	if (reason)
+		native_push_reason(w, RUNTIME_HOTSPOT, (uint32_t)reason);
+	if (reason && reason != HOTSPOT_REASON_FROZEN)
+		return -EIO;
+	w->regs = regs;
+	return 0;
+}
+
+static const char *const reasons[HOTSPOT_REASON_MAX] = {
+	[RUNTIME_REASON_UNSEEN] = "[java: frames not captured]",
+	[HOTSPOT_REASON_CHAIN] = "[java: frame chain broken]",
+	[HOTSPOT_REASON_STACK] = "[java: stack unreadable]",
+	[HOTSPOT_REASON_NO_BLOB] = "[java: no code here]",
+	[HOTSPOT_REASON_BLOB] = "[java: code blob unreadable]",
+	[HOTSPOT_REASON_INTERPRETER] = "[java: interpreter frame unreadable]",
+	[HOTSPOT_REASON_STUB] = "[java: caller of a stub unknown]",
+	[HOTSPOT_REASON_FROZEN] = "[java: frames in the heap]",
+};
+
+static const char *const stats[HOTSPOT_STAT_MAX] = {
+	[HOTSPOT_STAT_ATTEMPTS] = "UnwindHotspotAttempts",
+	[HOTSPOT_REASON_CHAIN] = "UnwindHotspotErrFrameChain",
+	[HOTSPOT_REASON_STACK] = "UnwindHotspotErrStackUnreadable",
+	[HOTSPOT_REASON_NO_BLOB] = "UnwindHotspotErrNoCodeblob",
+	[HOTSPOT_REASON_BLOB] = "UnwindHotspotErrInvalidCodeblob",
+	[HOTSPOT_REASON_INTERPRETER] = "UnwindHotspotErrInterpreterFP",
+	[HOTSPOT_REASON_STUB] = "UnwindHotspotErrInvalidRA",
+	[HOTSPOT_REASON_FROZEN] = "UnwindHotspotFrozenFrames",
+	[HOTSPOT_STAT_FRAMES] = "UnwindHotspotFrames",
+	[HOTSPOT_STAT_BLOBS] = "UnwindHotspotCodeblobs",
+};
+
+const struct runtime hotspot_runtime = {
+	.name = "hotspot",
+	.id = RUNTIME_HOTSPOT,
+	.title = "HotSpot",
+	.per_process = true,
+	.file_bytes = sizeof(struct hotspot_file),
+	.proc_bytes = sizeof(struct hotspot_proc),
+	.describe = hotspot_describe,
+	.valid = hotspot_valid,
+	.attach = hotspot_attach,
+	.walk = hotspot_walk,
+	.names_new = hotspot_names_new,
+	.names_free = hotspot_names_free,
+	.on_record = hotspot_names_on_record,
+	.want = hotspot_names_want,
+	.name_frame = hotspot_names_frame,
+	.next_interval = hotspot_names_next_interval,
+	.reasons = reasons,
+	.n_reasons = ARRAY_SIZE(reasons),
+	.stats = stats,
+	.n_stats = ARRAY_SIZE(stats),
+};

@@ -1,0 +1,413 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Names are kept by frame (process, both words), so that a process that is gone is still named, and
+ * methods by their ConstMethod, which frames share. Both are let go of when nobody asked for them
+ * for some intervals, or all at once when they take more than the budget.
+ */
+#include "unwinders/hotspot_names.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "agent/base/hash.h"
+#include "agent/base/intern.h"
+#include "unwinders/hotspot_method.h"
+#include "unwinders/hotspot_stubs.h"
+#include "unwinders/runtime.h"
+
+#define BUDGET_BYTES   (24u << 20)
+#define KEPT_INTERVALS 8
+
+struct method {
+	uint64_t key, method_const;
+	uint32_t name, file; /* interned */
+	uint32_t version;
+	uint32_t used; /* interval */
+	uint8_t *lines;
+	size_t lines_bytes;
+};
+
+struct function {
+	uint32_t name, file, line, start_line;
+};
+
+struct named {
+	uint32_t used;
+	uint32_t n;	 /* 0: why */
+	const char *why; /* static */
+	struct function functions[];
+};
+
+struct hotspot_names {
+	struct intern strings;
+	struct hash frames;  /* -> struct named */
+	struct hash methods; /* -> struct method */
+	struct hash stubs;   /* process -> struct hotspot_stubs */
+	size_t bytes;	     /* of all but `strings` */
+	uint32_t interval;
+	struct hotspot_method read; /* too much for the stack */
+};
+
+static void forget_all(struct hotspot_names *k)
+{
+	HASH_FOREACH (s, &k->frames)
+		free((void *)(uintptr_t)s->value);
+	HASH_FOREACH (s, &k->methods) {
+		free(((struct method *)(uintptr_t)s->value)->lines);
+		free((void *)(uintptr_t)s->value);
+	}
+	HASH_FOREACH (s, &k->stubs)
+		free((void *)(uintptr_t)s->value);
+	hash_done(&k->frames);
+	hash_done(&k->methods);
+	hash_done(&k->stubs);
+	intern_done(&k->strings);
+	k->bytes = 0;
+}
+
+int hotspot_names_new(void **ret)
+{
+	struct hotspot_names *k = calloc(1, sizeof(*k));
+
+	if (!k)
+		return -ENOMEM;
+	*ret = k;
+	return 0;
+}
+
+void hotspot_names_free(void *names)
+{
+	if (!names)
+		return;
+	forget_all(names);
+	free(names);
+}
+
+void hotspot_names_on_record(void *names, const struct event_runtime *e, size_t bytes)
+{
+	(void)names, (void)e, (void)bytes; /* the kernel half sends none */
+}
+
+/* ---- methods ---- */
+
+static uint64_t key_of(uint64_t process, uint64_t a, uint64_t b)
+{
+	return hash_mix(process ^ hash_mix(a ^ hash_mix(b)));
+}
+
+static size_t method_bytes(const struct method *m)
+{
+	return sizeof(*m) + m->lines_bytes + 2 * sizeof(struct hash_slot);
+}
+
+static int add_method(struct hotspot_names *k, uint64_t key, uint32_t version, struct method **ret)
+{
+	struct method *m = calloc(1, sizeof(*m));
+
+	if (!m)
+		return -ENOMEM;
+	*m = (struct method){
+		.key = key,
+		.method_const = k->read.method_const,
+		.name = intern_str(&k->strings, k->read.name),
+		.file = intern_str(&k->strings, k->read.file),
+		.version = version,
+		.lines = TAKE_PTR(k->read.lines),
+		.lines_bytes = k->read.lines_bytes,
+	};
+	if (m->name == INTERN_INVALID || m->file == INTERN_INVALID ||
+	    hash_put(&k->methods, key, (uintptr_t)m) < 0) {
+		free(m->lines);
+		free(m);
+		return -ENOMEM;
+	}
+	k->bytes += method_bytes(m);
+	*ret = m;
+	return 0;
+}
+
+/* A method by its address. */
+static int get_method(struct hotspot_names *k, const struct runtime_process *process, uint64_t addr,
+		      struct method **ret)
+{
+	const struct hotspot_proc *p = process->proc;
+	uint64_t method_const, key;
+	int r = target_read_u64(process->memory, addr + p->at[HF_METHOD_CONST], &method_const);
+
+	if (r < 0)
+		return r;
+	key = key_of(process->key, addr, method_const);
+	if (hash_get(&k->methods, key) != HASH_NONE) {
+		*ret = (struct method *)(uintptr_t)hash_get(&k->methods, key);
+	} else {
+		r = hotspot_method_read(process->memory, p, addr, &k->read);
+		if (r == 0)
+			r = add_method(k, key, p->version, ret);
+		hotspot_method_done(&k->read);
+	}
+	if (r == 0)
+		(*ret)->used = k->interval;
+	return r;
+}
+
+static struct function function_of(const struct method *m, uint32_t bci)
+{
+	return (struct function){
+		.name = m->name,
+		.file = m->file,
+		.line = bci == HOTSPOT_BCI_UNKNOWN
+				? 0
+				: hotspot_line(m->lines, m->lines_bytes, m->version, bci),
+		.start_line = hotspot_line(m->lines, m->lines_bytes, m->version, 0),
+	};
+}
+
+/* ---- frames ---- */
+
+static int name_interpreted(struct hotspot_names *k, const struct runtime_frame *f,
+			    struct function *ret)
+{
+	struct method *m;
+	int r = get_method(k, f->process, HOTSPOT_ADDRESS(f->value), &m);
+
+	if (r < 0)
+		return r;
+	if ((uint32_t)(m->method_const >> 3) != HOTSPOT_COOKIE(f->more))
+		return -ESTALE;
+	ret[0] = function_of(m, HOTSPOT_POSITION(f->more));
+	return 1;
+}
+
+static int name_compiled(struct hotspot_names *k, const struct runtime_frame *f,
+			 struct function *ret)
+{
+	struct hotspot_scope scopes[HOTSPOT_SCOPES_MAX];
+	int n = hotspot_scopes_read(f->process->memory, f->process->proc, HOTSPOT_ADDRESS(f->value),
+				    HOTSPOT_POSITION(f->more), HOTSPOT_COOKIE(f->more), scopes);
+
+	for (int i = 0; i < n; i++) {
+		struct method *m;
+		int r = get_method(k, f->process, scopes[i].method, &m);
+
+		if (r < 0)
+			return r;
+		ret[i] = function_of(m, scopes[i].bci);
+	}
+	return n;
+}
+
+static int get_stubs(struct hotspot_names *k, const struct runtime_process *process,
+		     struct hotspot_stubs **ret)
+{
+	uint64_t found = hash_get(&k->stubs, process->key);
+	int r;
+
+	if (found != HASH_NONE) {
+		*ret = (struct hotspot_stubs *)(uintptr_t)found;
+		(*ret)->used = k->interval;
+		return 0;
+	}
+	r = hotspot_stubs_read(process->memory, process->proc, ret);
+	if (r < 0)
+		return r;
+	(*ret)->used = k->interval;
+	r = hash_put(&k->stubs, process->key, (uintptr_t)*ret);
+	if (r < 0)
+		free(*ret);
+	else
+		k->bytes += sizeof(**ret);
+	return r;
+}
+
+static int name_stub(struct hotspot_names *k, const struct runtime_frame *f, struct function *ret)
+{
+	uint64_t blob = HOTSPOT_ADDRESS(f->value), pc = blob + HOTSPOT_POSITION(f->more);
+	struct hotspot_stubs *stubs;
+	char name[HOTSPOT_STUB_BYTES];
+	int r = hotspot_blob_name(f->process->memory, f->process->proc, blob,
+				  HOTSPOT_COOKIE(f->more), name);
+
+	if (r < 0)
+		return r;
+	r = get_stubs(k, f->process, &stubs);
+	if (r == 0)
+		hotspot_stubs_name(stubs, pc, name);
+	ret[0] = (struct function){.name = intern_str(&k->strings, name)};
+	return ret[0].name == INTERN_INVALID ? -ENOMEM : 1;
+}
+
+static const char *why_not(int r)
+{
+	switch (r) {
+	case -ESTALE:
+		return "[java: code is gone]";
+	case -ESRCH:
+		return "[java: process is gone]";
+	case -E2BIG:
+		return "[java: not read in time]";
+	default:
+		return "[java: name unreadable]";
+	}
+}
+
+static int read_functions(struct hotspot_names *k, const struct runtime_frame *f,
+			  struct function *ret)
+{
+	if (!f->process || !f->process->proc)
+		return -ESRCH;
+	switch (HOTSPOT_KIND(f->value)) {
+	case HOTSPOT_COMPILED:
+		return name_compiled(k, f, ret);
+	case HOTSPOT_INTERPRETED:
+		return name_interpreted(k, f, ret);
+	case HOTSPOT_STUB:
+		return name_stub(k, f, ret);
+	default:
+		return -EBADMSG;
+	}
+}
+
+static size_t named_bytes(const struct named *named)
+{
+	return sizeof(*named) + named->n * sizeof(struct function) + 2 * sizeof(struct hash_slot);
+}
+
+/* NULL: it is not to be had now, and *ret_why says why. */
+static const struct named *get_named(struct hotspot_names *k, const struct runtime_frame *f,
+				     const char **ret_why)
+{
+	uint64_t process = f->process ? f->process->key : 0;
+	uint64_t key = key_of(process, f->value, f->more), found = hash_get(&k->frames, key);
+	struct function functions[HOTSPOT_SCOPES_MAX];
+	struct named *named;
+	int n;
+
+	if (found != HASH_NONE) {
+		named = (struct named *)(uintptr_t)found;
+		named->used = k->interval;
+		return named;
+	}
+	n = read_functions(k, f, functions);
+	*ret_why = why_not(n);
+	/* What is gone will not come back; everything else may be there the next time. */
+	if (n < 0 && n != -ESTALE)
+		return NULL;
+	named = calloc(1, sizeof(*named) + (size_t)MAX(n, 0) * sizeof(struct function));
+	if (!named)
+		return NULL;
+	named->n = (uint32_t)MAX(n, 0);
+	named->why = *ret_why;
+	named->used = k->interval;
+	memcpy(named->functions, functions, named->n * sizeof(struct function));
+	if (hash_put(&k->frames, key, (uintptr_t)named) < 0) {
+		free(named);
+		return NULL;
+	}
+	k->bytes += named_bytes(named);
+	return named;
+}
+
+void hotspot_names_want(void *names, const struct runtime_frame *f)
+{
+	const char *why;
+
+	(void)get_named(names, f, &why);
+}
+
+int hotspot_names_frame(void *names, const struct runtime_frame *f, struct runtime_function *ret,
+			const char **ret_why)
+{
+	struct hotspot_names *k = names;
+	const struct named *named = get_named(k, f, ret_why);
+
+	if (!named)
+		return 0;
+	if (!named->n)
+		*ret_why = named->why;
+	for (uint32_t i = 0; i < named->n; i++) {
+		const struct function *from = &named->functions[i];
+
+		ret[i] = (struct runtime_function){
+			.name = intern_get(&k->strings, from->name),
+			.file = intern_get(&k->strings, from->file),
+			.line = from->line,
+			.start_line = from->start_line,
+		};
+	}
+	return (int)named->n;
+}
+
+/* ---- keeping within bounds ---- */
+
+static bool is_old(const struct hotspot_names *k, uint32_t used)
+{
+	return k->interval - used > KEPT_INTERVALS;
+}
+
+/* Slots move when one is deleted: keys are taken first. */
+static void forget_old(struct hotspot_names *k, struct hash *h, uint32_t (*used)(uint64_t value),
+		       void (*drop)(struct hotspot_names *k, uint64_t value))
+{
+	_cleanup_free_ uint64_t *keys = calloc(h->count + 1, sizeof(*keys));
+	size_t n = 0;
+
+	if (!keys)
+		return;
+	HASH_FOREACH (s, h) {
+		if (is_old(k, used(s->value)))
+			keys[n++] = s->key;
+	}
+	for (size_t i = 0; i < n; i++)
+		drop(k, hash_del(h, keys[i]));
+}
+
+static uint32_t frame_used(uint64_t value)
+{
+	return ((const struct named *)(uintptr_t)value)->used;
+}
+
+static void drop_frame(struct hotspot_names *k, uint64_t value)
+{
+	struct named *named = (struct named *)(uintptr_t)value;
+
+	k->bytes -= named_bytes(named);
+	free(named);
+}
+
+static uint32_t method_used(uint64_t value)
+{
+	return ((const struct method *)(uintptr_t)value)->used;
+}
+
+static void drop_method(struct hotspot_names *k, uint64_t value)
+{
+	struct method *m = (struct method *)(uintptr_t)value;
+
+	k->bytes -= method_bytes(m);
+	free(m->lines);
+	free(m);
+}
+
+static uint32_t stubs_used(uint64_t value)
+{
+	return ((const struct hotspot_stubs *)(uintptr_t)value)->used;
+}
+
+static void drop_stubs(struct hotspot_names *k, uint64_t value)
+{
+	k->bytes -= sizeof(struct hotspot_stubs);
+	free((void *)(uintptr_t)value);
+}
+
+void hotspot_names_next_interval(void *names, void (*forget)(void *data, uint64_t key), void *data)
+{
+	struct hotspot_names *k = names;
+
+	(void)forget, (void)data; /* no records */
+	k->interval++;
+	forget_old(k, &k->frames, frame_used, drop_frame);
+	forget_old(k, &k->methods, method_used, drop_method);
+	forget_old(k, &k->stubs, stubs_used, drop_stubs);
+	if (k->bytes + k->strings.bytes > BUDGET_BYTES)
+		forget_all(k);
+}
