@@ -136,6 +136,14 @@ __noinline int hotspot_step_leaf(u32 cpu)
 	return c && s ? hotspot_compiled_leaf(c, &s->walk, &c->r) : HOTSPOT_REASON_BLOB;
 }
 
+__noinline int hotspot_step_pushed(u32 cpu)
+{
+	struct cpu_state *c = cpu_state_of(cpu);
+	struct hotspot_state *s = state_get();
+
+	return c && s ? hotspot_compiled_pushed(c, &s->walk, &c->r) : HOTSPOT_REASON_BLOB;
+}
+
 __noinline int hotspot_step_interpreted_leaf(u32 cpu)
 {
 	struct cpu_state *c = cpu_state_of(cpu);
@@ -165,6 +173,7 @@ static __always_inline int step(struct cpu_state *c, u32 cpu, struct hotspot_wal
 {
 	u32 kind = h->b.kind;
 	u64 fp;
+	int reason;
 
 	if (kind == HOTSPOT_BLOB_INTERPRETER) {
 		if (c->r.is_leaf)
@@ -173,8 +182,10 @@ static __always_inline int step(struct cpu_state *c, u32 cpu, struct hotspot_wal
 			return HOTSPOT_REASON_STACK;
 		return hotspot_interpreted(c, h, &c->r, fp, 0);
 	}
-	if (kind == HOTSPOT_BLOB_NMETHOD || kind == HOTSPOT_BLOB_NATIVE)
-		return c->r.is_leaf ? hotspot_step_leaf(cpu) : hotspot_compiled(c, h, &c->r);
+	if (kind == HOTSPOT_BLOB_NMETHOD || kind == HOTSPOT_BLOB_NATIVE) {
+		reason = c->r.is_leaf ? hotspot_step_leaf(cpu) : hotspot_compiled(c, h, &c->r);
+		return reason == HOTSPOT_REASON_CHAIN ? hotspot_step_pushed(cpu) : reason;
+	}
 	return c->r.is_leaf ? hotspot_step_stub_leaf(cpu) : hotspot_step_stub(cpu);
 }
 

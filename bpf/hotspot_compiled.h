@@ -25,6 +25,27 @@ static __always_inline int hotspot_compiled(WALK_ENV *e, struct hotspot_walk *h,
 	return hotspot_leave(e, h, r, r->sp + b->frame);
 }
 
+/*
+ * C1 pushes arguments of some stubs (slow_subtype_check, arraycopy) below the frame and pops them
+ * again: when there is no return address where it should be, one is looked for behind that many
+ * words.
+ */
+#define HOTSPOT_PUSHED 4
+
+static __always_inline int hotspot_compiled_pushed(WALK_ENV *e, struct hotspot_walk *h,
+						   struct walk_regs *r)
+{
+	for (__u32 i = 1; i <= HOTSPOT_PUSHED; i++) {
+		__u64 cfa = r->sp + h->b.frame + 8 * i, ra;
+
+		if (walk_read8(e, cfa - 8, &ra))
+			return HOTSPOT_REASON_STACK;
+		if (hotspot_in_heap(h, ra) && hotspot_after_call(e, h, ra))
+			return hotspot_leave(e, h, r, cfa);
+	}
+	return HOTSPOT_REASON_CHAIN;
+}
+
 /* Does a return follow, with the frame gone already? c: code at pc. The polls of 8 to 28:
  * test [rip+x], eax; mov r10, [r15+x]; test [r10], eax; cmp rsp, [r15+x]; ja. */
 static __always_inline int hotspot_popped(const __u8 *c)
@@ -39,9 +60,12 @@ static __always_inline int hotspot_popped(const __u8 *c)
 		return 1;
 	if (c[0] == 0x41 && c[1] == 0x85 && c[2] == 0x02 && c[3] == 0xc3)
 		return 1;
-	if (c[0] == 0x4d && c[1] == 0x8b && c[2] == 0x97 && c[7] == 0x41 && c[8] == 0x85)
+	/* In loops the same poll is followed by something else. */
+	if (c[0] == 0x4d && c[1] == 0x8b && c[2] == 0x97 && c[7] == 0x41 && c[8] == 0x85 &&
+	    c[10] == 0xc3)
 		return 1;
-	if (c[0] == 0x4d && c[1] == 0x8b && c[2] == 0x57 && c[4] == 0x41 && c[5] == 0x85)
+	if (c[0] == 0x4d && c[1] == 0x8b && c[2] == 0x57 && c[4] == 0x41 && c[5] == 0x85 &&
+	    c[7] == 0xc3)
 		return 1;
 	/* What the poll jumps to: lea r10, [rip+x]; mov [r15+y], r10; jmp */
 	if (c[0] == 0x4c && c[1] == 0x8d && c[2] == 0x15 && c[7] == 0x4d && c[8] == 0x89)

@@ -221,15 +221,19 @@ static int step(struct env *e, struct hotspot_walk *h, struct walk_regs *regs)
 {
 	uint32_t kind = h->b.kind;
 	__u64 fp;
+	int reason;
 
 	if (kind == HOTSPOT_BLOB_INTERPRETER) {
 		if (regs->is_leaf)
 			return hotspot_interpreted_leaf(e, h, regs);
 		return hotspot_rbp(e, regs, &fp) ?: hotspot_interpreted(e, h, regs, fp, 0);
 	}
-	if (kind == HOTSPOT_BLOB_NMETHOD || kind == HOTSPOT_BLOB_NATIVE)
-		return regs->is_leaf ? hotspot_compiled_leaf(e, h, regs)
-				     : hotspot_compiled(e, h, regs);
+	if (kind == HOTSPOT_BLOB_NMETHOD || kind == HOTSPOT_BLOB_NATIVE) {
+		reason = regs->is_leaf ? hotspot_compiled_leaf(e, h, regs)
+				       : hotspot_compiled(e, h, regs);
+		return reason == HOTSPOT_REASON_CHAIN ? hotspot_compiled_pushed(e, h, regs)
+						      : reason;
+	}
 	return regs->is_leaf ? hotspot_stub_leaf(e, h, regs) : hotspot_stub(e, h, regs);
 }
 
@@ -267,17 +271,23 @@ static const char *const reasons[HOTSPOT_REASON_MAX] = {
 	[HOTSPOT_REASON_FROZEN] = "[java: frames in the heap]",
 };
 
-static const char *const stats[HOTSPOT_STAT_MAX] = {
-	[HOTSPOT_STAT_ATTEMPTS] = "UnwindHotspotAttempts",
-	[HOTSPOT_REASON_CHAIN] = "UnwindHotspotErrFrameChain",
-	[HOTSPOT_REASON_STACK] = "UnwindHotspotErrStackUnreadable",
-	[HOTSPOT_REASON_NO_BLOB] = "UnwindHotspotErrNoCodeblob",
-	[HOTSPOT_REASON_BLOB] = "UnwindHotspotErrInvalidCodeblob",
-	[HOTSPOT_REASON_INTERPRETER] = "UnwindHotspotErrInterpreterFP",
-	[HOTSPOT_REASON_STUB] = "UnwindHotspotErrInvalidRA",
-	[HOTSPOT_REASON_FROZEN] = "UnwindHotspotFrozenFrames",
-	[HOTSPOT_STAT_FRAMES] = "UnwindHotspotFrames",
-	[HOTSPOT_STAT_BLOBS] = "UnwindHotspotCodeblobs",
+static const struct runtime_stat stats[HOTSPOT_STAT_MAX] = {
+	[HOTSPOT_STAT_ATTEMPTS] = {"UnwindHotspotAttempts", "Walks that came to Java code."},
+	[HOTSPOT_REASON_CHAIN] = {"UnwindHotspotErrInvalidRA",
+				  "Java frames whose return address is none."},
+	[HOTSPOT_REASON_STACK] = {"UnwindHotspotErrStack", "Java frames that could not be read."},
+	[HOTSPOT_REASON_NO_BLOB] = {"UnwindHotspotErrNoCodeblob",
+				    "Program counters in code heaps where nothing is."},
+	[HOTSPOT_REASON_BLOB] = {"UnwindHotspotErrInvalidCodeblob",
+				 "Code blobs that could not be read."},
+	[HOTSPOT_REASON_INTERPRETER] = {"UnwindHotspotErrInterpreterFP",
+					"Interpreted frames without a method."},
+	[HOTSPOT_REASON_STUB] = {"UnwindHotspotErrStub", "Stubs that do not tell their caller."},
+	[HOTSPOT_REASON_FROZEN] = {"UnwindHotspotFrozenFrames",
+				   "Stacks of virtual threads that are in the heap in part."},
+	[HOTSPOT_STAT_FRAMES] = {"UnwindHotspotFrames", "Java frames walked."},
+	[HOTSPOT_STAT_BLOBS] = {"UnwindHotspotCodeblobs",
+				"Code blobs looked up in the JVM's segment map."},
 };
 
 const struct runtime hotspot_runtime = {
@@ -301,4 +311,6 @@ const struct runtime hotspot_runtime = {
 	.n_reasons = ARRAY_SIZE(reasons),
 	.stats = stats,
 	.n_stats = ARRAY_SIZE(stats),
+	.named = {"HotspotSymbolizationSuccesses", "Java frames that have a name."},
+	.unnamed = {"HotspotSymbolizationFailures", "Java frames that have none."},
 };

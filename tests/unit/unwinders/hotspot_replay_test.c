@@ -1,0 +1,182 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Recorded JVMs (tests/fixtures/recordings/hotspot): attaching to them, walking their Java frames
+ * and naming them must give what it gave when they were recorded, and any part of their memory may
+ * be missing or wrong without harm.
+ */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <cmocka.h>
+
+#include <dirent.h>
+#include <string.h>
+
+#include "agent/base/file.h"
+#include "unwinders/hotspot.h"
+#include "unwinders/runtime.h"
+
+extern const struct runtime hotspot_runtime;
+
+#include "tests/unit/unwinders/hotspot_recording.h"
+
+#define WORDS 4096
+
+static const char *directory;
+
+struct replay {
+	struct jrec rec;
+	struct target_memory memory;
+	struct hotspot_proc proc;
+	struct runtime_process p;
+	uint64_t words[WORDS];
+	struct native_walk w;
+	struct buf text;
+};
+
+static int replay(struct replay *t, const struct jrec *rec,
+		  int (*read)(void *data, uint64_t addr, void *to, size_t n), void *data)
+{
+	void *names = NULL;
+	int r;
+
+	*t = (struct replay){.rec = *rec, .text = BUF_INIT(1u << 20)};
+	t->memory = (struct target_memory){.read = read, .data = data, .budget = 4u << 20};
+	t->p = (struct runtime_process){.file = rec->file,
+					.bias = rec->h->bias,
+					.proc = &t->proc,
+					.memory = &t->memory,
+					.key = 1};
+	t->w = (struct native_walk){.regs = *rec->regs,
+				    .stack = rec->stack,
+				    .stack_start = rec->regs->sp,
+				    .stack_bytes = rec->h->stack_bytes,
+				    .frames = t->words,
+				    .max_frames = WORDS};
+	r = hotspot_attach(&t->p, &t->proc);
+	if (r < 0)
+		return r;
+	jrec_walk(&t->p, &t->w);
+	assert_int_equal(hotspot_runtime.names_new(&names), 0);
+	jrec_text(names, &t->p, &t->w, &t->text);
+	hotspot_runtime.next_interval(names, NULL, NULL);
+	hotspot_runtime.names_free(names);
+	return 0;
+}
+
+static void check(const char *name, const struct jrec *rec)
+{
+	_cleanup_free_ struct replay *t = malloc(sizeof(*t));
+
+	assert_true(hotspot_valid(rec->file));
+	assert_int_equal(replay(t, rec, jrec_read, (void *)rec), 0);
+	if (strcmp(buf_cstr(&t->text), rec->text) != 0)
+		print_message("%s\n", name);
+	assert_string_equal(buf_cstr(&t->text), rec->text);
+	assert_int_equal(t->w.n_frames, rec->h->n_words);
+	assert_memory_equal(t->words, rec->words, 8 * (size_t)t->w.n_frames);
+	assert_false(t->w.gap);
+	/* All of them began in Java code of one program. */
+	assert_non_null(strstr(rec->text, "Truth.work(long) Truth.java "));
+	assert_non_null(strstr(rec->text, "StubRoutines::call_stub  0\n"));
+	buf_done(&t->text);
+}
+
+/* Memory that is not there in one place: block `missing` of those that were read. */
+struct hole {
+	const struct jrec *rec;
+	uint64_t missing;
+	unsigned int how; /* 0: unreadable; else what is read */
+};
+
+static int read_hole(void *data, uint64_t addr, void *to, size_t n)
+{
+	struct hole *h = data;
+	uint64_t last = (addr + n - 1) / JREC_BLOCK;
+
+	if (h->missing < addr / JREC_BLOCK || h->missing > last)
+		return jrec_read((void *)h->rec, addr, to, n);
+	if (!h->how)
+		return -EFAULT;
+	memset(to, (int)h->how, n);
+	return 0;
+}
+
+static void check_holes(const struct jrec *rec)
+{
+	_cleanup_free_ struct replay *t = malloc(sizeof(*t));
+	static const unsigned int how[] = {0, 0x7f, 0xff, 0x01};
+
+	for (uint32_t i = 0; i < rec->h->n_blocks; i++) {
+		struct hole h = {rec, rec->addresses[i] / JREC_BLOCK, how[i % ARRAY_SIZE(how)]};
+
+		(void)replay(t, rec, read_hole, &h);
+		/* Frames may be missing, but then that is said; it never ends in the middle. */
+		if (t->w.n_frames && !t->w.gap)
+			assert_true(t->w.n_frames >= rec->h->n_words || h.how);
+		buf_done(&t->text);
+	}
+}
+
+static void for_each(void (*f)(const char *name, const struct jrec *rec))
+{
+	struct dirent *e;
+	DIR *dir = opendir(directory);
+	size_t files = 0, recordings = 0;
+
+	assert_non_null(dir);
+	while ((e = readdir(dir)) != NULL) {
+		char path[512];
+		_cleanup_buf_ struct buf b = BUF_INIT(4u << 20);
+		size_t at = 0;
+
+		if (!strstr(e->d_name, ".jrec"))
+			continue;
+		(void)snprintf(path, sizeof(path), "%s/%s", directory, e->d_name);
+		assert_int_equal(file_read(path, &b, NULL), 0);
+		files++;
+		while (at < b.len) {
+			struct jrec rec;
+			int n = jrec_parse(b.data + at, b.len - at, &rec);
+
+			assert_true(n > 0);
+			f(e->d_name, &rec);
+			at += (size_t)n;
+			recordings++;
+		}
+	}
+	closedir(dir);
+	assert_true(files >= 8 && recordings >= 36);
+}
+
+static void test_versions(void **state)
+{
+	(void)state;
+	for_each(check);
+}
+
+static void holes(const char *name, const struct jrec *rec)
+{
+	(void)name;
+	check_holes(rec);
+}
+
+static void test_missing_memory(void **state)
+{
+	(void)state;
+	for_each(holes);
+}
+
+int main(int argc, char **argv)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_versions),
+		cmocka_unit_test(test_missing_memory),
+	};
+
+	if (argc != 2)
+		return 2;
+	directory = argv[1];
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,376 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/*
+ * Stops threads of a JVM at random, walks their Java frames with the agent's code and names them:
+ *
+ *   record_hotspot [-n STOPS] [-o FILE.jrec] [-m RECORDINGS] [-t TEXT] PID
+ *
+ * Prints what could not be walked, with the registers and the code there, and how many could. With
+ * -t all stacks go into a file, too; with
+ * -o a stack is recorded when its mix of frames is one that was not seen before. record_hotspot.py
+ * does it for every version.
+ */
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/ptrace.h>
+#include <sys/uio.h>
+#include <sys/user.h>
+#include <sys/wait.h>
+
+#include "agent/base/hash.h"
+#include "symbolizer/objfile.h"
+#include "unwinders/hotspot.h"
+#include "unwinders/runtime.h"
+
+extern const struct runtime hotspot_runtime;
+
+#include "tests/unit/unwinders/hotspot_recording.h"
+
+#define STACK_BYTES (256u << 10)
+#define WORDS	    1024
+
+struct jvm {
+	pid_t pid;
+	struct hotspot_file file;
+	struct hotspot_proc proc;
+	uint64_t bias;
+	struct hash touched; /* blocks: address -> address, while a stack is recorded */
+	bool recording;
+};
+
+static int vm_read(void *data, uint64_t addr, void *to, size_t n)
+{
+	struct jvm *j = data;
+	struct iovec local = {to, n}, remote = {(void *)(uintptr_t)addr, n};
+	ssize_t got = process_vm_readv(j->pid, &local, 1, &remote, 1, 0);
+
+	if (got != (ssize_t)n)
+		return got < 0 && errno == ESRCH ? -ESRCH : -EFAULT;
+	for (uint64_t b = addr / JREC_BLOCK; j->recording && b <= (addr + n - 1) / JREC_BLOCK; b++)
+		(void)hash_put(&j->touched, b, b);
+	return 0;
+}
+
+static int describe(const char *path, struct hotspot_file *ret)
+{
+	struct runtime_description d = {.file = BUF_INIT(RUNTIME_FILE_BYTES_MAX)};
+	_cleanup_(objfile_freep) struct objfile *o = NULL;
+	_cleanup_close_ int fd = open(path, O_RDONLY | O_CLOEXEC);
+	int r = fd < 0 ? -errno : objfile_open(fd, &o);
+
+	if (r == 0)
+		r = hotspot_runtime.describe(o, &d);
+	if (r == 0)
+		memcpy(ret, d.file.data, sizeof(*ret));
+	runtime_description_done(&d);
+	return r;
+}
+
+/* libjvm is the file that is recognised; its bias is where its first byte is mapped. */
+static int find_libjvm(struct jvm *j)
+{
+	char path[512], line[1024], last[512] = "";
+	unsigned long long start, end, offset;
+	_cleanup_fclose_ FILE *maps = NULL;
+
+	(void)snprintf(path, sizeof(path), "/proc/%d/maps", j->pid);
+	maps = fopen(path, "re");
+	while (maps && fgets(line, sizeof(line), maps)) {
+		char *name = strchr(line, '/');
+		char *p = line;
+
+		if (!name)
+			continue;
+		name[strcspn(name, "\n")] = '\0';
+		start = strtoull(p, &p, 16);
+		end = strtoull(p + 1, &p, 16);
+		offset = strtoull(p + 6, &p, 16);
+		if (offset || !strcmp(name, last))
+			continue;
+		(void)snprintf(last, sizeof(last), "%s", name);
+		(void)snprintf(path, sizeof(path), "/proc/%d/map_files/%llx-%llx", j->pid, start,
+			       end);
+		if (describe(path, &j->file) == 0) {
+			j->bias = start;
+			return 0;
+		}
+	}
+	return -ENOENT;
+}
+
+static int list_threads(pid_t pid, pid_t *ret, int max)
+{
+	char path[64];
+	struct dirent *e;
+	DIR *dir;
+	int n = 0;
+
+	(void)snprintf(path, sizeof(path), "/proc/%d/task", pid);
+	dir = opendir(path);
+	while (dir && n < max && (e = readdir(dir)) != NULL) {
+		if (e->d_name[0] != '.')
+			ret[n++] = (pid_t)strtoul(e->d_name, NULL, 10);
+	}
+	if (dir)
+		closedir(dir);
+	return n;
+}
+
+static void take_regs(const struct user_regs_struct *u, struct walk_regs *r)
+{
+	*r = (struct walk_regs){.pc = u->rip, .sp = u->rsp, .is_leaf = 1};
+	r->leaf[DWARF_RAX] = u->rax;
+	r->leaf[DWARF_RDX] = u->rdx;
+	r->leaf[DWARF_RCX] = u->rcx;
+	r->leaf[DWARF_RBX] = r->regs[SLOT_RBX] = u->rbx;
+	r->leaf[DWARF_RSI] = u->rsi;
+	r->leaf[DWARF_RDI] = u->rdi;
+	r->leaf[DWARF_RBP] = r->regs[SLOT_RBP] = u->rbp;
+	r->leaf[DWARF_RSP] = u->rsp;
+	r->leaf[DWARF_R8] = u->r8;
+	r->leaf[DWARF_R9] = u->r9;
+	r->leaf[DWARF_R10] = u->r10;
+	r->leaf[DWARF_R11] = u->r11;
+	r->leaf[DWARF_R12] = r->regs[SLOT_R12] = u->r12;
+	r->leaf[DWARF_R13] = r->regs[SLOT_R13] = u->r13;
+	r->leaf[DWARF_R14] = r->regs[SLOT_R14] = u->r14;
+	r->leaf[DWARF_R15] = r->regs[SLOT_R15] = u->r15;
+}
+
+static size_t read_stack(struct jvm *j, uint64_t sp, uint8_t *to)
+{
+	size_t n = 0, part = 4096 - sp % 4096;
+
+	while (n + part <= STACK_BYTES && vm_read(j, sp + n, to + n, part) == 0) {
+		n += part;
+		part = 4096;
+	}
+	return n;
+}
+
+static bool in_heap(const struct jvm *j, uint64_t pc)
+{
+	for (int i = 0; i < HOTSPOT_HEAPS; i++) {
+		if (pc - j->proc.heaps[i].low < j->proc.heaps[i].high - j->proc.heaps[i].low)
+			return true;
+	}
+	return false;
+}
+
+static void print_words(const struct jvm *j, const struct native_walk *w, const struct walk_regs *r)
+{
+	for (int i = 0; i < 24; i++) {
+		uint64_t word;
+
+		if (native_read(w, r->sp + 8 * (uint64_t)i, &word, 8) == 0)
+			printf("  [sp+%3d] %016lx%s\n", 8 * i, (unsigned long)word,
+			       in_heap(j, word) ? " code" : "");
+	}
+}
+
+static void print_failure(struct jvm *j, const struct native_walk *w, const struct walk_regs *first,
+			  const char *text)
+{
+	const struct walk_regs *r = &w->regs;
+	uint8_t code[48] = {0};
+
+	printf("---- leaf pc %llx, walk ended at pc %llx sp %llx rbp %llx leaf %u\n%s", first->pc,
+	       r->pc, r->sp, r->is_leaf ? r->leaf[DWARF_RBP] : r->regs[SLOT_RBP], r->is_leaf, text);
+	printf("  rax %llx rbx %llx rdi %llx r13 %llx\n  code from pc-24:", first->leaf[DWARF_RAX],
+	       first->leaf[DWARF_RBX], first->leaf[DWARF_RDI], first->leaf[DWARF_R13]);
+	(void)vm_read(j, r->pc - 24, code, sizeof(code));
+	for (size_t i = 0; i < sizeof(code); i++)
+		printf("%s%02x", i == 24 ? " | " : " ", code[i]);
+	printf("\n");
+	print_words(j, w, r);
+}
+
+/* What makes a stack worth keeping: the kinds of its first frames. */
+static uint64_t mix_of(const struct native_walk *w, const struct walk_regs *first)
+{
+	uint64_t mix = FRAME_KIND(w->frames[0]);
+	uint32_t seen = 0;
+
+	for (uint32_t i = 0; i + 1 < w->n_frames; i += 2) {
+		uint32_t kind = HOTSPOT_KIND(FRAME_RUNTIME_VALUE(w->frames[i]));
+
+		if (i < 6)
+			mix = mix * 8 + kind;
+		seen |= 1u << kind;
+	}
+	return hash_mix(mix << 8 | seen << 1 | (first->leaf[DWARF_RBP] % 8 == 0));
+}
+
+static int compare_u64(const void *a, const void *b)
+{
+	uint64_t x = *(const uint64_t *)a, y = *(const uint64_t *)b;
+
+	return x < y ? -1 : x > y;
+}
+
+static void write_recording(struct jvm *j, const struct native_walk *w,
+			    const struct walk_regs *first, const struct buf *text, FILE *out)
+{
+	struct buf b = BUF_INIT(4u << 20);
+	_cleanup_free_ uint64_t *addresses = calloc(j->touched.count + 1, 8);
+	uint32_t n = 0;
+	struct jrec_header h = {
+		.magic = JREC_MAGIC,
+		.bias = j->bias,
+		.file_bytes = sizeof(j->file),
+		.regs_bytes = sizeof(*first),
+		.stack_bytes = (uint32_t)MIN(w->stack_bytes & ~UINT64_C(7),
+					     ((w->regs.sp - w->stack_start) & ~UINT64_C(7)) + 512),
+		.n_words = w->n_frames,
+		.text_bytes = (uint32_t)text->len + 1,
+	};
+
+	j->recording = false;
+	HASH_FOREACH (s, &j->touched)
+		addresses[n++] = s->key * JREC_BLOCK;
+	qsort(addresses, n, 8, compare_u64);
+	h.n_blocks = n;
+	buf_add(&b, &h, sizeof(h));
+	buf_add(&b, &j->file, sizeof(j->file));
+	buf_add(&b, first, sizeof(*first));
+	buf_add(&b, w->stack, h.stack_bytes);
+	buf_add(&b, addresses, 8 * (size_t)n);
+	for (uint32_t i = 0; i < n; i++) {
+		uint8_t block[JREC_BLOCK] = {0};
+
+		(void)vm_read(j, addresses[i], block, sizeof(block));
+		buf_add(&b, block, sizeof(block));
+	}
+	buf_add(&b, w->frames, 8 * (size_t)w->n_frames);
+	buf_add(&b, text->data, text->len);
+	do
+		buf_add_u8(&b, 0);
+	while (b.len % 8);
+	if (!b.failed) {
+		((struct jrec_header *)(void *)b.data)->bytes = (uint32_t)b.len;
+		(void)fwrite(b.data, 1, b.len, out);
+	}
+	buf_done(&b);
+}
+
+struct hunt {
+	struct jvm *j;
+	struct hash mixes;
+	FILE *out, *text;
+	unsigned int recordings, max, java, broken, frozen;
+};
+
+static void look(struct hunt *k, const struct user_regs_struct *u)
+{
+	struct jvm *j = k->j;
+	_cleanup_free_ uint8_t *stack = malloc(STACK_BYTES);
+	uint64_t words[WORDS];
+	struct target_memory m = {.read = vm_read, .data = j, .budget = SIZE_MAX};
+	struct runtime_process p = {
+		.file = &j->file, .bias = j->bias, .proc = &j->proc, .memory = &m, .key = 1};
+	struct native_walk w = {
+		.stack = stack, .stack_start = u->rsp, .frames = words, .max_frames = WORDS};
+	struct hotspot_proc again;
+	struct walk_regs first;
+	struct buf text = BUF_INIT(1u << 20);
+	void *names = NULL;
+
+	take_regs(u, &w.regs);
+	first = w.regs;
+	if (!stack || !in_heap(j, first.pc) || hotspot_runtime.names_new(&names) < 0)
+		return;
+	k->java++;
+	w.stack_bytes = read_stack(j, u->rsp, stack);
+	j->recording = k->out && k->recordings < k->max;
+	(void)hotspot_attach(&p, &again);
+	jrec_walk(&p, &w);
+	jrec_text(names, &p, &w, &text);
+	if (k->text)
+		fprintf(k->text, "%s\n", buf_cstr(&text));
+	if (w.gap && strstr(buf_cstr(&text), "in the heap")) {
+		k->frozen++;
+	} else if (w.gap) {
+		k->broken++;
+		print_failure(j, &w, &first, buf_cstr(&text));
+	}
+	if (j->recording && !w.gap && hash_get(&k->mixes, mix_of(&w, &first)) == HASH_NONE) {
+		(void)hash_put(&k->mixes, mix_of(&w, &first), 1);
+		write_recording(j, &w, &first, &text, k->out);
+		k->recordings++;
+	}
+	hash_done(&j->touched);
+	j->recording = false;
+	hotspot_runtime.names_free(names);
+	buf_done(&text);
+}
+
+static void stop(struct hunt *k, pid_t tid)
+{
+	struct user_regs_struct u;
+	int status;
+
+	if (ptrace(PTRACE_SEIZE, tid, NULL, NULL) < 0)
+		return;
+	if (ptrace(PTRACE_INTERRUPT, tid, NULL, NULL) == 0 &&
+	    waitpid(tid, &status, __WALL) == tid && WIFSTOPPED(status)) {
+		int sig = status >> 16 ? 0 : WSTOPSIG(status);
+
+		if (ptrace(PTRACE_GETREGS, tid, NULL, &u) == 0)
+			look(k, &u);
+		(void)ptrace(PTRACE_DETACH, tid, NULL, (void *)(uintptr_t)sig);
+	}
+}
+
+int main(int argc, char **argv)
+{
+	struct jvm j = {0};
+	struct hunt k = {.j = &j, .max = 6};
+	struct target_memory m = {.read = vm_read, .data = &j, .budget = SIZE_MAX};
+	struct runtime_process p = {.file = &j.file, .memory = &m};
+	unsigned long stops = 1000;
+	pid_t threads[512];
+	int c, n, r;
+
+	while ((c = getopt(argc, argv, "n:o:m:t:")) != -1) {
+		if (c == 'n')
+			stops = strtoul(optarg, NULL, 10);
+		else if (c == 'm')
+			k.max = (unsigned int)strtoul(optarg, NULL, 10);
+		else if (c == 't')
+			k.text = fopen(optarg, "we");
+		else if (c == 'o')
+			k.out = fopen(optarg, "we");
+		else
+			return 2;
+	}
+	if (optind >= argc)
+		return 2;
+	j.pid = (pid_t)strtoul(argv[optind], NULL, 10);
+	r = find_libjvm(&j);
+	p.bias = j.bias;
+	if (r == 0)
+		r = hotspot_attach(&p, &j.proc);
+	if (r < 0) {
+		fprintf(stderr, "cannot attach to %d: %s\n", j.pid, strerror(-r));
+		return 1;
+	}
+	srandom((unsigned int)getpid());
+	for (unsigned long i = 0; i < stops; i++) {
+		n = list_threads(j.pid, threads, (int)ARRAY_SIZE(threads));
+		if (n <= 0)
+			break;
+		for (int t = 0; t < n; t++)
+			stop(&k, threads[t]);
+		usleep((useconds_t)(random() % 1000));
+	}
+	printf("version %u: %u in Java code, %u broken, %u partly in the heap, %u recorded\n",
+	       j.proc.version, k.java, k.broken, k.frozen, k.recordings);
+	hash_done(&k.mixes);
+	if (k.out)
+		(void)fclose(k.out);
+	if (k.text)
+		(void)fclose(k.text);
+	return k.broken != 0;
+}
