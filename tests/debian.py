@@ -27,16 +27,17 @@ def mirror():
     raise Unavailable("apt has no Debian source here; run apt-get update first")
 
 
-def options(suite, arch="amd64"):
-    """Arguments for apt-get and apt-cache that make them use a state of their own."""
-    d = os.path.join(CACHE, "apt", f"{suite}-{arch}")
+def options(suite, arch="amd64", sources=False):
+    """Arguments for apt-get and apt-cache that make them use a state of their own, in which source
+    packages are known when `sources` is set."""
+    d = os.path.join(CACHE, "apt", f"{suite}-{arch}" + ("-src" if sources else ""))
     for sub in ("lists/partial", "cache/archives/partial", "etc"):
         os.makedirs(os.path.join(d, sub), exist_ok=True)
     with open(f"{d}/status", "a"):
         pass
     with open(f"{d}/etc/sources.list", "w") as f:
-        f.write("deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] "
-                f"{mirror()} {suite} main\n")
+        f.write(f"{'deb-src' if sources else 'deb'} [signed-by=/usr/share/keyrings/"
+                f"debian-archive-keyring.gpg] {mirror()} {suite} main\n")
     opts = {"Dir::State::lists": f"{d}/lists", "Dir::Cache": f"{d}/cache",
             "Dir::State::status": f"{d}/status", "Dir::Etc::sourcelist": f"{d}/etc/sources.list",
             "Dir::Etc::sourceparts": "/dev/null", "Dir::Etc::preferences": "/dev/null",
@@ -46,10 +47,10 @@ def options(suite, arch="amd64"):
     return [a for k, v in opts.items() for a in ("-o", f"{k}={v}")]
 
 
-def update(suite, arch="amd64"):
+def update(suite, arch="amd64", sources=False):
     """Fetches the suite's index unless it is recent."""
-    opts = options(suite, arch)
-    stamp = os.path.join(CACHE, "apt", f"{suite}-{arch}", "updated")
+    opts = options(suite, arch, sources)
+    stamp = os.path.join(CACHE, "apt", f"{suite}-{arch}" + ("-src" if sources else ""), "updated")
     if not os.path.exists(stamp) or time.time() - os.path.getmtime(stamp) > INDEX_DAYS * 86400:
         r = subprocess.run(["apt-get", *opts, "update"], capture_output=True, text=True)
         if r.returncode != 0:

@@ -40,8 +40,11 @@ def packed(values):
 
 
 class Sample:
-    def __init__(self, stack, count, labels):
-        self.stack, self.count = stack, count
+    """.frames are (name, file, line) outermost first, .stack their names alone."""
+
+    def __init__(self, frames, count, labels):
+        self.frames, self.count = frames, count
+        self.stack = [f[0] for f in frames]
         self.pid, self.comm = labels.get("pid", 0), labels.get("comm", "")
 
     def cut(self):
@@ -72,12 +75,14 @@ class Profile:
             else:
                 m[n] = v
         self.strings = [s.decode("utf-8") for s in lists[6]]
-        self.functions = {f[1]: self.strings[f.get(2, 0)] for f in map(message, lists[5])}
+        self.functions = {f[1]: (self.strings[f.get(2, 0)], self.strings[f.get(4, 0)])
+                          for f in map(message, lists[5])}
         self.locations = {}
         for data in lists[4]:
             loc = message(data, (4,))
-            names = [self.functions[message(x).get(1, 0)] for x in loc[4]]
-            self.locations[loc[1]] = names or [f"0x{loc.get(3, 0):x}"]
+            lines = [message(x) for x in loc[4]]
+            self.locations[loc[1]] = [(*self.functions[x.get(1, 0)], x.get(2, 0)) for x in lines] \
+                or [(f"0x{loc.get(3, 0):x}", "", 0)]
         self.period, self.start_ns, self.duration_ns = m[12], m[9], m[10]
         self.samples = [self.sample(message(d, (1, 2, 3))) for d in lists[2]]
         self.total = sum(s.count for s in self.samples)

@@ -24,6 +24,7 @@ TEPHRA = os.environ.get("TEPHRA", os.path.join(ROOT, "build", "agent", "tephra")
 FIXTURES = os.environ.get("FIXTURES", os.path.join(ROOT, "build-tests", "fixtures"))
 
 CASES = []
+VERSIONS = []  # of runtimes: see managed.py
 
 # What a complete stack may begin with. Debian's libc and dynamic linker have no .symtab, so the
 # start of a thread (clone3) and of the dynamic linker show as module+0xoffset.

@@ -1,0 +1,217 @@
+# SPDX-License-Identifier: Apache-2.0
+"""HotSpot: whole stacks of Java and native frames, interpreted, compiled and inlined, to the line, in
+the shares that the program itself measures. Each case runs with the host's version here, and in the
+suite `runtimes` with every other one. The truth is what the JVM says of itself
+(tests/fixtures/hotspot/Truth.java)."""
+
+import random
+import threading
+import time
+
+from lib import (Folded, Target, assert_share, case, check, fixture_path, is_reason, name_matches,
+                 record)
+from managed import (HOSTS, Profile, assert_truth, assert_whole, java_argv, managed, names_pushed,
+                     native_between, profile, show, start, versions)
+
+MODES = [("interpreted", "-Xint"), ("quickly compiled", "-XX:TieredStopAtLevel=1"),
+         ("compiled", "-XX:-TieredCompilation"), ("as usual", "-XX:+TieredCompilation")]
+OWN = ("truth.",)
+# The carrier's frames are outside of a virtual thread's.
+VIRTUAL = ("virtual", "virtual again")
+
+
+def whole_stacks(runtime, scenarios, *flags, d=3, f=499, **kw):
+    t = start(java_argv(runtime, scenarios, *flags))
+    p = profile(t, d=d, f=f)
+    assert_truth(p, t.info, own=OWN, tail=VIRTUAL, **kw)
+    return t, p
+
+
+@versions("jdk", newest=True)
+def known_split_is_within_the_binomial_bound(runtime):
+    t = Target("split", argv=java_argv(runtime, "split", seconds=7))
+    record("-p", t.pid, f=997, d=10, out="out.pb.gz")
+    truth = t.finish()["shares"]
+    p = Profile("out.pb.gz")
+    assert_truth(p, t.info)
+    own = Folded([([f[0] for f in managed(s)], s.count) for s in p.samples
+                  if any(f[0] == "truth.Truth.split" for f in managed(s))])
+    for name, share in truth.items():
+        assert_share(own, "truth.Truth." + name, share)
+
+
+@versions("jdk", newest=True, timeout=90)
+def every_kind_of_call_in_every_mode(runtime):
+    for what, flag in MODES:
+        print(f"---- {what}")
+        whole_stacks(runtime, "calls,inlined", flag)[0].stop()
+
+
+@versions("jdk", timeout=90)
+def libraries_call_back(runtime):
+    for what, flag in MODES[0], MODES[3]:
+        print(f"---- {what}")
+        whole_stacks(runtime, "callbacks", flag)[0].stop()
+
+
+@versions("jdk")
+def jni_calls_back(runtime):
+    _, p = whole_stacks(runtime, "jni")
+    between = [native_between(s, "truth.Truth.callBack", "truth.Truth.fromNative")
+               for s in p.samples]
+    between = [b for b in between if b is not None]
+    check(between and all("jni_calls_java" in b for b in between),
+          f"the library is not between callBack() and fromNative(): {between[:1]}")
+    for s in p.samples:
+        n = s.stack.count("jni_calls_java")
+        check(n == 4 or "truth.Truth.burn" not in [f[0] for f in managed(s)], show([s]))
+
+
+@versions("jdk")
+def native_and_kernel_leaves(runtime):
+    t = start(java_argv(runtime, "leaves"))
+    p = profile(t)
+    assert_whole(p.samples)
+    names = {id(s): [f[0] for f in managed(s)] for s in p.samples}
+    for caller, leaf in (("truth.Truth.inLibrary", "libz*|deflate*|*.so+0x*"),
+                         ("truth.Truth.inKernel", "entry_SYSCALL_64*")):
+        mine = [s for s in p.samples if caller in names[id(s)]]
+        below = [s for s in mine if any(name_matches(x, n) for x in leaf.split("|")
+                                        for n in s.stack)]
+        n = sum(s.count for s in below)
+        check(n > 30, f"{leaf} below {caller} has {n} samples:\n{show(mine or p.samples)}")
+        for s in below:
+            outer = max(i for i, f in enumerate(s.stack) if caller in f)
+            inner = next(i for i in range(len(s.stack) - 1, -1, -1)
+                         if any(name_matches(x, s.stack[i]) for x in leaf.split("|")))
+            check(outer < inner, "in the wrong order: " + show([s]))
+
+
+@versions("jdk", timeout=90)
+def three_hundred_frames(runtime):
+    for what, flag in MODES[0], MODES[3]:
+        print(f"---- {what}")
+        whole_stacks(runtime, "recursion", flag)[0].stop()
+
+
+@versions("jdk", newest=True, timeout=90)
+def five_hundred_and_twelve_frames(runtime):
+    for what, flag in MODES[0], MODES[3]:
+        print(f"---- {what}")
+        t, _ = whole_stacks(runtime, "deepest", flag)
+        check(len(t.chains["recursion"]) >= 509, f"{len(t.chains['recursion'])} frames")
+        t.stop()
+
+
+@versions("jdk")
+def threads_that_stay(runtime):
+    whole_stacks(runtime, "long_threads")
+
+
+@versions("jdk")
+def threads_that_end_at_once(runtime):
+    whole_stacks(runtime, "short_threads", other=0.6)
+
+
+@versions("jdk", newest=True)
+def virtual_threads(runtime):
+    whole_stacks(runtime, "virtual_threads", other=0.3)
+
+
+@versions("jdk")
+def garbage_collectors(runtime):
+    """Threads of the JVM itself are native, and whole."""
+    for flag in ("-XX:+UseSerialGC", "-XX:+UseParallelGC", "-XX:+UseG1GC"):
+        print(f"---- {flag}")
+        t, p = whole_stacks(runtime, "churn", flag, d=2, other=1)
+        check(any("GC" in n or "Collect" in n or "Scavenge" in n or "Evac" in n or "libjvm.so+" in n
+                  for s in p.samples for n in s.stack), show(p.samples))
+        t.stop()
+
+
+@versions("jdk", newest=True)
+def classes_that_are_thrown_away(runtime):
+    whole_stacks(runtime, "unloading", "-XX:MaxMetaspaceSize=64m", d=4, other=0.9)
+
+
+@versions("jdk")
+def a_code_cache_that_is_flushed(runtime):
+    whole_stacks(runtime, "calls,inlined,callbacks,unloading", "-XX:ReservedCodeCacheSize=3m",
+                 "-XX:InitialCodeCacheSize=2496k", d=5, other=0.6)
+
+
+@versions("jdk")
+def other_layouts_of_memory(runtime):
+    """Class pointers of 64 bits, no shared archive of classes."""
+    whole_stacks(runtime, "calls,recursion", "-XX:+IgnoreUnrecognizedVMOptions",
+                 "-XX:-UseCompressedClassPointers", "-XX:-UseCompressedOops", "-Xshare:off")
+
+
+@versions("jdk", newest=True)
+def a_short_life(runtime):
+    """All of its life is recorded, from exec() on: little of it may be lost."""
+    r = record("--", *java_argv(runtime, "split", seconds=1.5), f=499, d=None, out="out.pb.gz")
+    p = Profile("out.pb.gz")
+    assert_whole(p.samples, at_least=0.97)
+    named = sum(s.count for s in p.samples
+                if any(f[0].startswith("truth.Truth.") for f in managed(s)))
+    check(named > 300, f"{named} samples of its own code:\n{show(p.samples)}\n{r.err}")
+
+
+# ---- What must not break anything --------------------------------------------------------------
+
+@case(timeout=120)
+def machines_killed_at_any_moment():
+    """JVMs that are killed while they are looked at: the others' stacks stay whole."""
+    chance = random.Random(5)
+    stays = start(java_argv(HOSTS["jdk"], "calls"))
+    end = time.monotonic() + 12
+    killed = []
+
+    def kill_some():
+        while time.monotonic() < end:
+            t = Target("doomed", argv=java_argv(HOSTS["jdk"], "calls,unloading"))
+            time.sleep(chance.uniform(0, 0.6))
+            t.stop()
+            killed.append(t.pid)
+    killers = [threading.Thread(target=kill_some) for _ in range(2)]
+    for k in killers:
+        k.start()
+    try:
+        record("-a", d=10, f=499, out="out.pb.gz", timeout=60)
+    finally:
+        for k in killers:
+            k.join()
+    p = Profile("out.pb.gz")
+    check(len(killed) > 5, f"{len(killed)} were killed")
+    mine = [s for s in p.samples if s.pid == stays.pid]
+    assert_whole(mine)
+    assert_truth(p, stays.info, pids=[stays.pid], own=OWN)
+    for s in p.samples:
+        if s.pid in killed:
+            check(s.whole() or any(is_reason(n) for n in s.stack), show([s]))
+
+
+@case
+def a_machine_that_is_noise():
+    for kind in ("noise", "endless"):
+        t = Target("fake_jvm", argv=[fixture_path("fake_jvm"), "60", kind])
+        p = profile(t, d=4)
+        n = sum(s.count for s in p.samples)
+        check(n > 1000, f"{n} samples")
+        for s in p.samples:
+            check(not managed(s), f"it runs no Java:\n{show([s])}")
+        lost = [s for s in p.samples if "main" not in s.stack]
+        check(sum(s.count for s in lost) <= 0.01 * n,
+              f"code without a file is left by its frame pointer:\n{show(lost)}")
+        t.stop()
+
+
+@case
+def hotspot_switched_off():
+    """hotspot_enabled = false: no Java frames; the native ones are as good as they get."""
+    t = start(java_argv(HOSTS["jdk"], "split"))
+    off = names_pushed(t.pid, "hotspot_enabled = false")
+    check(off and not any("Truth" in n for n in off), f"without: {off}")
+    on = names_pushed(t.pid, "hotspot_enabled = true")
+    check(any("Truth.sixty" in n for n in on), f"with: {on}")
