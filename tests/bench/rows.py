@@ -14,6 +14,7 @@ import time
 import loads
 import proc
 import rows_kube
+import rows_runtimes
 import rows_symbols
 import rows_targets
 from rows_containers import containers
@@ -419,4 +420,4 @@ ROWS = {"walk": walk_cost, "cpu": agent_cpu, "memory": agent_memory, "complete":
         "config": config_load,
         "filter": rows_targets.unmatched, "reload": rows_targets.reloads,
         "kube": rows_kube.pods_of_a_cluster, "containers": containers,
-        **rows_symbols.ROWS}
+        **rows_runtimes.ROWS, **rows_symbols.ROWS}

@@ -5,9 +5,12 @@
  * target, all of which exist from the start and are stopped but for the measured one, so that what
  * else the machine does falls on all alike; medians over the rounds. With warm caches the target
  * loops in registers and is sampled at 4999 Hz; with cold ones it thrashes 64 MiB itself between
- * two samples at 99 Hz. Usage: walk_cost TARGET_FP TARGET_NOFP [ROUNDS]; prints a table.
+ * two samples at 99 Hz. Usage: walk_cost TARGET_FP TARGET_NOFP [ROUNDS [warm]]; prints a table. The
+ * targets may as well be scripts of an interpreter or a virtual machine: the busiest thread counts.
  */
+#include <dirent.h>
 #include <errno.h>
+#include <inttypes.h>
 #include <linux/perf_event.h>
 #include <signal.h>
 #include <string.h>
@@ -39,7 +42,7 @@ struct series {
 struct target {
 	const char *path;
 	int depth;
-	pid_t pid;
+	pid_t pid, tid; /* tid: of the thread that works */
 	struct series ns[PROGRAM_MAX];
 	struct series ratio; /* of the same round: WALK to FRAME_POINTERS */
 	uint64_t samples, frames, complete, fp_frames;
@@ -153,6 +156,42 @@ static pid_t start_target(const char *path, int depth, const char *mode)
 	return pid;
 }
 
+/* Scheduled time of a thread so far, in ns. */
+static uint64_t thread_ns(pid_t pid, const char *tid)
+{
+	_cleanup_fclose_ FILE *f = NULL;
+	char path[64];
+	uint64_t ns = 0;
+
+	(void)snprintf(path, sizeof(path), "/proc/%d/task/%.16s/schedstat", (int)pid, tid);
+	f = fopen(path, "re");
+	if (!f || fscanf(f, "%" SCNu64, &ns) != 1)
+		return 0;
+	return ns;
+}
+
+static pid_t busiest_thread(pid_t pid)
+{
+	DIR *dir;
+	char path[64];
+	uint64_t most = 0;
+	pid_t found = pid;
+
+	(void)snprintf(path, sizeof(path), "/proc/%d/task", (int)pid);
+	dir = opendir(path);
+	for (struct dirent *d = dir ? readdir(dir) : NULL; d; d = readdir(dir)) {
+		uint64_t ns = d->d_name[0] == '.' ? 0 : thread_ns(pid, d->d_name);
+
+		if (ns > most) {
+			most = ns;
+			found = atoi(d->d_name);
+		}
+	}
+	if (dir)
+		closedir(dir);
+	return found;
+}
+
 static void round_of(struct bench *b, struct target *t, int round)
 {
 	unsigned int hz = b->cold ? 99 : 4999;
@@ -162,12 +201,12 @@ static void round_of(struct bench *b, struct target *t, int round)
 
 	kill(t->pid, SIGCONT);
 	/* Not counted: the caches become the target's, and its rows get loaded. */
-	(void)measure(b, WALK, t->pid, 999, round ? 20 : 400);
+	(void)measure(b, WALK, t->tid, 999, round ? 20 : 400);
 	profiler_stats(session_profiler(b->session), before);
 	for (int i = 0; i < PROGRAM_MAX; i++) {
 		enum program p = (enum program)((i + round) % PROGRAM_MAX);
 
-		ns[p] = measure(b, p, t->pid, hz, p == EMPTY ? ms / 4 : ms);
+		ns[p] = measure(b, p, t->tid, hz, p == EMPTY ? ms / 4 : ms);
 		series_add(&t->ns[p], ns[p]);
 	}
 	profiler_stats(session_profiler(b->session), after);
@@ -206,6 +245,7 @@ static void run_caches(struct bench *b, bool cold, char **paths, int rounds)
 	for (size_t i = 0; i < ARRAY_SIZE(b->targets); i++) {
 		t[i] = (struct target){.path = paths[i / 2], .depth = depths[i % 2]};
 		t[i].pid = start_target(t[i].path, t[i].depth, cold ? "cold" : "hot");
+		t[i].tid = busiest_thread(t[i].pid);
 		kill(t[i].pid, SIGSTOP);
 	}
 	for (int round = 0; round < rounds; round++) {
@@ -259,7 +299,7 @@ int main(int argc, char **argv)
 	printf("%-6s %-6s %6s %6s %4s %8s %8s %8s %8s %8s %8s %6s %6s %6s\n", "caches", "build",
 	       "frames", "walked", "fp", "whole %", "walk ns", "25 %", "75 %", "fp ns", "empty",
 	       "ratio", "25 %", "75 %");
-	for (int cold = 0; cold < 2; cold++)
+	for (int cold = 0; cold < (argc > 4 && !strcmp(argv[4], "warm") ? 1 : 2); cold++)
 		run_caches(&b, cold, argv + 1, rounds);
 	session_free(b.session);
 	baseline_bpf__destroy(b.baseline);
