@@ -147,8 +147,9 @@ class Expected:
     """The chains of a truth program. `own` names what its classes begin with, for chains through
     parts of a library that change while it runs; `tail` the ways whose outer frames are others'."""
 
-    def __init__(self, info, own=(), tail=()):
+    def __init__(self, info, own=(), tail=(), exact=True):
         self.leaf, self.loop, self.own, self.tail = info["leaf"], info["loop"], own, tail
+        self.exact = exact
         self.ways = {way: [plain(f) for f in chain if f[1]]
                      for way, chain in info["chains"].items()}
 
@@ -162,24 +163,27 @@ class Expected:
         return want == got
 
     def way_of(self, got):
-        """Which way a stack came, or None."""
-        if not self.loop[0] <= got[-1][2] <= self.loop[1]:
-            return None
+        """Which way a stack came, or None. Of ways with the same chain, the first."""
         return next((w for w in self.ways if self.matches(w, got)), None)
+
+    def in_loop(self, got):
+        """Compiled Java code knows where it is at safepoints: a line of burn() is near enough."""
+        slack = 0 if self.exact else 4
+        return self.loop[0] - slack <= got[-1][2] <= self.loop[1] + slack
 
 
 def show(samples, limit=6, frames=12):
     out = []
     for s in sorted(samples, key=lambda s: -s.count)[:limit]:
-        text = "; ".join(f"{n}{f' {os.path.basename(p)}:{ln}' if p else ''}"
+        text = "; ".join(f"{n[:60]} {os.path.basename(p)}:{ln}" if is_managed((n, p, ln)) else n[:40]
                          for n, p, ln in s.frames[-frames:])
         out.append(f"  {s.count:5d} [{len(s.frames)} frames] ... {text}")
     return "\n".join(out)
 
 
-def assert_whole(samples, at_least=0.99):
+def assert_whole(samples, at_least=0.99, spare=lambda s: False):
     total = sum(s.count for s in samples)
-    bad = [s for s in samples if not s.whole()]
+    bad = [s for s in samples if not s.whole() and not spare(s)]
     share = 1 - sum(s.count for s in bad) / max(total, 1)
     print(f"complete: {share:.2%} of {total}")
     check(total, "no samples")
@@ -187,26 +191,28 @@ def assert_whole(samples, at_least=0.99):
           f"({', '.join({s.cut() or 'begins at ' + s.stack[0] for s in bad})}):\n{show(bad)}")
 
 
-def assert_truth(p, info, *, at_least=0.99, own=(), tail=(), other=0.15, seen=3, pids=None):
+def assert_truth(p, info, *, at_least=0.99, own=(), tail=(), other=0.15, seen=3, pids=None,
+                 spare=lambda s: False, exact=True):
     """Samples of burn's loop show one of the chains, each with its names, files and lines; every
-    chain was seen; stacks are complete; few samples are of something else."""
-    e = Expected(info, own, tail)
+    chain was seen; stacks are complete, where not spared; few samples are of something else."""
+    e = Expected(info, own, tail, exact)
     samples = [s for s in p.samples if pids is None or s.pid in pids]
-    assert_whole(samples)
+    assert_whole(samples, spare=spare)
     looped = [s for s in samples if any(name_matches(x, n) for x in LOOPS for n in s.stack)]
     check(not looped, f"the interpreter's loop is on the stack:\n{show(looped)}")
     # Where the loop has no name: from 3.11 on it is all there is between these two.
     if info["name"] == "truth.py" and info["version"] >= [3, 11]:
-        looped = [s for s in samples if not all(
+        looped = [s for s in samples if s.whole() and not all(
             is_managed(b) for a, b in zip(s.frames, s.frames[1:]) if a[0] == "PyEval_EvalCode")]
-        check(not looped, f"something between PyEval_EvalCode() and Python:\n{show(looped)}")
+        check(sum(s.count for s in looped) <= 0.01 * sum(s.count for s in samples),
+              f"something between PyEval_EvalCode() and Python:\n{show(looped)}")
     mine = [(s, managed(s)) for s in samples]
     mine = [(s, m) for s, m in mine if m and m[-1][0] == e.leaf]
     total, burnt = sum(s.count for s in samples), sum(s.count for s, _ in mine)
     count, bad = dict.fromkeys(e.ways, 0), []
     for s, m in mine:
         way = e.way_of(m)
-        if way is None:
+        if way is None or not e.in_loop(m):
             bad.append(s)
         else:
             count[way] += s.count
@@ -215,22 +221,38 @@ def assert_truth(p, info, *, at_least=0.99, own=(), tail=(), other=0.15, seen=3,
           f"least seen: {sorted(count.items(), key=lambda x: x[1])[:3]}")
     check(burnt, f"burn() was not seen:\n{show(samples)}")
     check(share >= at_least, f"only {share:.2%} of {burnt} are right; the others:\n{show(bad)}\n"
-          f"the truth is:\n" + nearest(bad, e))
+          "they differ:\n" + nearest(bad, e))
     check(total - burnt <= other * total, f"{total - burnt} of {total} samples are of something "
           "else:\n" + show([s for s in samples if s not in [x for x, _ in mine]]))
-    missing = [w for w, n in count.items() if n < seen]
+    missing = [w for w, n in count.items() if n < seen and e.way_of(e.ways[w]) == w]
     check(not missing, f"not seen: {missing}\n{show(samples, 30)}")
     return count, burnt
 
 
 def nearest(bad, e):
-    """The chain that most resembles the most frequent wrong stack."""
-    if not bad:
-        return ""
-    got = set(managed(max(bad, key=lambda s: s.count)))
-    way = max(e.ways, key=lambda w: len(got & set(e.ways[w])) - len(set(e.ways[w]) - got))
-    return f"  {way}: " + "; ".join(f"{n} {os.path.basename(p)}:{ln}"
-                                    for n, p, ln in e.ways[way][-12:])
+    """Where the most frequent wrong stacks differ from the chain that most resembles them."""
+    out = []
+    for s in sorted(bad, key=lambda s: -s.count)[:4]:
+        got = managed(s)
+        way = max(e.ways, key=lambda w: len(set(got) & set(e.ways[w])) - abs(len(got) - len(e.ways[w])))
+        want = e.ways[way]
+        at = next((i for i, (x, y) in enumerate(zip(got, want)) if x != y and (
+            i + 1 < len(want) or not e.in_loop(got))), min(len(got), len(want)))
+        out.append(f"  {s.count:5d} {len(got)} frames for {len(want)} of '{way}', from frame {at} on: "
+                   f"{brief(got[at:at + 4])} for {brief(want[at:at + 4])}")
+    return "\n".join(out)
+
+
+def in_clone(sample):
+    """glibc's clone3() ends its unwind information before the system call
+    (sysdeps/unix/sysv/linux/x86_64/clone3.S, 2.34): neither side of it has a caller."""
+    return any(n.startswith("clone3") and cut in sample.stack[:i] for i, n in
+               enumerate(sample.stack) for cut in ("[no unwind information]",
+                                                   "[return address is not code]"))
+
+
+def brief(frames):
+    return "; ".join(f"{n} {os.path.basename(p)}:{ln}" for n, p, ln in frames) or "nothing"
 
 
 def native_between(sample, outer, inner):

@@ -10,7 +10,7 @@ import time
 
 from lib import (Folded, Target, assert_share, case, check, fixture_path, is_reason, name_matches,
                  record)
-from managed import (HOSTS, Profile, assert_truth, assert_whole, java_argv, managed, names_pushed,
+from managed import (HOSTS, Profile, assert_truth, assert_whole, in_clone, java_argv, managed, names_pushed,
                      native_between, profile, show, start, versions)
 
 MODES = [("interpreted", "-Xint"), ("quickly compiled", "-XX:TieredStopAtLevel=1"),
@@ -23,7 +23,7 @@ VIRTUAL = ("virtual", "virtual again")
 def whole_stacks(runtime, scenarios, *flags, d=3, f=499, **kw):
     t = start(java_argv(runtime, scenarios, *flags))
     p = profile(t, d=d, f=f)
-    assert_truth(p, t.info, own=OWN, tail=VIRTUAL, **kw)
+    assert_truth(p, t.info, own=OWN, tail=VIRTUAL, exact="-Xint" in flags, **kw)
     return t, p
 
 
@@ -33,7 +33,7 @@ def known_split_is_within_the_binomial_bound(runtime):
     record("-p", t.pid, f=997, d=10, out="out.pb.gz")
     truth = t.finish()["shares"]
     p = Profile("out.pb.gz")
-    assert_truth(p, t.info)
+    assert_truth(p, t.info, exact=False)
     own = Folded([([f[0] for f in managed(s)], s.count) for s in p.samples
                   if any(f[0] == "truth.Truth.split" for f in managed(s))])
     for name, share in truth.items():
@@ -110,7 +110,7 @@ def threads_that_stay(runtime):
 
 @versions("jdk")
 def threads_that_end_at_once(runtime):
-    whole_stacks(runtime, "short_threads", other=0.6)
+    whole_stacks(runtime, "short_threads", other=0.9, spare=in_clone)
 
 
 @versions("jdk", newest=True)
@@ -155,7 +155,7 @@ def a_short_life(runtime):
     assert_whole(p.samples, at_least=0.97)
     named = sum(s.count for s in p.samples
                 if any(f[0].startswith("truth.Truth.") for f in managed(s)))
-    check(named > 300, f"{named} samples of its own code:\n{show(p.samples)}\n{r.err}")
+    check(named > 150, f"{named} samples of its own code:\n{show(p.samples)}\n{r.err}")
 
 
 # ---- What must not break anything --------------------------------------------------------------
@@ -186,10 +186,11 @@ def machines_killed_at_any_moment():
     check(len(killed) > 5, f"{len(killed)} were killed")
     mine = [s for s in p.samples if s.pid == stays.pid]
     assert_whole(mine)
-    assert_truth(p, stays.info, pids=[stays.pid], own=OWN)
+    assert_truth(p, stays.info, pids=[stays.pid], own=OWN, exact=False)
     for s in p.samples:
         if s.pid in killed:
-            check(s.whole() or any(is_reason(n) for n in s.stack), show([s]))
+            check(s.whole() or any(is_reason(n) for n in s.stack),
+                  f"begins at {s.stack[0]}, and does not say why:\n{show([s])}")
 
 
 @case
@@ -198,7 +199,7 @@ def a_machine_that_is_noise():
         t = Target("fake_jvm", argv=[fixture_path("fake_jvm"), "60", kind])
         p = profile(t, d=4)
         n = sum(s.count for s in p.samples)
-        check(n > 1000, f"{n} samples")
+        check(n > 100, f"{n} samples")
         for s in p.samples:
             check(not managed(s), f"it runs no Java:\n{show([s])}")
         lost = [s for s in p.samples if "main" not in s.stack]

@@ -11,7 +11,7 @@ import subprocess
 
 from lib import (Folded, Skip, Target, assert_share, case, check, fresh_copy, is_reason, name_matches,
                  need_program, record)
-from managed import (HOSTS, PYTHON, Profile, assert_truth, assert_whole, managed, names_pushed,
+from managed import (HOSTS, PYTHON, Profile, assert_truth, assert_whole, in_clone, managed, names_pushed,
                      native_between, profile, python_argv, show, start, versions)
 
 
@@ -112,7 +112,7 @@ def threads_that_stay(runtime):
 
 @versions("python")
 def threads_that_end_at_once(runtime):
-    whole_stacks(runtime, "short_threads", other=0.4)
+    whole_stacks(runtime, "short_threads", other=0.4, spare=in_clone)
 
 
 @versions("python")
@@ -161,9 +161,10 @@ def python_inside_of_another_program():
         f.write(EMBEDDED)
     t = Target("gdb", argv=["gdb", "-nx", "-batch", "-x", os.path.abspath("inside.py")])
     p = profile(t)
-    assert_truth(p, t.info)
-    check(all(any(n.startswith("gdb_main") or n.startswith("gdb+") or n == "main" for n in s.stack)
-              for s in p.samples), f"gdb's own frames are not there:\n{show(p.samples)}")
+    # gdb is stripped: that its stacks begin at its entry has no name.
+    assert_truth(p, t.info, spare=lambda s: s.stack[0].startswith("gdb+") and not s.cut())
+    check(all(any(n.startswith("gdb+") for n in s.stack) for s in p.samples),
+          f"gdb's own frames are not there:\n{show(p.samples)}")
 
 
 EMBEDDED = """
@@ -230,7 +231,7 @@ def a_runtime_that_is_noise():
         t = Target("fake_python", argv=[path])
         p = profile(t, d=2)
         n = sum(s.count for s in p.samples)
-        check(n > 500, f"{n} samples")
+        check(n > 100, f"{n} samples")
         for s in p.samples:
             check(not managed(s), f"it runs no Python:\n{show([s])}")
             check(s.whole() or any(is_reason(x) for x in s.stack), show([s]))
