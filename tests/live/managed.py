@@ -244,11 +244,10 @@ def nearest(bad, e):
 
 
 def in_clone(sample):
-    """glibc's clone3() ends its unwind information before the system call
+    """glibc's clone() and clone3() end their unwind information before the system call
     (sysdeps/unix/sysv/linux/x86_64/clone3.S, 2.34): neither side of it has a caller."""
-    return any(n.startswith("clone3") and cut in sample.stack[:i] for i, n in
-               enumerate(sample.stack) for cut in ("[no unwind information]",
-                                                   "[return address is not code]"))
+    return sample.stack[0] in ("[no unwind information]", "[return address is not code]") and \
+        any(sample.stack[1].startswith(n) for n in ("clone", "__clone", "libc.so.6+"))
 
 
 def brief(frames):
