@@ -41,6 +41,8 @@ class Host:
 
 
 HOSTS = {"python": Host("python", "/usr/bin/python3"), "jdk": Host("jdk", "/usr/bin/java")}
+# Methods that the JVM leaves out of its own stack traces (@Hidden); those that it makes have no file.
+HIDDEN = ("java.lang.Thread.runWith", "java.lang.invoke.*")
 # Of each runtime the newest that there is.
 NEWEST = {"python": "python3.15-sid", "jdk": "jdk28-sid"}
 
@@ -102,7 +104,9 @@ def java_argv(runtime, scenarios, *flags, seconds=1e6):
     if not os.path.exists(os.path.join(HOTSPOT, "truth", "Truth.class")):
         raise Skip("the Java target program was not built")
     jni = os.path.join(HOTSPOT, "libtruth.so")
-    return runtime.command("-Xmx256m", *flags, *([f"-Dtruth.jni={jni}"] if os.path.exists(jni)
+    # Merged into burn(), the one call of note() would lend its debug information to the loop.
+    alone = ("-XX:CompileCommand=quiet", "-XX:CompileCommand=dontinline,truth.Truth::note")
+    return runtime.command("-Xmx256m", *alone, *flags, *([f"-Dtruth.jni={jni}"] if os.path.exists(jni)
                                                  else []),
                            "-cp", HOTSPOT, "truth.Truth", scenarios, seconds, mount=[HOTSPOT])
 
@@ -140,7 +144,8 @@ def plain(frame):
 
 
 def managed(sample):
-    return [plain(f) for f in sample.frames if is_managed(f)]
+    frames = [plain(f) for f in sample.frames if is_managed(f)]
+    return [f for f in frames if not any(name_matches(h, f[0]) for h in HIDDEN)]
 
 
 class Expected:
@@ -150,7 +155,8 @@ class Expected:
     def __init__(self, info, own=(), tail=(), exact=True):
         self.leaf, self.loop, self.own, self.tail = info["leaf"], info["loop"], own, tail
         self.exact = exact
-        self.ways = {way: [plain(f) for f in chain if f[1]]
+        self.ways = {way: [plain(f) for f in chain if f[1] and
+                           not any(name_matches(h, f[0]) for h in HIDDEN)]
                      for way, chain in info["chains"].items()}
 
     def matches(self, way, got):
