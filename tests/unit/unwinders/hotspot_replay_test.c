@@ -75,7 +75,14 @@ static void check(const char *name, const struct jrec *rec)
 		print_message("%s\n", name);
 	assert_string_equal(buf_cstr(&t->text), rec->text);
 	assert_int_equal(t->w.n_frames, rec->h->n_words);
-	assert_memory_equal(t->words, rec->words, 8 * (size_t)t->w.n_frames);
+	/* Runtimes have other numbers in other builds. */
+	for (uint32_t i = 0; i < t->w.n_frames; i++) {
+		uint64_t mask =
+			FRAME_KIND(t->words[i]) == FRAME_MANAGED ? RUNTIME_VALUE_MASK : UINT64_MAX;
+
+		assert_int_equal(FRAME_KIND(t->words[i]), FRAME_KIND(rec->words[i]));
+		assert_int_equal(t->words[i] & mask, rec->words[i] & mask);
+	}
 	assert_false(t->w.gap);
 	/* All of them began in Java code of one program. */
 	assert_non_null(strstr(rec->text, "Truth.work(long) Truth.java "));
