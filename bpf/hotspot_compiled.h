@@ -67,10 +67,14 @@ static __always_inline int hotspot_popped(const __u8 *c)
 	if (c[0] == 0x4d && c[1] == 0x8b && c[2] == 0x57 && c[4] == 0x41 && c[5] == 0x85 &&
 	    c[7] == 0xc3)
 		return 1;
-	/* What the poll jumps to: lea r10, [rip+x]; mov [r15+y], r10; jmp */
-	if (c[0] == 0x4c && c[1] == 0x8d && c[2] == 0x15 && c[7] == 0x4d && c[8] == 0x89)
-		return 1;
-	return c[0] == 0x4d && c[1] == 0x89 && (c[2] == 0x97 || c[2] == 0x57);
+	/* What the poll jumps to: lea r10, [rip+x]; mov [r15+y], r10; jmp. The mov alone also
+	 * stores the top of a thread's allocation buffer. */
+	if (c[0] == 0x4c && c[1] == 0x8d && c[2] == 0x15) {
+		return c[7] == 0x4d && c[8] == 0x89 &&
+		       ((c[9] == 0x97 && c[14] == 0xe9) || (c[9] == 0x57 && c[11] == 0xe9));
+	}
+	return c[0] == 0x4d && c[1] == 0x89 &&
+	       ((c[2] == 0x97 && c[7] == 0xe9) || (c[2] == 0x57 && c[4] == 0xe9));
 }
 
 /* sub rsp, imm at c with this value? Its length, or 0. */

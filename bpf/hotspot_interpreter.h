@@ -45,7 +45,8 @@ static __always_inline int hotspot_interpreted(WALK_ENV *e, struct hotspot_walk 
 		return err;
 	if (walk_read16(e, fp - 8, pair) || walk_read8(e, fp + 8, &method))
 		return HOTSPOT_REASON_STACK;
-	if (!hotspot_near(pair[0], fp + 16) || !hotspot_in_heap(h, method))
+	/* Method handle intrinsics take an argument away: the caller's sp may lie in the frame. */
+	if (!hotspot_near(pair[0], fp) || !hotspot_in_heap(h, method))
 		return HOTSPOT_REASON_CHAIN;
 	hotspot_set_rbp(r, pair[1]);
 	hotspot_go(r, method, pair[0]);
@@ -59,8 +60,9 @@ static __always_inline int hotspot_entering(WALK_ENV *e, struct hotspot_walk *h,
 {
 	__u64 ra, rbp = r->leaf[DWARF_RBP], sp = r->leaf[DWARF_R13], pair[2];
 
+	/* When a call has returned, r13 may still be a place in the stack. */
 	if (hotspot_method(e, h, r->leaf[DWARF_RBX], 0, 0, 0))
-		h->value = 0;
+		return HOTSPOT_REASON_INTERPRETER;
 	if (framed) {
 		if (walk_read16(e, rbp, pair))
 			return HOTSPOT_REASON_STACK;
@@ -74,8 +76,11 @@ static __always_inline int hotspot_entering(WALK_ENV *e, struct hotspot_walk *h,
 			return HOTSPOT_REASON_STACK;
 		if (!hotspot_in_heap(h, ra))
 			ra = r->leaf[DWARF_RAX];
-		/* Entries without a frame (accessors in 8, Reference.get()) take it there. */
-		if (!hotspot_in_heap(h, ra))
+		/* Entries without a frame (accessors in 8, Reference.get()) take it there:
+		 * mov rsp, r13; jmp rdi. */
+		if (!hotspot_in_heap(h, ra) && !walk_read(e, r->pc, h->code, 5) &&
+		    ((h->code[0] == 0xff && h->code[1] == 0xe7) ||
+		     (h->code[0] == 0x49 && h->code[3] == 0xff && h->code[4] == 0xe7)))
 			ra = r->leaf[DWARF_RDI];
 	}
 	if (!hotspot_near(sp, r->sp) || !hotspot_in_heap(h, ra))
@@ -107,8 +112,8 @@ static __always_inline int hotspot_interpreted_leaf(WALK_ENV *e, struct hotspot_
 
 	if (hotspot_in_heap(h, r13))
 		return hotspot_leaving(h, r, r13, r->sp);
-	if (building || hotspot_near(r13, r->sp))
-		return hotspot_entering(e, h, r, building);
+	if ((building || hotspot_near(r13, r->sp)) && !hotspot_entering(e, h, r, building))
+		return 0;
 	err = hotspot_interpreted(e, h, r, rbp, r13);
 	if (!err || walk_read8(e, r->sp, &ra) || !hotspot_in_heap(h, ra))
 		return err;
