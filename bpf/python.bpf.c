@@ -296,6 +296,7 @@ __noinline int python_step(u32 cpu)
 	}
 	p->s.low = c->capturing ? 0 : c->r.sp;
 	p->s.high = c->capturing ? 0 : c->loop.end;
+	p->s.place = c->capturing ? 0 : FRAME_OFFSET(c->loop.frame);
 	phase = p->s.phase;
 	frames = c->n_frames;
 	r = python_walk(c, &p->s);

@@ -23,6 +23,12 @@ enum python_flags {
 #define PYTHON_CODE_BYTES   136 /* of a code object, from its type on */
 #define PYTHON_COOKIE_BYTES 32	/* of it, from co_filename on; the other names follow */
 
+/* Code of the loop, by offsets in the file. */
+#define PYTHON_GAPS 6
+struct python_gap {
+	__u32 start, bytes;
+};
+
 /*
  * A build of CPython. Addresses count from where the byte 0 of the file would lie by the mapping of
  * the loop's code. Offsets in a code object count from its ob_type.
@@ -50,8 +56,11 @@ struct python_file {
 	__u16 bytes_length, bytes_data;
 	__u16 instr_bytes; /* frame objects: bytes that f_lasti counts in */
 	__u16 pad;
+	/* To 3.9, where no link lies on the native stack: what runs before the frame is linked, and
+	 * after it is unlinked. */
+	struct python_gap gaps[PYTHON_GAPS];
 };
-_Static_assert(sizeof(struct python_file) == 88, "python_file");
+_Static_assert(sizeof(struct python_file) == 88 + 8 * PYTHON_GAPS, "python_file");
 
 enum python_reason {
 	PYTHON_REASON_UNSEEN = RUNTIME_REASON_UNSEEN,

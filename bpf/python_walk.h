@@ -73,10 +73,12 @@ struct python_state {
 	__u64 interp, listed;	   /* in the list */
 	__u32 n_listed;
 	__u32 phase;
-	__u32 runs;	  /* of the loop, in this sample */
-	__u32 seeking;	  /* another thread state of this thread is tried */
-	__u32 verdict;	  /* what it is when none fits */
-	__u32 fit;	  /* the last run had frames */
+	__u32 runs;    /* of the loop, in this sample */
+	__u32 seeking; /* another thread state of this thread is tried */
+	__u32 verdict; /* what it is when none fits */
+	__u32 fit;     /* the last run had frames */
+	__u32 place;   /* offset in the file where this run of the loop is; 0: not known */
+	__u32 pad;
 	__u8 piece[128];  /* of a frame */
 	__u8 object[256]; /* of a code object, PYTHON_CODE_BYTES from its type on */
 };
@@ -246,6 +248,15 @@ static __always_inline __u32 python_verdict(const struct python_state *s, __u64 
 	return at < s->low ? PYTHON_REASON_BROKEN : 0;
 }
 
+static __always_inline int python_in_gap(const struct python_state *s)
+{
+	for (int i = 0; i < PYTHON_GAPS; i++) {
+		if (s->place && s->place - s->file.gaps[i].start < s->file.gaps[i].bytes)
+			return 1;
+	}
+	return 0;
+}
+
 static __always_inline int python_enter(WALK_ENV *e, struct python_state *s)
 {
 	s->runs += !s->seeking;
@@ -258,6 +269,10 @@ static __always_inline int python_enter(WALK_ENV *e, struct python_state *s)
 		s->at = link;
 		if (!s->file.thread_frame)
 			s->chain.frame = python_word(e, link + s->file.cframe_frame);
+	}
+	if ((s->file.flags & PYTHON_FRAME_OBJECTS) && python_in_gap(s)) {
+		s->fit = 0;
+		return PYTHON_LEAVE;
 	}
 	if (!s->chain.frame)
 		return python_misfit(e, s, python_verdict(s, 0));

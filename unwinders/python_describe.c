@@ -227,13 +227,16 @@ static int code_delta(const struct python_elf *p, uint64_t *ret)
 	return r < 0 ? -ENODATA : 0;
 }
 
-static int find_loops(struct python_elf *p)
+static int find_loops(struct python_elf *p, struct python_file *f)
 {
 	const Elf64_Sym *s = &p->symbols[SYM_LOOP];
 
 	if (!s->st_size || s->st_value + s->st_size < s->st_value)
 		return -ENODATA;
 	add_loop(p, s->st_value, s->st_value + s->st_size);
+	if (f->version < 0x030a)
+		python_loop_gaps(p->o, &(struct rows_range){s->st_value, s->st_value + s->st_size},
+				 f->thread_frame, f->gaps);
 	return python_loop_parts(p->o, p->loops, &p->n_loops,
 				 MIN(p->n_loops + PYTHON_LOOP_PARTS, (size_t)RUNTIME_LOOPS_MAX));
 }
@@ -253,7 +256,7 @@ int python_describe_file(struct objfile *o, struct runtime_description *ret)
 	if (r == 0)
 		r = code_delta(&p, &delta);
 	if (r == 0)
-		r = find_loops(&p);
+		r = find_loops(&p, &f);
 	if (r < 0)
 		return r == -ENOMEM ? r : -ENODATA;
 	f.runtime = (f.runtime ? f.runtime : address_of(&p, SYM_RUNTIME)) - delta;

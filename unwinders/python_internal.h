@@ -33,6 +33,11 @@ bool python_layout_valid(const struct python_file *f);
 #define PYTHON_LOOP_PARTS 8
 int python_loop_parts(struct objfile *o, struct rows_range *ranges, size_t *n, size_t max);
 
+/* Where in the loop (up to 3.9) its frame is not linked into the thread state: before the first
+ * store to its member `frame`, and from one on that the end of the function follows. */
+void python_loop_gaps(struct objfile *o, const struct rows_range *loop, unsigned int member,
+		      struct python_gap ret[PYTHON_GAPS]);
+
 /* ---- python_lines.c ---- */
 /* The line of the instruction at a byte offset; first_line when the table does not tell. cut: there
  * is more of the table than is here. */

@@ -139,3 +139,91 @@ int python_loop_parts(struct objfile *o, struct rows_range *ranges, size_t *n, s
 	} while (r == 0 && p.added);
 	return r == -ENOMEM ? r : 0;
 }
+
+/* ---- Where no frame is linked ---- */
+
+/* mov %reg, member(%base), 8 bytes; the base is not rsp. */
+static bool is_member_store(const uint8_t *p, unsigned int bytes, unsigned int member)
+{
+	bool r12 = (p[0] & 1) && (p[2] & 7) == 4 && p[3] == 0x24;
+
+	if ((p[0] & 0xfa) != 0x48 || p[1] != 0x89 || p[2] >> 6 != 1)
+		return false;
+	return (p[2] & 7) == 4 ? r12 && bytes == 5 && p[4] == member : bytes == 4 && p[3] == member;
+}
+
+struct gaps {
+	struct objfile *o;	       /* borrowed */
+	const struct rows_range *loop; /* borrowed */
+	struct python_gap *to;
+	size_t n;
+};
+
+static void add_gap(struct gaps *g, uint64_t start, uint64_t end)
+{
+	uint64_t offset;
+
+	if (g->n < PYTHON_GAPS && end > start &&
+	    objfile_vaddr_to_offset(g->o, start, &offset) == 0 && offset <= UINT32_MAX)
+		g->to[g->n++] = (struct python_gap){(uint32_t)offset, (uint32_t)(end - start)};
+}
+
+#define TAIL_INSNS 40
+#define TAIL_POPS  5
+
+/* Does the code from here on leave the function? Then it is a gap; it may jump to its end once. */
+static bool add_tail(struct gaps *g, const uint8_t *code, uint64_t from, int jumps)
+{
+	uint64_t at = from, end = g->loop->end;
+	int pops = 0;
+
+	for (int i = 0; i < TAIL_INSNS && at >= g->loop->start && at < end; i++) {
+		struct x86_insn insn;
+
+		if (!x86_insn_decode(code + (at - g->loop->start), end - at, &insn))
+			return false;
+		pops += insn.op == X86_POP;
+		if (insn.op == X86_JMP && pops < TAIL_POPS) {
+			if (!jumps || !add_tail(g, code, at + (uint64_t)insn.value, jumps - 1))
+				return false;
+			add_gap(g, from, at + insn.bytes);
+			return true;
+		}
+		at += insn.bytes;
+		if (insn.op == X86_RET || insn.op == X86_JMP) {
+			if (pops >= TAIL_POPS)
+				add_gap(g, from, at);
+			return pops >= TAIL_POPS;
+		}
+		if (insn.op == X86_JMP_INDIRECT || insn.op == X86_TRAP)
+			return false;
+	}
+	return false;
+}
+
+void python_loop_gaps(struct objfile *o, const struct rows_range *loop, unsigned int member,
+		      struct python_gap ret[PYTHON_GAPS])
+{
+	struct gaps g = {.o = o, .loop = loop, .to = ret};
+	const uint8_t *code = objfile_at_vaddr(o, loop->start, loop->end - loop->start);
+	uint64_t at = loop->start;
+
+	if (!code || objfile_machine(o) != EM_X86_64)
+		return;
+	while (at < loop->end) {
+		const uint8_t *p = code + (at - loop->start);
+		struct x86_insn insn;
+
+		if (!x86_insn_decode(p, loop->end - at, &insn)) {
+			at++;
+			continue;
+		}
+		if (insn.bytes >= 4 && is_member_store(p, insn.bytes, member)) {
+			if (g.n == 0)
+				add_gap(&g, loop->start, at + 1);
+			else
+				(void)add_tail(&g, code, at + insn.bytes, 1);
+		}
+		at += insn.bytes;
+	}
+}

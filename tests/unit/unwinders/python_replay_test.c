@@ -205,6 +205,35 @@ static void frames_go_to_the_loop_that_runs_them(void **state)
 	each_recording(check_links);
 }
 
+/* To 3.9 the place in the loop tells whether its frame is linked: at its start it is not. */
+static void check_places(const char *name, struct recording *r)
+{
+	struct python_memory m = {.read = read_recorded, .data = r};
+	struct python_state s;
+
+	(void)name;
+	if (r->h.file.version >= 0x030a)
+		return;
+	python_memory_init(&m, FRAMES);
+	state_init(&s, r);
+	assert_true(r->h.file.gaps[0].bytes > 0 && r->h.file.gaps[1].bytes > 0);
+	for (int i = 0; i < 2; i++) {
+		s.place = r->h.file.gaps[i].start + r->h.file.gaps[i].bytes - 1;
+		assert_int_equal(python_run(&m, &s), PYTHON_LEAVE);
+		assert_int_equal(m.n, 0);
+	}
+	s.place++;
+	assert_int_equal(python_run(&m, &s), PYTHON_LEAVE);
+	assert_int_equal(m.n, 1);
+	python_memory_done(&m);
+}
+
+static void a_loop_without_a_frame_yet_gets_none(void **state)
+{
+	(void)state;
+	each_recording(check_places);
+}
+
 /* A thread that has ended may have had the id of one that is there now. */
 static void check_cached(const char *name, struct recording *r)
 {
@@ -304,6 +333,7 @@ int main(int argc, char **argv)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(frames_are_those_that_the_program_has),
 		cmocka_unit_test(frames_go_to_the_loop_that_runs_them),
+		cmocka_unit_test(a_loop_without_a_frame_yet_gets_none),
 		cmocka_unit_test(a_thread_is_found_by_its_id),
 		cmocka_unit_test(a_walk_over_damaged_memory_ends),
 	};
