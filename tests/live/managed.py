@@ -249,6 +249,11 @@ def nearest(bad, e):
     return "\n".join(out)
 
 
+def at_stripped_entry(sample):
+    """The entry of a stripped program has no name: "java+0x12b0"."""
+    return not sample.cut() and re.match(r"[\w.]+\+0x", sample.stack[0]) is not None
+
+
 def in_clone(sample):
     """glibc's clone() and clone3() end their unwind information before the system call
     (sysdeps/unix/sysv/linux/x86_64/clone3.S, 2.34): neither side of it has a caller."""
