@@ -184,7 +184,7 @@ static bool valid(const void *file)
 }
 
 static const char *const reasons[] = {
-	[PYTHON_REASON_UNSEEN] = "[python: frames not seen in time]",
+	[PYTHON_REASON_UNSEEN] = "[python: first sight of this interpreter]",
 	[PYTHON_REASON_NO_FILE] = "[python: interpreter not described yet]",
 	[PYTHON_REASON_NO_THREAD] = "[python: no thread state]",
 	[PYTHON_REASON_FRAME] = "[python: frame unreadable]",
