@@ -208,8 +208,9 @@ def assert_truth(p, info, *, at_least=0.99, own=(), tail=(), other=0.15, seen=3,
     check(not looped, f"the interpreter's loop is on the stack:\n{show(looped)}")
     # Where the loop has no name: from 3.11 on it is all there is between these two.
     if info["name"] == "truth.py" and info["version"] >= [3, 11]:
-        looped = [s for s in samples if s.whole() and not all(
-            "+0x" not in b[0] for a, b in zip(s.frames, s.frames[1:]) if a[0] == "PyEval_EvalCode")]
+        looped = [s for s in samples if any(
+            a[0] == "PyEval_EvalCode" and "+0x" in b[0] and is_managed(c)
+            for a, b, c in zip(s.frames, s.frames[1:], s.frames[2:]))]
         check(sum(s.count for s in looped) <= 0.01 * sum(s.count for s in samples),
               f"something between PyEval_EvalCode() and Python:\n{show(looped)}")
     mine = [(s, managed(s)) for s in samples]
