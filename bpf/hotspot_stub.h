@@ -36,8 +36,7 @@ static __always_inline int hotspot_frozen(WALK_ENV *e, struct hotspot_walk *h, s
 
 		if (walk_read8(e, at, h->words))
 			return HOTSPOT_REASON_STACK;
-		if (!i || !hotspot_in_heap(h, h->words[0]) ||
-		    !hotspot_after_call(e, h, h->words[0]))
+		if (!i || !hotspot_in_heap(h, h->words[0]))
 			continue;
 		if (walk_read8(e, at - 8, &h->words[1]))
 			return HOTSPOT_REASON_STACK;

@@ -65,6 +65,16 @@ static int replay(struct replay *t, const struct jrec *rec,
 	return 0;
 }
 
+/* The number of a runtime is its place in the list that was built. */
+static uint64_t without_id(uint64_t word)
+{
+	if (FRAME_KIND(word) == FRAME_MANAGED)
+		return FRAME(FRAME_MANAGED, FRAME_RUNTIME_VALUE(word));
+	if (FRAME_KIND(word) == FRAME_REASON)
+		return FRAME(FRAME_REASON, REASON_CODE(word));
+	return word;
+}
+
 static void check(const char *name, const struct jrec *rec)
 {
 	_cleanup_free_ struct replay *t = malloc(sizeof(*t));
@@ -75,17 +85,15 @@ static void check(const char *name, const struct jrec *rec)
 		print_message("%s\n", name);
 	assert_string_equal(buf_cstr(&t->text), rec->text);
 	assert_int_equal(t->w.n_frames, rec->h->n_words);
-	/* Runtimes have other numbers in other builds. */
-	for (uint32_t i = 0; i < t->w.n_frames; i++) {
-		uint64_t mask =
-			FRAME_KIND(t->words[i]) == FRAME_MANAGED ? RUNTIME_VALUE_MASK : UINT64_MAX;
-
-		assert_int_equal(FRAME_KIND(t->words[i]), FRAME_KIND(rec->words[i]));
-		assert_int_equal(t->words[i] & mask, rec->words[i] & mask);
-	}
-	assert_false(t->w.gap);
-	/* All of them began in Java code of one program. */
-	assert_non_null(strstr(rec->text, "Truth.work(long) Truth.java "));
+	for (uint32_t i = 0; i < t->w.n_frames; i++)
+		assert_int_equal(without_id(t->words[i]), without_id(rec->words[i]));
+	/* A virtual thread that had slept: most of its frames are in the heap, the carrier's are
+	 * not. All others began in Java code of one program. */
+	assert_int_equal(t->w.gap, strstr(rec->text, "[java: frames in the heap]") != NULL);
+	if (t->w.gap)
+		assert_non_null(strstr(rec->text, "jdk.internal.vm.Continuation.run() "));
+	else
+		assert_non_null(strstr(rec->text, "Truth.work(long) Truth.java "));
 	assert_non_null(strstr(rec->text, "StubRoutines::call_stub  0\n"));
 	buf_done(&t->text);
 }

@@ -295,7 +295,8 @@ static void look(struct hunt *k, const struct user_regs_struct *u)
 		k->broken++;
 		print_failure(j, &w, &first, buf_cstr(&text));
 	}
-	if (j->recording && !w.gap && hash_get(&k->mixes, mix_of(&w, &first)) == HASH_NONE) {
+	if (j->recording && (!w.gap || strstr(buf_cstr(&text), "in the heap")) &&
+	    hash_get(&k->mixes, mix_of(&w, &first)) == HASH_NONE) {
 		(void)hash_put(&k->mixes, mix_of(&w, &first), 1);
 		write_recording(j, &w, &first, &text, k->out);
 		k->recordings++;
