@@ -16,7 +16,7 @@ from pprof import record
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 PYTHON = os.path.join(os.path.dirname(HERE), "fixtures", "python")
-INSNS_MAX = 500_000  # half of what the kernel's verifier looks at (BPF_COMPLEXITY_LIMIT_INSNS)
+INSNS_MAX = 750_000  # three quarters of what the verifier looks at (BPF_COMPLEXITY_LIMIT_INSNS)
 
 
 def classes():
