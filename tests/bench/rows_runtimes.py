@@ -154,12 +154,15 @@ def sources(b):
     import runtimes
     where = os.path.join(runtimes.CACHE, "sources")
     os.makedirs(where, exist_ok=True)
-    package, listing = "commons-lang3", os.path.join(b.work, "sources")
+    package, listing = "libcommons-lang3-java", os.path.join(b.work, "sources")
     if not os.path.isdir(f"{where}/{package}"):
-        opts = runtimes.updated("bookworm", sources=True)
-        runtimes.tried(["apt-get", *opts, "-q", "source", "--download-only", package], package,
-                       cwd=where)
-        dsc = next(n for n in os.listdir(where) if n.startswith(package) and n.endswith(".dsc"))
+        try:
+            opts = runtimes.updated("bookworm", sources=True)
+            runtimes.tried(["apt-get", *opts, "-q", "source", "--download-only", package],
+                           package, cwd=where)
+        except runtimes.Unavailable as e:
+            raise loads.Missing(str(e)) from e
+        dsc = next(n for n in os.listdir(where) if n.endswith(".dsc"))
         subprocess.run(["dpkg-source", "--no-check", "-x", f"{where}/{dsc}", f"{where}/{package}"],
                        check=True, capture_output=True)
     found = [os.path.join(d, n) for d, _, names in os.walk(f"{where}/{package}/src/main/java")
