@@ -8,6 +8,7 @@
 #include <sys/stat.h>
 
 #include "agent/base/buf.h"
+#include "agent/base/clock.h"
 #include "agent/base/hash.h"
 #include "agent/base/log.h"
 #include "agent/proc_maps.h"
@@ -19,9 +20,10 @@
 #include "unwinders/runtime.h"
 
 #define KEEP_INTERVALS 16
-#define MAPPED_MAX     1024 /* executable mappings of one process that are looked at */
-#define MEMORY_BUDGET  (4u << 20)
-#define NOT_READY_MAX  50 /* times a process may say so before it is believed to lie */
+#define MAPPED_MAX     1024	   /* executable mappings of one process that are looked at */
+#define MEMORY_BUDGET  (16u << 20) /* bytes of a process's memory that are read at once */
+#define MEMORY_RATE    4096	   /* ... and a millisecond, in the long run */
+#define NOT_READY_MAX  50	   /* times a process may say so before it is believed to lie */
 /* Keys of `NAME_files` that are no file ids of the kernel's. */
 #define OBJECT_IDS (1u << 31)
 
@@ -50,6 +52,7 @@ struct process {
 	uint32_t not_ready;
 	int mem_fd; /* /proc/PID/mem, of this address space only; -1: gone */
 	struct target_memory memory;
+	uint64_t refilled_ms;
 	struct buf mapped; /* struct mapped, until it is decided */
 	bool decided;
 	struct object *object; /* with the runtime; NULL: none */
@@ -373,6 +376,7 @@ static struct process *process_add(struct processes *owner, struct process_key k
 	p->key = key;
 	p->mem_fd = -1;
 	p->last_interval = owner->interval;
+	p->refilled_ms = clock_ms();
 	p->decided = true;
 	p->memory = (struct target_memory){.read = read_memory, .data = p, .budget = MEMORY_BUDGET};
 	if (hash_put(&owner->by_key, hash_of(key), (uintptr_t)p) < 0) {
@@ -381,6 +385,16 @@ static struct process *process_add(struct processes *owner, struct process_key k
 	}
 	look_at(p);
 	return p;
+}
+
+/* Names of new code come as long as there is some; a process that makes it up costs no more than
+ * this. */
+static void refill(struct process *p)
+{
+	uint64_t now = clock_ms(), more = (now - p->refilled_ms) * MEMORY_RATE;
+
+	p->refilled_ms = now;
+	p->memory.budget = MIN(p->memory.budget + (size_t)more, (size_t)MEMORY_BUDGET);
 }
 
 int processes_find(struct processes *p, struct task_id id, const struct runtime **ret_runtime,
@@ -394,6 +408,7 @@ int processes_find(struct processes *p, struct task_id id, const struct runtime 
 	if (!process)
 		return -ENOENT;
 	process->last_interval = p->interval;
+	refill(process);
 	if (process->decided && process->not_ready && !process->object &&
 	    process->not_ready < NOT_READY_MAX)
 		look_at(process);
@@ -432,7 +447,6 @@ void processes_next_interval(struct processes *p)
 	HASH_FOREACH (s, &p->by_key) {
 		struct process *k = (struct process *)(uintptr_t)s->value;
 
-		k->memory.budget = MEMORY_BUDGET;
 		if (k->object)
 			k->object->last_interval = p->interval;
 		if (!k->decided || p->interval - k->last_interval <= KEEP_INTERVALS) {

@@ -45,7 +45,7 @@ int processes_find(struct processes *p, struct task_id id, const struct runtime 
 size_t processes_pending(const struct processes *p);
 /* All are looked at anew: the wanted runtimes have changed. */
 void processes_forget(struct processes *p);
-/* Lets go of those that were not asked for lately, and refills budgets of memory to be read. */
+/* Lets go of those that were not asked for lately. */
 void processes_next_interval(struct processes *p);
 
 struct processes_stats {
