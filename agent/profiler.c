@@ -213,6 +213,9 @@ static int on_record(void *ctx, void *data, size_t size)
 	case EVENT_RUNTIME:
 		to->on_runtime(to->data, data);
 		break;
+	case EVENT_PAGE:
+		to->on_page(to->data, ((const struct event_page *)data)->frame);
+		break;
 	}
 	return 0;
 }

@@ -36,7 +36,8 @@ struct profiler_handler {
 	void (*on_stack)(void *data, const struct event_stack *e, const uint64_t *frames);
 	void (*on_late)(void *data, const struct event_late *e);
 	void (*on_runtime)(void *data, const struct event_runtime *e);
-	void *data; /* borrowed */
+	void (*on_page)(void *data, uint64_t frame); /* its rule is wanted */
+	void *data;				     /* borrowed */
 };
 
 /*

@@ -106,6 +106,14 @@ static void on_stack(void *data, const struct event_stack *e, const uint64_t *fr
 	want_names(s, frames + e->n_kernel, e->n_user);
 }
 
+static void on_page(void *data, uint64_t frame)
+{
+	struct session *s = data;
+	uint64_t rule;
+
+	(void)files_rule(s->files, frame, &rule);
+}
+
 static void on_runtime(void *data, const struct event_runtime *e)
 {
 	struct session *s = data;
@@ -232,6 +240,7 @@ static int open_parts(struct session *s)
 		.on_stack = on_stack,
 		.on_late = on_late,
 		.on_runtime = on_runtime,
+		.on_page = on_page,
 		.data = s,
 	};
 	int r = profiler_new(s->loop, &s->o.profiler, &handler, &s->profiler);

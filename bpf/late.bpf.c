@@ -167,8 +167,16 @@ __noinline int late_send(u32 cpu)
 	u64 link;
 	u8 probe;
 
-	if (!c || c->n_kernel + c->n_user > LATE_FRAMES_MAX)
+	if (!c)
 		return 1;
+	/* This one is cut; the next finds the rows. */
+	if (c->n_kernel + c->n_user > LATE_FRAMES_MAX) {
+		struct event_page page = {
+			.h.kind = EVENT_PAGE, .h.bytes = sizeof(page), .frame = c->blocked};
+
+		event_send(c, &page, sizeof(page), BPF_RB_FORCE_WAKEUP);
+		return 1;
+	}
 	late_pin_registers(c);
 	link = arch_link_register(&c->r);
 	if (link && !late_known(c, link))

@@ -266,8 +266,10 @@ __noinline int native_step(u32 cpu)
 	frame = range->first_frame + (pc - range->start);
 	rule = range->state == RANGE_BAD ? RULE_BASE(RULE_INVALID, 0, 0) : RULE_FP_GUESS;
 	if (range->state == RANGE_PENDING ||
-	    (range->state == RANGE_ROWS && !rule_find(c, frame, &rule)))
+	    (range->state == RANGE_ROWS && !rule_find(c, frame, &rule))) {
+		c->blocked = frame;
 		return walk_done(c, OUTCOME_LATE, REASON_NONE);
+	}
 	if (RULE_KIND(rule) == RULE_LOOP && range->runtime) {
 		loop_enter(c, range, frame, rule);
 		return 0;

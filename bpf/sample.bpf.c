@@ -238,6 +238,7 @@ static __always_inline void walk_start(struct cpu_state *c, const ARCH_REGS *u)
 	c->mode = RUNTIME_NONE;
 	c->process_runtime = 0;
 	c->not_managed = 0;
+	c->blocked = 0;
 	c->loop.leaving = 0;
 }
 

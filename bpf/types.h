@@ -278,6 +278,7 @@ enum event_kind {
 	EVENT_FILE = 3,	   /* a file that was never seen before */
 	EVENT_TASK = 4,	   /* a process that was never seen before (or that called exec) */
 	EVENT_RUNTIME = 5, /* what a runtime tells its half in user space */
+	EVENT_PAGE = 6,	   /* rows are missing, and the sample does not fit a late record */
 };
 
 #define TASK_COMM_BYTES 16
@@ -392,6 +393,11 @@ struct event_late {
 	struct range ranges[WALK_RANGES];
 	__u64 frames[LATE_FRAMES_MAX]; /* n_kernel + n_user + n_loops of them */
 				       /* Behind it: stack_bytes of stack from regs.sp on. */
+};
+
+struct event_page {
+	struct event_header h;
+	__u64 frame; /* frame word whose rule is wanted */
 };
 
 /* A record of a runtime: bytes behind it that only the runtime knows. */

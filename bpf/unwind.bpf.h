@@ -85,6 +85,7 @@ struct cpu_state {
 	u64 serial;	     /* of the sample: state of a runtime that has another is old */
 	u64 thread_pointer;
 	u64 not_managed; /* a pc that turned out to be nobody's */
+	u64 blocked;	 /* frame word whose rows are not loaded */
 	struct loop_frame loop;
 	u32 current_range, n_ranges;
 	u32 next_rule; /* predicted index in rule_cache */

@@ -185,6 +185,35 @@ for _ in range(10**9):
 
 
 @case
+def deeper_than_a_late_sample_holds():
+    """Nothing is known of any file, and the frames above do not fit the record that asks for the
+    rows below: they are loaded all the same, and the stacks after the first ones are whole."""
+    with open("deep.py", "w") as f:
+        f.write(DEEP)
+    record("--cache-dir", "", "--", "/usr/bin/python3", os.path.abspath("deep.py"), d=None)
+    deep = Folded.read("out.folded").only(lambda s: s.count("down") > 500)
+    whole = deep.count(lambda s: s.count("down") == 601 and not any(map(is_reason, s)))
+    check(deep.total > 400, f"{deep.total} samples of the recursion")
+    check(whole >= 0.98 * deep.total, f"{whole} of {deep.total} are whole")
+
+
+DEEP = """
+import sys, time
+sys.setrecursionlimit(5000)
+def burn(end):
+    while time.thread_time() < end:
+        for i in range(1000):
+            pass
+def down(n):
+    if n == 0:
+        burn(2)
+    else:
+        down(n - 1)
+down(600)
+"""
+
+
+@case
 def a_virtual_environment_and_numpy():
     """numpy's own work, and what it calls back; the interpreter is a link in a directory."""
     r = subprocess.run(["/usr/bin/python3", "-c", "import numpy"], capture_output=True)

@@ -234,6 +234,10 @@ static void write_recording(struct recorder *r, const struct event_late *e, cons
 	buf_done(&out);
 }
 
+static void on_page(void *data, uint64_t frame)
+{
+}
+
 static void on_runtime(void *data, const struct event_runtime *e)
 {
 }
@@ -268,8 +272,8 @@ static void on_stack(void *data, const struct event_stack *e, const uint64_t *fr
 int main(int argc, char **argv)
 {
 	static struct recorder r;
-	const struct profiler_handler handler = {on_task, on_file,    on_stack,
-						 on_late, on_runtime, &r};
+	const struct profiler_handler handler = {on_task,    on_file, on_stack, on_late,
+						 on_runtime, on_page, &r};
 	const struct profiler_options o = {
 		.frequency_hz = 997,
 		.interval_s = 10,
