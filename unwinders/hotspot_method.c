@@ -382,7 +382,8 @@ void hotspot_method_done(struct hotspot_method *m)
 /* The parts of an nmethod that tell what was inlined. */
 struct parts {
 	uint64_t method, pcs, pcs_end, scopes, scopes_end, metadata, metadata_end;
-	uint32_t delta; /* of the place, from where the code begins */
+	uint32_t delta;	   /* of the place, from where the code begins */
+	uint32_t complete; /* from there on the frame is complete; 0: it never is */
 };
 
 struct header {
@@ -462,6 +463,11 @@ static int read_parts(struct target_memory *m, const struct hotspot_proc *p, uin
 	code = header_has(&h, HF_BLOB_CODE_OFFSET) ? h.at + header_u32(&h, HF_BLOB_CODE_OFFSET)
 						   : header_u64(&h, HF_BLOB_CODE_BEGIN);
 	ret->delta = (uint32_t)(h.at + position - code);
+	ret->complete = header_u32(&h, HF_BLOB_FRAME_COMPLETE);
+	if (p->frame_complete_bytes == 2)
+		ret->complete = (uint32_t)(int16_t)ret->complete;
+	if (ret->complete > INT32_MAX) /* CodeOffsets::frame_never_safe */
+		ret->complete = 0;
 	ret->method = header_u64(&h, HF_NM_METHOD);
 	if (!is_pointer(ret->method))
 		return -EBADMSG;
@@ -560,6 +566,11 @@ int hotspot_scopes_read(struct target_memory *m, const struct hotspot_proc *p, u
 
 	if (r < 0)
 		return r;
+	/* Nothing that is inlined has begun, whatever the next PcDesc belongs to. */
+	if (s.delta < s.complete) {
+		ret[0] = (struct hotspot_scope){s.method, 0};
+		return 1;
+	}
 	r = find_scope(m, p, &s, &offset);
 	while (r == 0 && offset && n < HOTSPOT_SCOPES_MAX) {
 		r = read_scope(m, p, &s, &offset, &ret[n]);

@@ -35,6 +35,46 @@ struct replay {
 	struct buf text;
 };
 
+/* Where the code of an nmethod begins, from its header on. */
+static uint32_t code_of(struct replay *t, uint64_t nmethod)
+{
+	const uint16_t *at = t->proc.at;
+	uint64_t begin = 0;
+	uint32_t offset = 0;
+
+	if (at[HF_BLOB_CODE_OFFSET] != HOTSPOT_NONE) {
+		assert_int_equal(
+			target_read_u32(&t->memory, nmethod + at[HF_BLOB_CODE_OFFSET], &offset), 0);
+		return offset;
+	}
+	assert_int_equal(target_read_u64(&t->memory, nmethod + at[HF_BLOB_CODE_BEGIN], &begin), 0);
+	return (uint32_t)(begin - nmethod);
+}
+
+/* Before its frame is complete, nothing that is inlined into a method has begun. */
+static void check_entries(void *names, struct replay *t)
+{
+	struct runtime_function functions[RUNTIME_FUNCTIONS_MAX];
+
+	for (uint32_t i = 0; i + 1 < t->w.n_frames; i += 2) {
+		struct runtime_frame f = {.process = &t->p,
+					  .value = FRAME_RUNTIME_VALUE(t->words[i]),
+					  .more = t->words[i + 1] & FRAME_PAYLOAD};
+		const char *why;
+		char outermost[512];
+		int n;
+
+		if (HOTSPOT_KIND(f.value) != HOTSPOT_COMPILED)
+			continue;
+		n = hotspot_runtime.name_frame(names, &f, functions, &why);
+		assert_true(n >= 1);
+		(void)snprintf(outermost, sizeof(outermost), "%s", functions[n - 1].name);
+		f.more = HOTSPOT_MORE(HOTSPOT_COOKIE(f.more), code_of(t, HOTSPOT_ADDRESS(f.value)));
+		assert_int_equal(hotspot_runtime.name_frame(names, &f, functions, &why), 1);
+		assert_string_equal(functions[0].name, outermost);
+	}
+}
+
 static int replay(struct replay *t, const struct jrec *rec,
 		  int (*read)(void *data, uint64_t addr, void *to, size_t n), void *data)
 {
@@ -60,6 +100,8 @@ static int replay(struct replay *t, const struct jrec *rec,
 	jrec_walk(&t->p, &t->w);
 	assert_int_equal(hotspot_runtime.names_new(&names), 0);
 	jrec_text(names, &t->p, &t->w, &t->text);
+	if (data == rec)
+		check_entries(names, t);
 	hotspot_runtime.next_interval(names, NULL, NULL);
 	hotspot_runtime.names_free(names);
 	return 0;
