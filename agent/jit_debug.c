@@ -8,12 +8,12 @@
 #include <unistd.h>
 
 #include "agent/base/hash.h"
+#include "agent/proc_maps.h"
 #include "agent/regular_file.h"
 #include "symbolizer/gdb_jit.h"
 
-#define MAPS_BYTES  (1u << 20) /* of /proc/PID/maps */
-#define SEEN_MAX    1024       /* files that are looked into */
-#define KNOWN_MAX   4096       /* of all processes */
+#define SEEN_MAX    1024 /* files that are looked into */
+#define KNOWN_MAX   4096 /* of all processes */
 #define LISTS_MAX   8
 #define GIVEN_MAX   64
 #define CHUNK_BYTES 65536
@@ -29,15 +29,6 @@ struct entry {
 };
 _Static_assert(sizeof(struct descriptor) == 24, "descriptor");
 _Static_assert(sizeof(struct entry) == 32, "entry");
-
-/* A line of /proc/PID/maps. */
-struct mapping {
-	uint64_t start, end, offset, inode;
-	uint64_t device; /* as the text has it, mixed */
-	bool writable, executable;
-	const char *range; /* START-END, not ended */
-	size_t range_bytes;
-};
 
 struct jit_debug {
 	int proc_fd, mem_fd;
@@ -84,87 +75,13 @@ struct jit_debug *jit_debug_free(struct jit_debug *d)
 	return NULL;
 }
 
-/* ---- mappings ---- */
-
-/* A hexadecimal number and the character behind it, which must be `then`. */
-static bool take_hex(const char **p, const char *end, char then, uint64_t *ret)
-{
-	const char *s = *p;
-	uint64_t v = 0;
-
-	for (; s < end && *s != then; s++) {
-		int c = *s | 32;
-
-		if (!((*s >= '0' && *s <= '9') || (c >= 'a' && c <= 'f')) || s - *p >= 16)
-			return false;
-		v = v << 4 | (uint64_t)(c <= '9' ? c - '0' : c - 'a' + 10);
-	}
-	if (s == end || s == *p)
-		return false;
-	*p = s + 1;
-	*ret = v;
-	return true;
-}
-
-/* "START-END rwxp OFFSET MAJOR:MINOR INODE ..." (proc(5)); INODE is decimal, but as good as any
- * number for telling files apart. */
-static bool mapping_read(const char *line, const char *end, struct mapping *ret)
-{
-	struct mapping m = {.range = line};
-	const char *p = line, *flags;
-	uint64_t major, minor;
-
-	if (!take_hex(&p, end, '-', &m.start) || !take_hex(&p, end, ' ', &m.end) || end - p < 5)
-		return false;
-	m.range_bytes = (size_t)(p - 1 - line);
-	flags = p;
-	p += 5;
-	if (!take_hex(&p, end, ' ', &m.offset) || !take_hex(&p, end, ':', &major) ||
-	    !take_hex(&p, end, ' ', &minor) || !take_hex(&p, end, ' ', &m.inode))
-		return false;
-	m.device = hash_mix(major << 32 | minor);
-	m.writable = flags[1] == 'w';
-	m.executable = flags[2] == 'x';
-	*ret = m;
-	return true;
-}
-
-static uint64_t key_of(const struct mapping *m)
-{
-	return hash_mix(m->device ^ m->inode);
-}
-
-/* The text of /proc/PID/maps, its beginning when it is long. */
-static char *maps_text(const struct jit_debug *d, size_t *ret_bytes)
-{
-	_cleanup_close_ int fd = openat(d->proc_fd, "maps", O_RDONLY | O_CLOEXEC);
-	char *text = fd < 0 ? NULL : malloc(MAPS_BYTES);
-	size_t n = 0;
-	ssize_t got;
-
-	while (text && n < MAPS_BYTES && (got = read(fd, text + n, MAPS_BYTES - n)) > 0)
-		n += (size_t)got;
-	*ret_bytes = n;
-	return text;
-}
-
-/* Calls fn for each mapping of a file until it returns true. */
-static void each_mapping(struct jit_debug *d,
-			 bool (*fn)(struct jit_debug *, const struct mapping *, void *), void *data)
-{
-	_cleanup_free_ char *text = NULL;
-	struct mapping m;
-	size_t n;
-
-	text = maps_text(d, &n);
-	for (const char *p = text, *end; p && (end = memchr(p, '\n', n - (size_t)(p - text)));
-	     p = end + 1) {
-		if (mapping_read(p, end, &m) && m.inode && fn(d, &m, data))
-			return;
-	}
-}
-
 /* ---- which file has the list ---- */
+
+/* What tells files of one process apart. */
+static uint64_t key_of(const struct proc_mapping *m)
+{
+	return hash_mix(hash_mix(m->device) ^ m->inode);
+}
 
 /* A file that is written to is another one. */
 static uint64_t contents_of(const struct stat *st)
@@ -177,59 +94,64 @@ static uint64_t contents_of(const struct stat *st)
 }
 
 struct wanted {
+	struct jit_debug *debug;
 	uint64_t key, offset;
 };
 
 /* The list is in data that the process may write to. */
-static bool on_data(struct jit_debug *d, const struct mapping *m, void *data)
+static int on_data(void *data, const struct proc_mapping *m)
 {
 	const struct wanted *w = data;
+	struct jit_debug *d = w->debug;
 
-	if (!m->writable || key_of(m) != w->key || w->offset < m->offset ||
+	if (!m->writable || !m->inode || key_of(m) != w->key || w->offset < m->offset ||
 	    w->offset - m->offset >= m->end - m->start || d->n_lists == LISTS_MAX)
-		return false;
+		return 0;
 	d->lists[d->n_lists++] = m->start + (w->offset - m->offset);
-	return true;
+	return 1;
 }
 
 static void add_list(struct jit_debug *d, uint64_t key, uint64_t offset)
 {
-	each_mapping(d, on_data, &(struct wanted){key, offset});
+	(void)proc_maps_read(d->proc_fd, on_data, &(struct wanted){d, key, offset});
 	/* Most processes have no list, and need no second descriptor. */
 	if (d->n_lists && d->mem_fd < 0)
 		d->mem_fd = openat(d->proc_fd, "mem", O_RDONLY | O_CLOEXEC);
 }
 
 struct unseen {
+	struct jit_debug *debug;
 	int *fds;
 	size_t n, max;
 };
 
-static bool on_unseen(struct jit_debug *d, const struct mapping *m, void *data)
+static int on_unseen(void *data, const struct proc_mapping *m)
 {
 	struct unseen *u = data;
+	struct jit_debug *d = u->debug;
 	_cleanup_close_ int path_fd = -1;
 	uint64_t known;
 	char name[64];
 	struct stat st;
 	int fd;
 
-	if (!m->executable || d->seen.count >= SEEN_MAX ||
+	if (!m->executable || !m->inode || d->seen.count >= SEEN_MAX ||
 	    hash_get(&d->seen, key_of(m)) != HASH_NONE || hash_put(&d->seen, key_of(m), 0) < 0)
-		return false;
-	(void)snprintf(name, sizeof(name), "map_files/%.*s", (int)m->range_bytes, m->range);
+		return 0;
+	(void)snprintf(name, sizeof(name), "map_files/%llx-%llx", (unsigned long long)m->start,
+		       (unsigned long long)m->end);
 	path_fd = openat(d->proc_fd, name, O_PATH | O_CLOEXEC);
 	if (path_fd < 0 || fstat(path_fd, &st) < 0)
-		return false;
+		return 0;
 	known = hash_get(d->known, contents_of(&st));
 	if (known != HASH_NONE) {
 		if (known)
 			add_list(d, key_of(m), known);
-		return false;
+		return 0;
 	}
 	fd = regular_file_reopen(path_fd, &st);
 	if (fd < 0)
-		return false;
+		return 0;
 	d->given[u->n].file = key_of(m);
 	d->given[u->n].contents = contents_of(&st);
 	u->fds[u->n++] = fd;
@@ -238,9 +160,9 @@ static bool on_unseen(struct jit_debug *d, const struct mapping *m, void *data)
 
 size_t jit_debug_unseen(struct jit_debug *d, int *ret_fds, size_t max)
 {
-	struct unseen u = {.fds = ret_fds, .max = MIN(max, (size_t)GIVEN_MAX)};
+	struct unseen u = {.debug = d, .fds = ret_fds, .max = MIN(max, (size_t)GIVEN_MAX)};
 
-	each_mapping(d, on_unseen, &u);
+	(void)proc_maps_read(d->proc_fd, on_unseen, &u);
 	return d->n_given = u.n;
 }
 

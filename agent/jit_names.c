@@ -13,6 +13,7 @@
 #include "agent/parser/build.h"
 #include "agent/parser/child.h"
 #include "agent/parser/parser.h"
+#include "agent/proc_maps.h"
 #include "agent/regular_file.h"
 #include "symbolizer/code_map.h"
 #include "symbolizer/table.h"
@@ -24,7 +25,7 @@
 #define PAUSE_MAX_MS   60000
 #define STATUS_BYTES   4096
 
-#define MAPS_BYTES    (1u << 20) /* of /proc/PID/maps, for the path of a jitdump */
+#define RANGE_ROOM    64
 #define SEARCH_MS     2000
 #define SEARCH_MAX_MS 120000
 
@@ -253,43 +254,22 @@ static int open_perf_map(struct process *p)
 	return TAKE_FD(fd);
 }
 
-/* The mapping that a line of /proc/PID/maps is of, when it is executable and of a jitdump (the
- * specification: a runtime maps its file so that profilers find it). */
-static bool is_jitdump(const char *line, size_t n, char range[64])
+/* An executable mapping of a jitdump (the specification: a runtime maps its file so that profilers
+ * find it): its name below map_files. */
+static int on_mapping(void *data, const struct proc_mapping *m)
 {
 	static const char deleted[] = " (deleted)";
-	const char *space = memchr(line, ' ', n), *name = memrchr(line, '/', n);
+	const char *name = strrchr(m->path, '/');
+	size_t n = name ? strlen(name) : 0;
 
-	if (!space || !name || space - line >= 64 || (size_t)(space - line) + 4 > n ||
-	    space[3] != 'x')
-		return false;
-	n -= (size_t)(name - line);
-	if (n > strlen(deleted) && !memcmp(name + n - strlen(deleted), deleted, strlen(deleted)))
+	if (n > strlen(deleted) && !strcmp(name + n - strlen(deleted), deleted))
 		n -= strlen(deleted);
-	if (n < 11 || memcmp(name, "/jit-", 5) != 0 || memcmp(name + n - 5, ".dump", 5) != 0)
-		return false;
-	memcpy(range, line, (size_t)(space - line));
-	range[space - line] = '\0';
-	return true;
-}
-
-static bool find_jitdump(int proc_fd, char range[64])
-{
-	_cleanup_close_ int fd = openat(proc_fd, "maps", O_RDONLY | O_CLOEXEC);
-	_cleanup_free_ char *text = malloc(MAPS_BYTES);
-	size_t n = 0;
-	ssize_t got;
-
-	if (fd < 0 || !text)
-		return false;
-	while (n < MAPS_BYTES && (got = read(fd, text + n, MAPS_BYTES - n)) > 0)
-		n += (size_t)got;
-	for (const char *p = text, *end; (end = memchr(p, '\n', n - (size_t)(p - text)));
-	     p = end + 1) {
-		if (is_jitdump(p, (size_t)(end - p), range))
-			return true;
-	}
-	return false;
+	if (!m->executable || n < 11 || memcmp(name, "/jit-", 5) != 0 ||
+	    memcmp(name + n - 5, ".dump", 5) != 0)
+		return 0;
+	(void)snprintf(data, RANGE_ROOM, "map_files/%llx-%llx", (unsigned long long)m->start,
+		       (unsigned long long)m->end);
+	return 1;
 }
 
 static bool may_search(struct search *s)
@@ -308,7 +288,7 @@ static int open_jitdump(struct process *p)
 {
 	_cleanup_close_ int proc_fd = -1, map_fd = -1;
 	struct stat st;
-	char path[128], range[64];
+	char path[128], range[RANGE_ROOM];
 
 	if (!may_search(&p->jitdump))
 		return -EAGAIN;
@@ -316,10 +296,9 @@ static int open_jitdump(struct process *p)
 	proc_fd = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
 	if (proc_fd < 0)
 		return -ESRCH;
-	if (!find_jitdump(proc_fd, range))
+	if (proc_maps_read(proc_fd, on_mapping, range) != 1)
 		return -ENOENT;
-	(void)snprintf(path, sizeof(path), "map_files/%s", range);
-	map_fd = openat(proc_fd, path, O_PATH | O_CLOEXEC);
+	map_fd = openat(proc_fd, range, O_PATH | O_CLOEXEC);
 	return map_fd < 0 ? -errno : regular_file_reopen(map_fd, &st);
 }
 

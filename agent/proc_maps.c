@@ -35,18 +35,20 @@ static bool take_number(char **p, unsigned int base, char end, uint64_t *ret)
 int proc_maps_parse(char *line, struct proc_mapping *ret)
 {
 	char *p = line;
-	uint64_t unused;
+	uint64_t major, minor;
 
 	/* proc(5): start-end perms offset dev:dev inode path */
 	if (!take_number(&p, 16, '-', &ret->start) || !take_number(&p, 16, ' ', &ret->end))
 		return -EBADMSG;
 	if (strnlen(p, 5) < 5 || p[4] != ' ')
 		return -EBADMSG;
+	ret->writable = p[1] == 'w';
 	ret->executable = p[2] == 'x';
 	p += 5;
-	if (!take_number(&p, 16, ' ', &ret->offset) || !take_number(&p, 16, ':', &unused) ||
-	    !take_number(&p, 16, ' ', &unused) || !take_number(&p, 10, ' ', &ret->inode))
+	if (!take_number(&p, 16, ' ', &ret->offset) || !take_number(&p, 16, ':', &major) ||
+	    !take_number(&p, 16, ' ', &minor) || !take_number(&p, 10, ' ', &ret->inode))
 		return -EBADMSG;
+	ret->device = major << 32 | minor;
 	ret->path = p + strspn(p, " ");
 	return 0;
 }
@@ -71,18 +73,16 @@ static int take_lines(char *text, size_t *n, int (*fn)(void *, const struct proc
 	return r;
 }
 
-int proc_maps_read(uint32_t pid, int (*fn)(void *data, const struct proc_mapping *m), void *data)
+int proc_maps_read(int proc_fd, int (*fn)(void *data, const struct proc_mapping *m), void *data)
 {
 	_cleanup_free_ char *text = malloc(ROOM);
 	_cleanup_close_ int fd = -1;
 	size_t n = 0, total = 0;
-	char path[64];
 	ssize_t got;
 
 	if (!text)
 		return -ENOMEM;
-	(void)snprintf(path, sizeof(path), "/proc/%u/maps", pid);
-	fd = open(path, O_RDONLY | O_CLOEXEC);
+	fd = openat(proc_fd, "maps", O_RDONLY | O_CLOEXEC);
 	if (fd < 0)
 		return errno == EACCES || errno == EPERM ? -EACCES : -ESRCH;
 	while (total < TEXT_MAX && (got = read(fd, text + n, ROOM - n)) > 0) {

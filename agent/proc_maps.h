@@ -6,13 +6,14 @@
 
 struct proc_mapping {
 	uint64_t start, end, offset, inode;
-	bool executable;
+	uint64_t device; /* major << 32 | minor, as this text has them */
+	bool writable, executable;
 	const char
 		*path; /* as the kernel writes it: "" none, "[heap]", escaped; valid for the call */
 };
 
-/* Calls fn for each mapping until it returns something else than 0, and returns that; or -ESRCH,
- * -EACCES. Of very many mappings only the first megabytes of text are read. */
-int proc_maps_read(uint32_t pid, int (*fn)(void *data, const struct proc_mapping *m), void *data);
+/* proc_fd: /proc/PID. Calls fn for each mapping until it returns something else than 0, and returns
+ * that; or -ESRCH, -EACCES. Of very many mappings only the first megabytes of text are read. */
+int proc_maps_read(int proc_fd, int (*fn)(void *data, const struct proc_mapping *m), void *data);
 /* One line without its end. -EBADMSG. */
 int proc_maps_parse(char *line, struct proc_mapping *ret);

@@ -191,9 +191,15 @@ static struct object *object_add(struct processes *p, uint64_t key, int fd)
 	return o;
 }
 
+struct look {
+	struct process *process;
+	int proc_fd;
+};
+
 static int add_mapping(void *data, const struct proc_mapping *m)
 {
-	struct process *p = data;
+	const struct look *look = data;
+	struct process *p = look->process;
 	_cleanup_close_ int map_fd = -1, fd = -1;
 	struct mapped mapped = {.load = m->start - m->offset};
 	struct stat st;
@@ -202,9 +208,9 @@ static int add_mapping(void *data, const struct proc_mapping *m)
 
 	if (!m->executable || !m->inode)
 		return 0;
-	(void)snprintf(path, sizeof(path), "/proc/%u/map_files/%llx-%llx", p->key.tgid,
-		       (unsigned long long)m->start, (unsigned long long)m->end);
-	map_fd = open(path, O_PATH | O_CLOEXEC);
+	(void)snprintf(path, sizeof(path), "map_files/%llx-%llx", (unsigned long long)m->start,
+		       (unsigned long long)m->end);
+	map_fd = openat(look->proc_fd, path, O_PATH | O_CLOEXEC);
 	if (map_fd < 0 || fstat(map_fd, &st) < 0 || !S_ISREG(st.st_mode))
 		return 0;
 	key = hash_mix(hash_mix(st.st_dev ^ (uint64_t)st.st_size) ^ st.st_ino) ^
@@ -323,16 +329,18 @@ static void decide(struct process *p)
 
 static void look_at(struct process *p)
 {
+	_cleanup_close_ int proc_fd = -1;
 	char path[64];
 
 	p->decided = false;
 	p->owner->pending++;
 	p->mapped = BUF_INIT(MAPPED_MAX * sizeof(struct mapped));
-	if (p->mem_fd < 0) {
-		(void)snprintf(path, sizeof(path), "/proc/%u/mem", p->key.tgid);
-		p->mem_fd = open(path, O_RDONLY | O_CLOEXEC);
-	}
-	if (p->mem_fd < 0 || proc_maps_read(p->key.tgid, add_mapping, p) < 0)
+	(void)snprintf(path, sizeof(path), "/proc/%u", p->key.tgid);
+	proc_fd = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	if (p->mem_fd < 0 && proc_fd >= 0)
+		p->mem_fd = openat(proc_fd, "mem", O_RDONLY | O_CLOEXEC);
+	if (p->mem_fd < 0 || proc_fd < 0 ||
+	    proc_maps_read(proc_fd, add_mapping, &(struct look){p, proc_fd}) < 0)
 		p->owner->stats.gone++;
 	decide(p);
 }

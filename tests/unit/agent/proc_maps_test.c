@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* /proc/PID/maps: lines as the kernel writes them, and this process's own. */
 #include <errno.h>
+#include <fcntl.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <string.h>
@@ -22,9 +23,12 @@ static void a_line_is_taken_apart(void **state)
 	assert_int_equal(m.offset, 0x28000);
 	assert_int_equal(m.inode, 1311);
 	assert_true(m.executable);
+	assert_false(m.writable);
+	assert_int_equal(m.device, 0xfdull << 32 | 1);
 	assert_string_equal(m.path, "/usr/lib/a b (deleted)");
 	assert_int_equal(proc_maps_parse(none, &m), 0);
 	assert_false(m.executable);
+	assert_true(m.writable);
 	assert_int_equal(m.inode, 0);
 	assert_string_equal(m.path, "");
 }
@@ -73,13 +77,14 @@ static int look(void *data, const struct proc_mapping *m)
 static void the_mapping_of_this_code_is_found(void **state)
 {
 	struct found f = {.address = (uintptr_t)look};
+	_cleanup_close_ int self = open("/proc/self", O_PATH | O_DIRECTORY | O_CLOEXEC);
 
-	assert_int_equal(proc_maps_read((uint32_t)getpid(), look, &f), 5);
+	assert_int_equal(proc_maps_read(self, look, &f), 5);
 	assert_true(f.executable);
 	f = (struct found){.address = 0};
-	assert_int_equal(proc_maps_read((uint32_t)getpid(), look, &f), 0);
+	assert_int_equal(proc_maps_read(self, look, &f), 0);
 	assert_true(f.n > 5);
-	assert_int_equal(proc_maps_read(UINT32_MAX, look, &f), -ESRCH);
+	assert_int_equal(proc_maps_read(-1, look, &f), -ESRCH);
 }
 
 int main(void)
