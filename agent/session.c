@@ -420,6 +420,17 @@ static void forget_task(void *data, struct task_id id)
 	profiler_forget_task(s->profiler, id);
 }
 
+static void next_interval(struct session *s)
+{
+	stacks_next_interval(&s->stacks, forget_stack, s);
+	tasks_next_interval(&s->tasks, forget_task, s);
+	/* What the naming touched is not needed before then. */
+	files_next_interval(s->files);
+	line_cache_next_interval(s->lines);
+	jit_names_next_interval(s->jit);
+	runtimes_next_interval(s->runtimes);
+}
+
 static int load_kallsyms(struct session *s)
 {
 	int r;
@@ -470,13 +481,7 @@ static int conclude(struct session *s, uint64_t period_ns, struct profile **ret)
 	describe(s, period_ns, p);
 	p->lost = lost + s->stacks.lost;
 	s->lost_user += s->stacks.lost;
-	stacks_next_interval(&s->stacks, forget_stack, s);
-	tasks_next_interval(&s->tasks, forget_task, s);
-	/* What the naming touched is not needed before the next interval. */
-	files_next_interval(s->files);
-	line_cache_next_interval(s->lines);
-	jit_names_next_interval(s->jit);
-	runtimes_next_interval(s->runtimes);
+	next_interval(s);
 	took = clock_ns(CLOCK_MONOTONIC) - start;
 	s->intervals++;
 	s->collect_ns += took;
@@ -491,7 +496,7 @@ int session_discard(struct session *s)
 
 	late_give_up(s->late, REASON_LATE_DROPPED);
 	(void)count_lost(s);
-	stacks_next_interval(&s->stacks, forget_stack, s);
+	next_interval(s);
 	begin_interval(s);
 	return r;
 }
