@@ -486,24 +486,38 @@ static int32_t pc_of(const struct hotspot_proc *p, const uint8_t *desc)
 	return v;
 }
 
+static uint32_t scope_of(const struct hotspot_proc *p, const uint8_t *desc)
+{
+	uint32_t v;
+
+	memcpy(&v, desc + p->at[HF_PC_DESC_SCOPE], sizeof(v));
+	return v;
+}
+
+/* So far behind a PcDesc code may still be what it describes: the end of a loop behind its poll. */
+#define PC_DESC_NEAR 16
+
 /*
  * The scopes of a place are those of the next PcDesc at or behind it: exact for return addresses,
- * and what the JVM itself takes for others (nmethod.hpp, pc_desc_near()). 0: none.
+ * and what the JVM itself takes for others (nmethod.hpp, pc_desc_near()). 0: none. *ret_before: of
+ * the one before, when that is nearer; else 0.
  */
 static int find_scope(struct target_memory *m, const struct hotspot_proc *p, const struct parts *s,
-		      uint32_t *ret)
+		      uint32_t *ret, uint32_t *ret_before)
 {
 	size_t bytes = p->bytes[HT_PC_DESC], lo = 0, n = 0, part;
+	int32_t at = (int32_t)s->delta, before = -1, next;
 	uint8_t chunk[CHUNK_BYTES];
 	int r;
 
-	*ret = 0;
+	*ret = *ret_before = 0;
 	if (bytes < 8 || bytes > PC_DESC_MAX || p->at[HF_PC_DESC_PC] > bytes - 4 ||
 	    p->at[HF_PC_DESC_SCOPE] > bytes - 4)
 		return -EBADMSG;
 	if (s->pcs_end > s->pcs)
 		n = (size_t)MIN((s->pcs_end - s->pcs) / bytes, (uint64_t)PC_DESCS_MAX);
-	part = sizeof(chunk) / bytes;
+	/* And the one before. */
+	part = sizeof(chunk) / bytes - 1;
 	while (n > part) {
 		size_t half = n / 2;
 
@@ -517,13 +531,24 @@ static int find_scope(struct target_memory *m, const struct hotspot_proc *p, con
 			n -= half + 1;
 		}
 	}
+	if (n && lo) {
+		lo--;
+		n++;
+	}
 	r = n ? target_read(m, s->pcs + lo * bytes, chunk, n * bytes) : 0;
 	for (size_t i = 0; r == 0 && i < n; i++) {
-		if (pc_of(p, chunk + i * bytes) < (int32_t)s->delta)
+		next = pc_of(p, chunk + i * bytes);
+		if (next < at) {
+			before = next;
+			*ret_before = scope_of(p, chunk + i * bytes);
 			continue;
-		memcpy(ret, chunk + i * bytes + p->at[HF_PC_DESC_SCOPE], sizeof(*ret));
-		break;
+		}
+		*ret = scope_of(p, chunk + i * bytes);
+		if (before < 0 || at - before > PC_DESC_NEAR || at - before >= next - at)
+			*ret_before = 0;
+		return 0;
 	}
+	*ret_before = 0;
 	return r;
 }
 
@@ -556,13 +581,44 @@ static int read_scope(struct target_memory *m, const struct hotspot_proc *p, con
 	return r;
 }
 
+/* The scope at this offset and those that it is inlined into: their number, and *ret_error when it
+ * could not read all. */
+static int read_scopes(struct target_memory *m, const struct hotspot_proc *p, const struct parts *s,
+		       uint32_t offset, struct hotspot_scope ret[HOTSPOT_SCOPES_MAX],
+		       int *ret_error)
+{
+	int n = 0, r = 0;
+
+	while (r == 0 && offset && n < HOTSPOT_SCOPES_MAX) {
+		r = read_scope(m, p, s, &offset, &ret[n]);
+		if (r == 0)
+			n++;
+	}
+	*ret_error = r;
+	return n;
+}
+
+/* The same methods, wherever in them? */
+static bool are_alike(const struct hotspot_scope *a, int n_a, const struct hotspot_scope *b,
+		      int n_b)
+{
+	if (n_a != n_b)
+		return false;
+	for (int i = 0; i < n_a; i++) {
+		if (a[i].method != b[i].method)
+			return false;
+	}
+	return true;
+}
+
 int hotspot_scopes_read(struct target_memory *m, const struct hotspot_proc *p, uint64_t nmethod,
 			uint32_t position, uint32_t compile_id,
 			struct hotspot_scope ret[HOTSPOT_SCOPES_MAX])
 {
-	uint32_t offset = 0;
+	struct hotspot_scope before[HOTSPOT_SCOPES_MAX];
+	uint32_t offset = 0, offset_before = 0;
 	struct parts s;
-	int n = 0, r = read_parts(m, p, nmethod, position, compile_id, &s);
+	int n = 0, n_before, unused, r = read_parts(m, p, nmethod, position, compile_id, &s);
 
 	if (r < 0)
 		return r;
@@ -571,11 +627,17 @@ int hotspot_scopes_read(struct target_memory *m, const struct hotspot_proc *p, u
 		ret[0] = (struct hotspot_scope){s.method, 0};
 		return 1;
 	}
-	r = find_scope(m, p, &s, &offset);
-	while (r == 0 && offset && n < HOTSPOT_SCOPES_MAX) {
-		r = read_scope(m, p, &s, &offset, &ret[n]);
-		if (r == 0)
-			n++;
+	r = find_scope(m, p, &s, &offset, &offset_before);
+	if (r == 0)
+		n = read_scopes(m, p, &s, offset, ret, &r);
+	/* The next PcDesc is of other functions: of what comes behind the loop that this place
+	 * ends. */
+	if (r == 0 && offset_before) {
+		n_before = read_scopes(m, p, &s, offset_before, before, &unused);
+		if (n_before && !are_alike(ret, n, before, n_before)) {
+			memcpy(ret, before, (size_t)n_before * sizeof(*ret));
+			n = n_before;
+		}
 	}
 	if (r == -ESRCH || (n == 0 && r == -E2BIG))
 		return r;
