@@ -333,7 +333,7 @@ static int refuse(struct record *r, int err)
  * Processes that run already are sampled for a moment before it counts: so their files are known,
  * and what runs in them, and the first sample of the recording is as whole as the last.
  */
-static void get_to_know(struct record *r)
+static int get_to_know(struct record *r)
 {
 	uint64_t now = clock_ms(), from = now + ACQUAINT_MIN_MS, until = now + ACQUAINT_MAX_MS;
 	size_t pending = 1;
@@ -346,18 +346,23 @@ static void get_to_know(struct record *r)
 		show_status(r, "reading files");
 		now = clock_ms();
 	}
-	if (!r->ending && session_discard(r->session) < 0)
+	if (r->ending)
+		return 0;
+	/* Nothing is sampled in between: each sample is thrown away, or it counts. */
+	session_stop(r->session);
+	if (session_discard(r->session) < 0)
 		log_debug("cannot read the counts, trying again later");
+	return session_start(r->session);
 }
 
 static int start(struct record *r)
 {
 	int err = session_start(r->session);
 
+	if (err >= 0 && !r->o.command && (r->o.n_pids || r->o.n_containers))
+		err = get_to_know(r);
 	if (err < 0)
 		return refuse(r, err);
-	if (!r->o.command && (r->o.n_pids || r->o.n_containers))
-		get_to_know(r);
 	r->start_ms = clock_ms();
 	if (r->o.duration_ms)
 		loop_set_timer(r->end_timer, r->o.duration_ms, 0);

@@ -51,6 +51,8 @@ struct session {
 	uint64_t interval_start_ns; /* CLOCK_REALTIME */
 	uint64_t interval_start_mono_ns;
 	uint64_t lost_before;
+	/* What was counted before session_discard(). */
+	uint64_t discarded[STAT_MAX], discarded_complete;
 	size_t status_slot;
 	bool want_again; /* a file became ready that frames of known stacks are in */
 	struct naming_stats naming;
@@ -492,10 +494,14 @@ static int conclude(struct session *s, uint64_t period_ns, struct profile **ret)
 
 int session_discard(struct session *s)
 {
+	struct late_stats late;
 	int r = session_absorb(s);
 
 	late_give_up(s->late, REASON_LATE_DROPPED);
 	(void)count_lost(s);
+	profiler_stats(s->profiler, s->discarded);
+	late_get_stats(s->late, &late);
+	s->discarded_complete = late.complete;
 	next_interval(s);
 	begin_interval(s);
 	return r;
@@ -579,9 +585,11 @@ void session_get_status(struct session *s, struct session_status *ret)
 	struct late_stats late;
 
 	profiler_stats(s->profiler, stats);
+	for (int i = 0; i < STAT_MAX; i++)
+		stats[i] -= s->discarded[i];
 	late_get_stats(s->late, &late);
 	user = stats[STAT_SAMPLES] - stats[STAT_KERNEL_ONLY];
-	complete = stats[STAT_COMPLETE] + late.complete;
+	complete = stats[STAT_COMPLETE] + late.complete - s->discarded_complete;
 	*ret = (struct session_status){
 		.samples = stats[STAT_SAMPLES],
 		.lost = stats[STAT_LOST_COUNT],
