@@ -24,7 +24,7 @@
 #include "symbolizer/symtab.h"
 
 #define STACKS_MAX_BYTES (6u << 20)
-#define LATE_MAX_BYTES	 (4u << 20)
+#define LATE_MAX_BYTES	 (8u << 20)
 #define CACHE_DIR	 "/var/cache/tephra"
 #define CACHE_BYTES	 (512u << 20)
 #define MAP_BYTES_MS	 60000
