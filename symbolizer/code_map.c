@@ -297,48 +297,34 @@ static const char *string_at(const struct table *t, uint32_t offset)
 static void find_line(const struct table *t, const struct view *v, uint32_t function, uint64_t off,
 		      struct code_map_hit *hit)
 {
-	uint32_t first = v->functions[function].first_line, lo = first,
-		 hi = v->functions[function + 1].first_line;
+	uint32_t first = v->functions[function].first_line,
+		 end = v->functions[function + 1].first_line;
 	const char *file;
+	size_t at;
 
-	if (hi > v->h->n_lines)
+	if (end > v->h->n_lines)
 		return;
-	while (lo < hi) {
-		uint32_t mid = lo + (hi - lo) / 2;
-
-		if (v->lines[mid].offset <= off)
-			lo = mid + 1;
-		else
-			hi = mid;
-	}
-	if (lo <= first)
+	at = PARTITION_POINT(mid, first, end, v->lines[mid].offset <= off);
+	if (at <= first)
 		return;
-	file = string_at(t, v->lines[lo - 1].file);
+	file = string_at(t, v->lines[at - 1].file);
 	hit->file = file ? file : "";
-	hit->line = v->lines[lo - 1].line;
+	hit->line = v->lines[at - 1].line;
 }
 
 int code_map_lookup(const struct table *t, uint64_t address, struct code_map_hit *ret)
 {
 	struct code_map_hit hit = {.file = ""};
 	const struct code_map_piece *p;
-	uint32_t lo = 0, hi;
 	struct view v;
+	size_t at;
 
 	if (!view_init(t, &v))
 		return -ENOENT;
-	hi = v.h->n_pieces;
-	while (lo < hi) {
-		uint32_t mid = lo + (hi - lo) / 2;
-
-		if (v.pieces[mid].start <= address)
-			lo = mid + 1;
-		else
-			hi = mid;
-	}
-	if (!lo)
+	at = PARTITION_POINT(mid, 0, v.h->n_pieces, v.pieces[mid].start <= address);
+	if (!at)
 		return -ENOENT;
-	p = &v.pieces[lo - 1];
+	p = &v.pieces[at - 1];
 	/* A table that is not sound may not be sorted either. */
 	if (address - p->start >= p->size)
 		return -ENOENT;

@@ -475,21 +475,14 @@ int gopclntab_func(const struct gopclntab *t, size_t i, struct gopclntab_func *r
 
 int gopclntab_find(const struct gopclntab *t, uint64_t vaddr, size_t *ret)
 {
-	size_t lo = 0, hi = t->n;
+	size_t at;
 
 	if (vaddr < t->text)
 		return -ENOENT;
-	while (lo < hi) {
-		size_t mid = lo + (hi - lo) / 2;
-
-		if (functab_at(t, 2 * mid) <= vaddr - t->text)
-			lo = mid + 1;
-		else
-			hi = mid;
-	}
-	if (!lo)
+	at = PARTITION_POINT(mid, 0, t->n, functab_at(t, 2 * mid) <= vaddr - t->text);
+	if (!at)
 		return -ENOENT;
-	*ret = lo - 1;
+	*ret = at - 1;
 	return 0;
 }
 

@@ -86,17 +86,9 @@ static int values_load(struct values *to, const struct gopclntab *t, const struc
 
 static int32_t values_get(const struct values *s, uint64_t offset)
 {
-	size_t lo = 0, hi = s->n;
+	size_t at = PARTITION_POINT(mid, 0, s->n, s->v[mid].end <= offset);
 
-	while (lo < hi) {
-		size_t mid = lo + (hi - lo) / 2;
-
-		if (s->v[mid].end <= offset)
-			lo = mid + 1;
-		else
-			hi = mid;
-	}
-	return lo < s->n ? s->v[lo].v : -1;
+	return at < s->n ? s->v[at].v : -1;
 }
 
 static uint32_t word_at(const struct gopclntab *t, uint64_t offset)

@@ -482,17 +482,9 @@ static const char *name_of(const struct packed *p, uint32_t i)
 static const char *module_of(const struct packed *p, uint32_t i)
 {
 	const struct module_run *v = (const struct module_run *)p->runs.data;
-	size_t lo = 0, hi = p->runs.len / sizeof(*v);
+	size_t at = PARTITION_POINT(mid, 0, p->runs.len / sizeof(*v), v[mid].first <= i);
 
-	while (lo < hi) {
-		size_t mid = lo + (hi - lo) / 2;
-
-		if (v[mid].first <= i)
-			lo = mid + 1;
-		else
-			hi = mid;
-	}
-	return (const char *)p->names.data + (lo ? v[lo - 1].module : NO_MODULE);
+	return (const char *)p->names.data + (at ? v[at - 1].module : NO_MODULE);
 }
 
 static bool packed_find(const struct packed *p, uint64_t addr, uint32_t *ret_index,
@@ -500,22 +492,15 @@ static bool packed_find(const struct packed *p, uint64_t addr, uint32_t *ret_ind
 {
 	const uint32_t *starts = (const uint32_t *)p->starts.data;
 	const struct region *region;
-	uint32_t lo, hi;
+	uint32_t end;
+	size_t at;
 
-	region = find_region(p, addr, &hi);
+	region = find_region(p, addr, &end);
 	if (!region)
 		return false;
-	lo = region->first;
-	while (lo < hi) {
-		uint32_t mid = lo + (hi - lo) / 2;
-
-		if (region->base + starts[mid] <= addr)
-			lo = mid + 1;
-		else
-			hi = mid;
-	}
-	*ret_start = region->base + starts[lo - 1];
-	*ret_index = lo - 1;
+	at = PARTITION_POINT(mid, region->first, end, region->base + starts[mid] <= addr);
+	*ret_start = region->base + starts[at - 1];
+	*ret_index = (uint32_t)at - 1;
 	return addr - *ret_start < FUNCTION_BYTES_MAX;
 }
 

@@ -55,62 +55,37 @@ static bool view_init(const struct table *t, struct view *ret)
 /* Offset from base of function i, which must be < n. */
 static uint64_t start_of(const struct view *v, uint32_t i)
 {
-	uint32_t lo = 0, hi = v->h->n_pages;
-
 	/* The last page that begins at or before i. */
-	while (lo < hi) {
-		uint32_t mid = lo + (hi - lo) / 2;
+	uint64_t page = PARTITION_POINT(mid, 0, v->h->n_pages, v->pages[mid] <= i);
 
-		if (v->pages[mid] <= i)
-			lo = mid + 1;
-		else
-			hi = mid;
-	}
-	return ((uint64_t)(lo ? lo - 1 : 0) << SYMTAB_PAGE_SHIFT) + v->starts[i];
+	return ((page ? page - 1 : 0) << SYMTAB_PAGE_SHIFT) + v->starts[i];
 }
 
 /* The last function that starts at or before off: false when there is none. */
 static bool find(const struct view *v, uint64_t off, uint32_t *ret)
 {
 	uint64_t page = off >> SYMTAB_PAGE_SHIFT;
-	uint32_t lo, hi, first;
+	uint32_t at, end, first;
 
 	if (page >= v->h->n_pages) {
 		*ret = v->h->n - 1;
 		return true;
 	}
-	first = lo = MIN(v->pages[page], v->h->n);
-	hi = MIN(v->pages[page + 1], v->h->n);
-	while (lo < hi) {
-		uint32_t mid = lo + (hi - lo) / 2;
-
-		if (v->starts[mid] <= (uint16_t)off)
-			lo = mid + 1;
-		else
-			hi = mid;
-	}
+	first = MIN(v->pages[page], v->h->n);
+	end = MIN(v->pages[page + 1], v->h->n);
+	at = (uint32_t)PARTITION_POINT(mid, first, end, v->starts[mid] <= (uint16_t)off);
 	/* None in this page: the last one before it. */
-	if (lo == first && !first)
+	if (at == first && !first)
 		return false;
-	*ret = lo - 1;
+	*ret = at - 1;
 	return true;
 }
 
 static const struct symtab_wide *find_wide(const struct view *v, uint32_t i)
 {
-	uint32_t lo = 0, hi = v->h->n_wide;
+	size_t at = PARTITION_POINT(mid, 0, v->h->n_wide, v->wide[mid].index < i);
 
-	while (lo < hi) {
-		uint32_t mid = lo + (hi - lo) / 2;
-
-		if (v->wide[mid].index == i)
-			return &v->wide[mid];
-		if (v->wide[mid].index < i)
-			lo = mid + 1;
-		else
-			hi = mid;
-	}
-	return NULL;
+	return at < v->h->n_wide && v->wide[at].index == i ? &v->wide[at] : NULL;
 }
 
 /* Where function i starts and ends, and its parent + 1 (0: none). */

@@ -92,17 +92,9 @@ static void code_init(struct collector *c)
 /* The code range that vaddr lies in, or NULL. */
 static const struct range *code_at(const struct collector *c, uint64_t vaddr)
 {
-	size_t lo = 0, hi = c->n_code;
+	size_t at = PARTITION_POINT(mid, 0, c->n_code, c->code[mid].start <= vaddr);
 
-	while (lo < hi) {
-		size_t mid = lo + (hi - lo) / 2;
-
-		if (c->code[mid].start <= vaddr)
-			lo = mid + 1;
-		else
-			hi = mid;
-	}
-	return lo && vaddr < c->code[lo - 1].end ? &c->code[lo - 1] : NULL;
+	return at && vaddr < c->code[at - 1].end ? &c->code[at - 1] : NULL;
 }
 
 /* ---- symbol tables ---- */

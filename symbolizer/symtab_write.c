@@ -81,17 +81,9 @@ static void drop_aliases(struct symtab_set *s)
 
 static const struct symtab_entry *entry_at(const struct symtab_set *s, uint64_t start)
 {
-	size_t lo = 0, hi = s->n;
+	size_t at = PARTITION_POINT(mid, 0, s->n, s->v[mid].start < start);
 
-	while (lo < hi) {
-		size_t mid = lo + (hi - lo) / 2;
-
-		if (s->v[mid].start < start)
-			lo = mid + 1;
-		else
-			hi = mid;
-	}
-	return lo < s->n && s->v[lo].start == start ? &s->v[lo] : NULL;
+	return at < s->n && s->v[at].start == start ? &s->v[at] : NULL;
 }
 
 /* Stubs of functions that the file chooses for itself when it starts (IFUNC) carry no symbol:

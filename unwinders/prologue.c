@@ -82,17 +82,10 @@ int prologue_add_range(struct prologue *p, const uint8_t *code, uint64_t vaddr, 
 
 static struct prologue_range *find_range(const struct prologue *p, uint64_t vaddr)
 {
-	size_t lo = 0, hi = p->n_ranges;
+	size_t at = PARTITION_POINT(mid, 0, p->n_ranges,
+				    p->ranges[mid].vaddr + p->ranges[mid].bytes <= vaddr);
 
-	while (lo < hi) {
-		size_t mid = lo + (hi - lo) / 2;
-
-		if (p->ranges[mid].vaddr + p->ranges[mid].bytes <= vaddr)
-			lo = mid + 1;
-		else
-			hi = mid;
-	}
-	return lo < p->n_ranges && p->ranges[lo].vaddr <= vaddr ? &p->ranges[lo] : NULL;
+	return at < p->n_ranges && p->ranges[at].vaddr <= vaddr ? &p->ranges[at] : NULL;
 }
 
 static uint32_t state_intern(struct prologue *p, const struct prologue_state *s)

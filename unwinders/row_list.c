@@ -188,15 +188,7 @@ bool row_list_gap(const struct row_list *l, size_t *block, uint64_t *start, uint
 bool row_list_covers(const struct row_list *l, uint64_t offset)
 {
 	const struct row_block *b = row_list_blocks(l);
-	size_t lo = 0, hi = l->n_sealed;
+	size_t at = PARTITION_POINT(mid, 0, l->n_sealed, b[mid].end <= offset);
 
-	while (lo < hi) {
-		size_t mid = lo + (hi - lo) / 2;
-
-		if (b[mid].end <= offset)
-			lo = mid + 1;
-		else
-			hi = mid;
-	}
-	return lo < l->n_sealed && b[lo].start <= offset;
+	return at < l->n_sealed && b[at].start <= offset;
 }

@@ -157,25 +157,18 @@ static bool page_is_valid(const struct rows_page *p, size_t bytes)
 /* Where the page lies; *ret_bytes: how much of the section follows. */
 static const struct rows_page *page_find(const struct table *t, uint64_t page, size_t *ret_bytes)
 {
-	size_t index_bytes, bytes, lo = 0, hi;
+	size_t index_bytes, bytes, n, at;
 	const struct rows_index *index = table_section(t, TABLE_ROWS_INDEX, &index_bytes);
 	const uint8_t *pages = table_section(t, TABLE_ROWS, &bytes);
 	uint64_t offset;
 
 	if (!index || !pages || ((uintptr_t)index | (uintptr_t)pages) & 7)
 		return NULL;
-	hi = index_bytes / sizeof(*index);
-	while (lo < hi) {
-		size_t mid = lo + (hi - lo) / 2;
-
-		if (index[mid].page < page)
-			lo = mid + 1;
-		else
-			hi = mid;
-	}
-	if (lo == index_bytes / sizeof(*index) || index[lo].page != page)
+	n = index_bytes / sizeof(*index);
+	at = PARTITION_POINT(mid, 0, n, index[mid].page < page);
+	if (at == n || index[at].page != page)
 		return NULL;
-	offset = (uint64_t)index[lo].offset * 8;
+	offset = (uint64_t)index[at].offset * 8;
 	if (offset > bytes)
 		return NULL;
 	*ret_bytes = bytes - (size_t)offset;

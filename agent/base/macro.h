@@ -25,6 +25,24 @@
 		_choose_a##n op _choose_b##n ? _choose_a##n : _choose_b##n; \
 	})
 
+/*
+ * Binary search: how many of the indices from `low` to `high` (not included) come before the place
+ * that is sought, counted from 0: the first one for which `before`, an expression of the index `i`,
+ * does not hold. It holds for the first ones only.
+ */
+#define PARTITION_POINT(i, low, high, before)                 \
+	({                                                    \
+		size_t _low = (low), _high = (high);          \
+		while (_low < _high) {                        \
+			size_t i = _low + (_high - _low) / 2; \
+			if (before)                           \
+				_low = i + 1;                 \
+			else                                  \
+				_high = i;                    \
+		}                                             \
+		_low;                                         \
+	})
+
 #define container_of(ptr, type, member) ((type *)((char *)(ptr)-offsetof(type, member)))
 
 /* DEFINE_CLEANUP(struct x *, x_free) makes x_freep() for _cleanup_(x_freep). */

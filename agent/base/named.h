@@ -10,21 +10,10 @@
 static inline size_t named_find(const void *v, size_t n, size_t bytes, const char *name,
 				bool *ret_there)
 {
-	size_t low = 0, high = n;
+	const char *s = v;
+	size_t at = PARTITION_POINT(mid, 0, n,
+				    strcmp(*(const char *const *)(s + mid * bytes), name) < 0);
 
-	*ret_there = false;
-	while (low < high) {
-		size_t mid = low + (high - low) / 2;
-		int r = strcmp(*(const char *const *)((const char *)v + mid * bytes), name);
-
-		if (!r) {
-			*ret_there = true;
-			return mid;
-		}
-		if (r < 0)
-			low = mid + 1;
-		else
-			high = mid;
-	}
-	return low;
+	*ret_there = at < n && !strcmp(*(const char *const *)(s + at * bytes), name);
+	return at;
 }

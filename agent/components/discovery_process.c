@@ -142,17 +142,9 @@ static int keyed_compare(const void *a, const void *b)
 /* The last of those with that key. */
 static struct value *keyed_find(const struct keyed *k, size_t n, const char *key)
 {
-	size_t low = 0, high = n;
+	size_t at = PARTITION_POINT(mid, 0, n, strcmp(k[mid].key, key) <= 0);
 
-	while (low < high) {
-		size_t mid = low + (high - low) / 2;
-
-		if (strcmp(k[mid].key, key) <= 0)
-			low = mid + 1;
-		else
-			high = mid;
-	}
-	return low && !strcmp(k[low - 1].key, key) ? k[low - 1].target : NULL;
+	return at && !strcmp(k[at - 1].key, key) ? k[at - 1].target : NULL;
 }
 
 /*

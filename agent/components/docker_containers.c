@@ -152,17 +152,7 @@ static size_t n_targets(const struct container *c)
 /* Where the id is, or would be. */
 static size_t place_of(const struct docker_containers *d, const char *id)
 {
-	size_t low = 0, high = d->n;
-
-	while (low < high) {
-		size_t mid = low + (high - low) / 2;
-
-		if (strcmp(d->v[mid]->id, id) < 0)
-			low = mid + 1;
-		else
-			high = mid;
-	}
-	return low;
+	return PARTITION_POINT(mid, 0, d->n, strcmp(d->v[mid]->id, id) < 0);
 }
 
 static struct container *find(const struct docker_containers *d, const char *id)

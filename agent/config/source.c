@@ -122,18 +122,11 @@ int source_open(const char *path, struct source **ret)
 
 void source_position(const struct source *s, uint32_t offset, uint32_t *ret_line, uint32_t *ret_col)
 {
-	size_t low = 0, high = s->n_lines;
+	/* The first line begins at 0. */
+	size_t line = PARTITION_POINT(mid, 1, s->n_lines, s->lines[mid] <= offset);
 
-	while (high - low > 1) {
-		size_t mid = low + (high - low) / 2;
-
-		if (s->lines[mid] <= offset)
-			low = mid;
-		else
-			high = mid;
-	}
-	*ret_line = (uint32_t)low + 1;
-	*ret_col = offset - s->lines[low] + 1;
+	*ret_line = (uint32_t)line;
+	*ret_col = offset - s->lines[line - 1] + 1;
 }
 
 const char *source_line(const struct source *s, uint32_t line, size_t *ret_len)

@@ -104,19 +104,12 @@ static bool look(const struct input *in, uint32_t what, int32_t pos)
 
 static bool in_class(const struct regex_class *k, uint32_t c)
 {
-	size_t low = 0, high = k->set.n;
+	size_t at;
 
 	if (c < 0x80)
 		return k->ascii[c / 64] >> (c % 64) & 1;
-	while (low < high) {
-		size_t mid = low + (high - low) / 2;
-
-		if (c > k->set.v[mid].hi)
-			low = mid + 1;
-		else
-			high = mid;
-	}
-	return low < k->set.n && c >= k->set.v[low].lo;
+	at = PARTITION_POINT(mid, 0, k->set.n, k->set.v[mid].hi < c);
+	return at < k->set.n && c >= k->set.v[at].lo;
 }
 
 static bool takes(const struct regex *re, const struct inst *i, uint32_t c)

@@ -10,23 +10,12 @@
 /* Whether c is in one of the runs; *ret is then what it maps to. */
 static bool map(const struct unicode_run *runs, size_t n, uint32_t c, uint32_t *ret)
 {
-	size_t low = 0, high = n;
+	size_t at = PARTITION_POINT(mid, 0, n, runs[mid].last < c);
 
-	while (low < high) {
-		size_t mid = low + (high - low) / 2;
-
-		if (c > runs[mid].last) {
-			low = mid + 1;
-		} else if (c < runs[mid].first) {
-			high = mid;
-		} else {
-			if ((c - runs[mid].first) % runs[mid].stride)
-				return false;
-			*ret = c + (uint32_t)runs[mid].distance;
-			return true;
-		}
-	}
-	return false;
+	if (at == n || c < runs[at].first || (c - runs[at].first) % runs[at].stride)
+		return false;
+	*ret = c + (uint32_t)runs[at].distance;
+	return true;
 }
 
 uint32_t unicode_to_lower(uint32_t c)
@@ -76,17 +65,7 @@ void unicode_foldable(uint32_t first, uint32_t last, void (*fn)(uint32_t c, void
 
 static uint8_t value_of(const uint32_t *starts, size_t n, uint32_t c)
 {
-	size_t low = 0, high = n;
-
-	while (high - low > 1) {
-		size_t mid = low + (high - low) / 2;
-
-		if (starts[mid] >> 8 <= c)
-			low = mid;
-		else
-			high = mid;
-	}
-	return (uint8_t)starts[low];
+	return (uint8_t)starts[PARTITION_POINT(mid, 1, n, starts[mid] >> 8 <= c) - 1];
 }
 
 bool unicode_is_alnum(uint32_t c)

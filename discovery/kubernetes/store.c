@@ -37,26 +37,15 @@ static int compare(const struct kube_object *o, const char *namespace, const cha
 static size_t place(const struct kube_store *s, const char *namespace, const char *name,
 		    bool *ret_found)
 {
-	size_t low = 0, high = s->n;
+	size_t at;
 
 	*ret_found = false;
 	/* A list comes in order: as a rule it belongs at the end. */
-	if (high && compare(s->v[high - 1].object, namespace, name) < 0)
-		return high;
-	while (low < high) {
-		size_t mid = low + (high - low) / 2;
-		int r = compare(s->v[mid].object, namespace, name);
-
-		if (!r) {
-			*ret_found = true;
-			return mid;
-		}
-		if (r < 0)
-			low = mid + 1;
-		else
-			high = mid;
-	}
-	return low;
+	if (s->n && compare(s->v[s->n - 1].object, namespace, name) < 0)
+		return s->n;
+	at = PARTITION_POINT(mid, 0, s->n, compare(s->v[mid].object, namespace, name) < 0);
+	*ret_found = at < s->n && !compare(s->v[at].object, namespace, name);
+	return at;
 }
 
 struct kube_entry *kube_store_find(const struct kube_store *s, const char *namespace,
