@@ -381,7 +381,7 @@ void hotspot_method_done(struct hotspot_method *m)
 
 /* The parts of an nmethod that tell what was inlined. */
 struct parts {
-	uint64_t method, pcs, pcs_end, scopes, scopes_end, metadata, metadata_end;
+	uint64_t code, method, pcs, pcs_end, scopes, scopes_end, metadata, metadata_end;
 	uint32_t delta;	   /* of the place, from where the code begins */
 	uint32_t complete; /* from there on the frame is complete; 0: it never is */
 };
@@ -453,16 +453,15 @@ static int read_parts(struct target_memory *m, const struct hotspot_proc *p, uin
 		      uint32_t position, uint32_t compile_id, struct parts *ret)
 {
 	struct header h = {.p = p, .at = nmethod};
-	uint64_t code;
 	int r = target_read(m, nmethod, h.bytes, sizeof(h.bytes));
 
 	if (r < 0)
 		return r;
 	if (header_u32(&h, HF_NM_COMPILE_ID) != compile_id)
 		return -ESTALE;
-	code = header_has(&h, HF_BLOB_CODE_OFFSET) ? h.at + header_u32(&h, HF_BLOB_CODE_OFFSET)
-						   : header_u64(&h, HF_BLOB_CODE_BEGIN);
-	ret->delta = (uint32_t)(h.at + position - code);
+	ret->code = header_has(&h, HF_BLOB_CODE_OFFSET) ? h.at + header_u32(&h, HF_BLOB_CODE_OFFSET)
+							: header_u64(&h, HF_BLOB_CODE_BEGIN);
+	ret->delta = (uint32_t)(h.at + position - ret->code);
 	ret->complete = header_u32(&h, HF_BLOB_FRAME_COMPLETE);
 	if (p->frame_complete_bytes == 2)
 		ret->complete = (uint32_t)(int16_t)ret->complete;
@@ -494,13 +493,32 @@ static uint32_t scope_of(const struct hotspot_proc *p, const uint8_t *desc)
 	return v;
 }
 
+/* Is what lies before this place a call: rel32 into a code heap, or of a register? */
+static bool is_behind_call(struct target_memory *m, const struct hotspot_proc *p, uint64_t addr)
+{
+	uint8_t c[5];
+	int32_t distance;
+	bool in_heap = false;
+
+	if (target_read(m, addr - sizeof(c), c, sizeof(c)) < 0)
+		return false;
+	if (c[3] == 0xff && (c[4] & 0xf8) == 0xd0)
+		return true;
+	memcpy(&distance, c + 1, sizeof(distance));
+	addr += (uint64_t)(int64_t)distance;
+	for (int i = 0; i < HOTSPOT_HEAPS; i++)
+		in_heap |= addr >= p->heaps[i].low && addr < p->heaps[i].high;
+	return c[0] == 0xe8 && in_heap;
+}
+
 /* So far behind a PcDesc code may still be what it describes: the end of a loop behind its poll. */
 #define PC_DESC_NEAR 16
 
 /*
  * The scopes of a place are those of the next PcDesc at or behind it: exact for return addresses,
  * and what the JVM itself takes for others (nmethod.hpp, pc_desc_near()). 0: none. *ret_before: of
- * the one before, when that is nearer; else 0.
+ * the one before, when that is nearer and describes code; else 0. Where a call returns to, the code
+ * may be of something else.
  */
 static int find_scope(struct target_memory *m, const struct hotspot_proc *p, const struct parts *s,
 		      uint32_t *ret, uint32_t *ret_before)
@@ -544,7 +562,8 @@ static int find_scope(struct target_memory *m, const struct hotspot_proc *p, con
 			continue;
 		}
 		*ret = scope_of(p, chunk + i * bytes);
-		if (before < 0 || at - before > PC_DESC_NEAR || at - before >= next - at)
+		if (before < 0 || at - before > PC_DESC_NEAR || at - before >= next - at ||
+		    is_behind_call(m, p, s->code + (uint64_t)before))
 			*ret_before = 0;
 		return 0;
 	}

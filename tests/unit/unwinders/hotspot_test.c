@@ -7,9 +7,11 @@
 #include <stdint.h>
 #include <cmocka.h>
 
+#include <errno.h>
 #include <string.h>
 
 #include "unwinders/hotspot_method.h"
+#include "unwinders/target_memory.h"
 
 static void assert_readable(const char *class_name, const char *name, const char *signature,
 			    const char *expected)
@@ -71,9 +73,125 @@ static void test_lines(void **state)
 	assert_int_equal(hotspot_line(NULL, 0, 17, 0), 0);
 }
 
+/*
+ * Compiled code of outer(), into which loop() is inlined, as JDK 17 lays it out: header, code,
+ * metadata, scopes, PcDescs. The code holds a call at 0x10 and the poll of the loop at 0x40.
+ */
+#define IMAGE_AT 0x100000
+#define CODE	 0x200
+#define OUTER	 0x700000
+#define INLINED	 0x700008
+
+struct image {
+	uint8_t bytes[0x400];
+	struct hotspot_proc p;
+	struct target_memory memory;
+};
+
+static int read_image(void *data, uint64_t addr, void *to, size_t n)
+{
+	struct image *m = data;
+
+	if (addr < IMAGE_AT || addr - IMAGE_AT > sizeof(m->bytes) ||
+	    n > sizeof(m->bytes) - (addr - IMAGE_AT))
+		return -EFAULT;
+	memcpy(to, m->bytes + (addr - IMAGE_AT), n);
+	return 0;
+}
+
+static void put(struct image *m, size_t at, const void *from, size_t n)
+{
+	assert_true(at + n <= sizeof(m->bytes));
+	memcpy(m->bytes + at, from, n);
+}
+
+static void image_init(struct image *m, const uint8_t *call, size_t call_bytes)
+{
+	/* PcDesc: where, its scope: the call's return, the poll, the next call's return. */
+	const struct {
+		int32_t pc;
+		uint32_t scope;
+	} descs[] = {{0x10, 1}, {0x40, 4}, {0xa0, 1}};
+	/* From 1 on: sender, method by its place in the metadata, bytecode + 1. Outer at 7, which
+	 * is also the sender of loop() at 3. */
+	const uint8_t scopes[] = {0, 0, 1, 8, 1, 2, 4};
+	const uint64_t metadata[] = {OUTER, INLINED}, code = IMAGE_AT + CODE;
+	const uint32_t header[] = {77, 0, 0x300, 0x310, 0x340, 0x340 + sizeof(descs)};
+
+	memset(m, 0, sizeof(*m));
+	m->p.version = 17;
+	m->p.frame_complete_bytes = 4;
+	m->p.heaps[0].low = IMAGE_AT;
+	m->p.heaps[0].high = IMAGE_AT + 0x1000;
+	memset(m->p.at, 0xff, sizeof(m->p.at));
+	m->p.at[HF_NM_COMPILE_ID] = 0;
+	m->p.at[HF_BLOB_FRAME_COMPLETE] = 4;
+	m->p.at[HF_NM_METADATA_OFFSET] = 8;
+	m->p.at[HF_NM_SCOPES_DATA_OFFSET] = 12;
+	m->p.at[HF_NM_SCOPES_PCS_OFFSET] = 16;
+	m->p.at[HF_NM_DEPENDENCIES_OFFSET] = 20;
+	m->p.at[HF_BLOB_CODE_BEGIN] = 24;
+	m->p.at[HF_NM_METHOD] = 32;
+	m->p.at[HF_PC_DESC_PC] = 0;
+	m->p.at[HF_PC_DESC_SCOPE] = 4;
+	m->p.bytes[HT_PC_DESC] = sizeof(descs[0]);
+	m->memory = (struct target_memory){.read = read_image, .data = m, .budget = 1 << 20};
+	put(m, 0, header, sizeof(header));
+	put(m, 24, &code, sizeof(code));
+	put(m, 32, metadata, 8);
+	put(m, 0x300, metadata, sizeof(metadata));
+	put(m, 0x310, scopes, sizeof(scopes));
+	put(m, 0x340, descs, sizeof(descs));
+	put(m, CODE + 0x10 - call_bytes, call, call_bytes);
+}
+
+static void assert_innermost(struct image *m, uint32_t at, uint64_t method, int n)
+{
+	struct hotspot_scope scopes[HOTSPOT_SCOPES_MAX];
+
+	assert_int_equal(hotspot_scopes_read(&m->memory, &m->p, IMAGE_AT, CODE + at, 77, scopes),
+			 n);
+	assert_int_equal(scopes[0].method, method);
+	assert_int_equal(scopes[n - 1].method, OUTER);
+}
+
+/* call +0x100; call r11; call rax */
+static const uint8_t direct[] = {0xe8, 0, 1, 0, 0}, through_r11[] = {0x41, 0xff, 0xd3},
+		     through_rax[] = {0xff, 0xd0};
+
+static void test_the_end_of_a_loop_is_behind_its_poll(void **state)
+{
+	struct image m;
+
+	(void)state;
+	image_init(&m, direct, sizeof(direct));
+	assert_innermost(&m, 0x40, INLINED, 2);
+	assert_innermost(&m, 0x43, INLINED, 2);
+	assert_innermost(&m, 0x4a, INLINED, 2);
+	/* Too far away to belong to it. */
+	assert_innermost(&m, 0x60, OUTER, 1);
+	assert_innermost(&m, 0xa0, OUTER, 1);
+}
+
+static void test_what_is_behind_a_call_is_not_the_calls(void **state)
+{
+	struct image m;
+
+	(void)state;
+	image_init(&m, direct, sizeof(direct));
+	assert_innermost(&m, 0x10, OUTER, 1); /* where it returns to */
+	assert_innermost(&m, 0x18, INLINED, 2);
+	image_init(&m, through_r11, sizeof(through_r11));
+	assert_innermost(&m, 0x18, INLINED, 2);
+	image_init(&m, through_rax, sizeof(through_rax));
+	assert_innermost(&m, 0x18, INLINED, 2);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_the_end_of_a_loop_is_behind_its_poll),
+		cmocka_unit_test(test_what_is_behind_a_call_is_not_the_calls),
 		cmocka_unit_test(test_names),
 		cmocka_unit_test(test_long_names_are_cut),
 		cmocka_unit_test(test_lines),
