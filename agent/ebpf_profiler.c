@@ -224,7 +224,7 @@ static void on_tick(void *data)
 	struct ebpf_profiler *e = data;
 	struct profiler *p = session_profiler(e->session);
 
-	profiler_poll(p);
+	session_poll(e->session);
 	if (clock_ms() - e->absorbed_ms + TICK_MS < profiler_patience_ms(p))
 		return;
 	e->absorbed_ms = clock_ms();

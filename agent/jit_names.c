@@ -17,12 +17,16 @@
 #include "agent/regular_file.h"
 #include "symbolizer/code_map.h"
 #include "symbolizer/table.h"
+#include "unwinders/jit_rows.h"
 
 #define KEEP_INTERVALS 8
 #define LOOK_MS	       1000 /* between two looks at a file's size and time */
 #define PAUSE_MS       3000 /* between two reads of a file */
 #define PAUSE_SHARE    20   /* a read that took t is followed by a pause of at least 20 t */
 #define PAUSE_MAX_MS   60000
+#define LIST_PAUSE_MS  250 /* the same for what is registered: stacks end where it is not known */
+#define WATCH_MS       500 /* between two looks at a list with rows ... */
+#define WATCH_SHARE    100 /* ... or this many times of what a look took */
 #define STATUS_BYTES   4096
 
 #define RANGE_ROOM    64
@@ -57,11 +61,18 @@ struct process {
 	struct search jitdump, list; /* among the mappings */
 	struct jit_debug *debug;     /* NULL: can not be read */
 	bool finding;		     /* whether one of its files has the list */
+	bool settled;		     /* what was registered when it was first met is known */
+	uint32_t code_file;	     /* of the rows in the table of GDB_JIT; 0: it has none */
+	struct jit_rows_info rows;
+	struct process_key code_key;
+	uint64_t asked_ms, watch_ms;
 	struct source sources[N_SOURCES];
 };
 
 struct jit_names {
-	struct parser *parser; /* borrowed */
+	struct jit_names_options o;
+	uint32_t n_code_files; /* given out */
+	uint64_t no_rows[ROWS_EMPTY_PAGE_BYTES / 8];
 	struct hash processes; /* key -> pointer */
 	struct hash lists;     /* see jit_debug_open() */
 	uint32_t interval;
@@ -71,13 +82,14 @@ struct jit_names {
 
 /* ---- life ---- */
 
-int jit_names_new(struct parser *parser, struct jit_names **ret)
+int jit_names_new(const struct jit_names_options *o, struct jit_names **ret)
 {
 	struct jit_names *j = calloc(1, sizeof(*j));
 
 	if (!j)
 		return -ENOMEM;
-	j->parser = parser;
+	j->o = *o;
+	rows_empty_page(j->no_rows, RULE_FP_GUESS);
 	*ret = j;
 	return 0;
 }
@@ -87,8 +99,23 @@ static uint64_t key_of(struct task_id id)
 	return hash_mix((uint64_t)(id.tgid & ~TASK_HIDDEN) << 32 | id.mm);
 }
 
+/* The kernel has pages of rows by file: other rows are another file. */
+static void set_rows(struct process *p, const struct table *t)
+{
+	struct jit_names *j = p->names;
+	uint32_t old = p->code_file;
+
+	p->code_file = 0;
+	if (t && jit_rows_get(t, &p->rows) == 0)
+		p->code_file = FILE_ID_CODE + j->n_code_files++ % (FILE_ID_MAX - FILE_ID_CODE + 1);
+	if (old || p->code_file)
+		j->o.changed(j->o.data, p->code_key, old);
+}
+
 static void drop_table(struct source *s)
 {
+	if (s->table && s->kind == BUILD_GDB_JIT)
+		set_rows(s->process, NULL);
 	if (s->table)
 		s->process->names->bytes -= s->table->bytes;
 	s->table = table_free(s->table);
@@ -96,7 +123,7 @@ static void drop_table(struct source *s)
 
 static void source_done(struct source *s)
 {
-	parser_cancel(s->process->names->parser, s);
+	parser_cancel(s->process->names->o.parser, s);
 	s->process->names->pending -= s->reading;
 	drop_table(s);
 	if (s->fd >= 0)
@@ -105,7 +132,12 @@ static void source_done(struct source *s)
 
 static void process_free(struct process *p)
 {
-	parser_cancel(p->names->parser, p);
+	/* Who waits for an answer gets the one that it has none. */
+	if (!p->settled) {
+		p->settled = true;
+		p->names->o.changed(p->names->o.data, p->code_key, 0);
+	}
+	parser_cancel(p->names->o.parser, p);
 	p->names->pending -= p->finding;
 	jit_debug_free(p->debug);
 	for (size_t i = 0; i < N_SOURCES; i++)
@@ -113,10 +145,15 @@ static void process_free(struct process *p)
 	free(p);
 }
 
+static void ignore_change(void *data, struct process_key key, uint32_t old_file)
+{
+}
+
 struct jit_names *jit_names_free(struct jit_names *j)
 {
 	if (!j)
 		return NULL;
+	j->o.changed = ignore_change;
 	HASH_FOREACH (s, &j->processes)
 		process_free((struct process *)(uintptr_t)s->value);
 	hash_done(&j->processes);
@@ -162,6 +199,7 @@ static struct process *process_add(struct jit_names *j, struct task_id id)
 		.names = j,
 		.key = key_of(id),
 		.tgid = id.tgid & ~TASK_HIDDEN,
+		.code_key = {.tgid = id.tgid, .mm = id.mm},
 		.sources = {[JITDUMP] = {.process = p, .kind = BUILD_JITDUMP, .fd = -1},
 			    [GDB_JIT] = {.process = p, .kind = BUILD_GDB_JIT, .fd = -1},
 			    [PERF_MAP] = {.process = p, .kind = BUILD_PERF_MAP, .fd = -1}},
@@ -335,28 +373,57 @@ static void keep_budget(struct jit_names *j, const struct process *keep)
 	}
 }
 
+static void take_table(struct source *s, struct table *t)
+{
+	struct jit_names *j = s->process->names;
+
+	/* In one step: the rows that are replaced hold until then. */
+	if (s->kind == BUILD_GDB_JIT)
+		set_rows(s->process, t);
+	if (s->table)
+		j->bytes -= s->table->bytes;
+	table_free(s->table);
+	s->table = t;
+	j->bytes += t->bytes;
+	keep_budget(j, s->process);
+}
+
+/* What was asked of the process is answered, or will not be. */
+static void settle(struct process *p)
+{
+	struct jit_names *j = p->names;
+
+	if (p->finding || p->sources[GDB_JIT].reading)
+		return;
+	if (!p->settled) {
+		p->settled = true;
+		j->o.changed(j->o.data, p->code_key, 0);
+	}
+	j->o.ready(j->o.data);
+}
+
 static void on_table(void *data, struct parser_result *result)
 {
 	struct source *s = data;
 	struct jit_names *j = s->process->names;
 	uint64_t pause = MIN(result->us / 1000 * PAUSE_SHARE, (uint64_t)PAUSE_MAX_MS);
+	uint64_t least = s->kind == BUILD_GDB_JIT ? LIST_PAUSE_MS : PAUSE_MS;
 
 	s->reading = false;
 	j->pending--;
 	j->stats.child_us += result->us;
-	s->not_before_ms = clock_ms() + MAX(pause, (uint64_t)PAUSE_MS);
-	if (result->r == -ENODATA)
-		return;
+	s->not_before_ms = clock_ms() + MAX(pause, least);
 	if (result->r < 0) {
-		j->stats.failed++;
-		log_debug_errno(result->r, "cannot read the names of generated code of process %u",
-				s->process->tgid);
-		return;
+		j->stats.failed += result->r != -ENODATA;
+		if (result->r != -ENODATA)
+			log_debug_errno(result->r,
+					"cannot read the names of generated code of process %u",
+					s->process->tgid);
+	} else {
+		take_table(s, TAKE_PTR(result->table));
 	}
-	drop_table(s);
-	s->table = TAKE_PTR(result->table);
-	j->bytes += s->table->bytes;
-	keep_budget(j, s->process);
+	if (s->kind == BUILD_GDB_JIT)
+		settle(s->process);
 }
 
 /* Takes fd. */
@@ -364,7 +431,7 @@ static bool start_reading(struct source *s, int fd)
 {
 	struct jit_names *j = s->process->names;
 
-	if (parser_request(j->parser, fd, s->kind, on_table, s) < 0)
+	if (parser_request(j->o.parser, fd, s->kind, on_table, s) < 0)
 		return false;
 	s->reading = true;
 	j->pending++;
@@ -425,6 +492,9 @@ static void look_at_list(struct process *p, bool now)
 	    (!now && clock_ms() < s->not_before_ms) || !jit_debug_has_list(p->debug))
 		return;
 	fd = jit_debug_collect(p->debug);
+	/* The names may be of samples that were taken. */
+	if (fd == -ENODATA)
+		set_rows(p, NULL);
 	if (fd < 0)
 		return;
 	s->forced |= now;
@@ -442,6 +512,7 @@ static void on_found(void *data, struct parser_result *result)
 		jit_debug_take(p->debug, result->table);
 	find_list(p);
 	look_at_list(p, false);
+	settle(p);
 }
 
 /* Asks for the files that the process has mapped since it was last asked, a request after another.
@@ -452,7 +523,7 @@ static void find_list(struct process *p)
 	size_t n = p->finding ? 0 : jit_debug_unseen(p->debug, fds, ARRAY_SIZE(fds));
 
 	if (!n ||
-	    parser_request_files(p->names->parser, fds, n, BUILD_GDB_JIT_FIND, on_found, p) < 0)
+	    parser_request_files(p->names->o.parser, fds, n, BUILD_GDB_JIT_FIND, on_found, p) < 0)
 		return;
 	p->finding = true;
 	p->names->pending++;
@@ -480,6 +551,7 @@ void jit_names_want(struct jit_names *j, struct task_id id)
 	if (is_new) {
 		p->looked_ms = clock_ms();
 		look(p, false);
+		p->settled = !p->finding && !p->sources[GDB_JIT].reading;
 	}
 }
 
@@ -494,6 +566,22 @@ void jit_names_update(struct jit_names *j, bool now)
 			continue;
 		p->looked_ms = now_ms;
 		look(p, now);
+	}
+}
+
+void jit_names_watch(struct jit_names *j)
+{
+	HASH_FOREACH (s, &j->processes) {
+		struct process *p = (struct process *)(uintptr_t)s->value;
+		uint64_t start = clock_ns(CLOCK_MONOTONIC), took;
+
+		if (!p->code_file || j->interval - p->last_interval > 1 ||
+		    start / 1000000 < p->watch_ms)
+			continue;
+		look_at_list(p, false);
+		took = clock_ns(CLOCK_MONOTONIC) - start;
+		p->watch_ms =
+			start / 1000000 + MAX((uint64_t)WATCH_MS, took * WATCH_SHARE / 1000000);
 	}
 }
 
@@ -531,6 +619,81 @@ void jit_names_next_interval(struct jit_names *j)
 	}
 	hash_done(&j->processes);
 	j->processes = kept;
+}
+
+/* ---- rows ---- */
+
+int jit_names_code(const struct jit_names *j, struct process_key key, struct process_value *v)
+{
+	const struct process *p = process_get(j, (struct task_id){.tgid = key.tgid, .mm = key.mm});
+
+	if (p && !p->settled)
+		return -EAGAIN;
+	if (p && p->code_file) {
+		v->file = p->code_file;
+		v->start = p->rows.start;
+		v->size = p->rows.size;
+	}
+	return 0;
+}
+
+/* Code that was made since the list was read last? */
+static bool ask_again(struct process *p)
+{
+	uint64_t now = clock_ms();
+
+	if (now - p->asked_ms < LIST_PAUSE_MS)
+		return p->sources[GDB_JIT].reading;
+	p->asked_ms = now;
+	look_at_list(p, false);
+	return p->sources[GDB_JIT].reading;
+}
+
+static int rule_of(struct process *p, uint64_t address, struct jit_rule *ret)
+{
+	const struct source *s = &p->sources[GDB_JIT];
+	const struct rows_page *page = NULL;
+	uint64_t offset;
+	size_t bytes;
+
+	if (!p->settled)
+		return -EAGAIN;
+	offset = address - p->rows.start;
+	*ret = (struct jit_rule){.rule = RULE_FP_GUESS, .file = p->code_file};
+	if (p->code_file && s->table && offset < p->rows.size) {
+		ret->number = (uint32_t)(offset >> ROWS_PAGE_SHIFT);
+		page = rows_page_get(s->table, ret->number, &bytes);
+		ret->page = page ? page : (const struct rows_page *)p->names->no_rows;
+		ret->rule = rows_lookup(ret->page, (uint16_t)offset);
+	}
+	if (ret->rule != RULE_FP_GUESS || !jit_debug_has_list(p->debug))
+		return p->code_file ? 0 : -ENODATA;
+	if (ask_again(p))
+		return -EAGAIN;
+	/* In a moment it can be asked: until then the kernel asks here. */
+	if (ret->file != p->code_file)
+		ret->page = NULL;
+	else if (s->not_before_ms > clock_ms() && s->not_before_ms - clock_ms() < LIST_PAUSE_MS)
+		ret->page = NULL;
+	return p->code_file ? 0 : -ENODATA;
+}
+
+int jit_names_rule(struct jit_names *j, struct task_id id, uint64_t address, struct jit_rule *ret)
+{
+	struct process *p = process_get(j, id);
+
+	return p && p->debug ? rule_of(p, address, ret) : -ENODATA;
+}
+
+int jit_names_rule_of_frame(struct jit_names *j, uint64_t frame, struct jit_rule *ret)
+{
+	HASH_FOREACH (s, &j->processes) {
+		struct process *p = (struct process *)(uintptr_t)s->value;
+
+		if (p->code_file == FRAME_FILE(frame))
+			return rule_of(p, p->rows.start + FRAME_OFFSET(frame), ret);
+	}
+	return -ENODATA;
 }
 
 void jit_names_get_stats(const struct jit_names *j, struct jit_names_stats *ret)

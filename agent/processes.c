@@ -298,21 +298,25 @@ static int attach(struct process *p)
 
 static void tell_kernel(struct process *p)
 {
-	uint32_t runtime = p->object ? p->object->rt->id : RUNTIME_NONE;
+	struct process_value v = {.runtime = p->object ? p->object->rt->id : RUNTIME_NONE};
 
-	(void)profiler_set_process(p->owner->o.profiler, p->key, runtime);
+	(void)p->owner->o.code(p->owner->o.data, p->key, &v);
+	(void)profiler_set_process(p->owner->o.profiler, p->key, &v);
 }
 
 static void decide(struct process *p)
 {
 	const struct mapped *mapped = (const struct mapped *)p->mapped.data;
 	struct processes *owner = p->owner;
+	struct process_value v;
 	int r;
 
 	for (size_t i = 0; i < p->mapped.len / sizeof(*mapped); i++) {
 		if (mapped[i].object->loading)
 			return;
 	}
+	if (owner->o.code(owner->o.data, p->key, &v) == -EAGAIN)
+		return;
 	r = attach(p);
 	buf_done(&p->mapped);
 	p->decided = true;
@@ -427,6 +431,19 @@ int processes_find(struct processes *p, struct task_id id, const struct runtime 
 	*ret_runtime = process->object->rt;
 	*ret_process = &process->public;
 	return 0;
+}
+
+void processes_code_changed(struct processes *p, struct process_key key)
+{
+	uint64_t known = hash_get(&p->by_key, hash_of(key));
+	struct process *process = (struct process *)(uintptr_t)known;
+
+	if (known == HASH_NONE)
+		return;
+	if (!process->decided)
+		decide(process);
+	else if (!process->not_ready || process->object || process->not_ready >= NOT_READY_MAX)
+		tell_kernel(process);
 }
 
 size_t processes_pending(const struct processes *p)

@@ -10,6 +10,7 @@
 #pragma once
 
 #include "agent/base/macro.h"
+#include "bpf/runtimes.h"
 #include "bpf/types.h"
 
 struct loop;
@@ -27,6 +28,9 @@ struct processes_options {
 	struct profiler *profiler;
 	struct tables *tables;
 	bool (*wanted)(void *data, const struct runtime *rt);
+	/* What else the kernel shall know of the process's code: 0, or -EAGAIN until
+	 * processes_code_changed(). */
+	int (*code)(void *data, struct process_key key, struct process_value *v);
 	void (*ready)(void *data); /* what was -EAGAIN may be answered now */
 	void *data;
 };
@@ -41,6 +45,8 @@ DEFINE_CLEANUP(struct processes *, processes_free)
  */
 int processes_find(struct processes *p, struct task_id id, const struct runtime **ret_runtime,
 		   const struct runtime_process **ret_process);
+/* The answer of `code` is another one for this process. */
+void processes_code_changed(struct processes *p, struct process_key key);
 /* How many are being found out. */
 size_t processes_pending(const struct processes *p);
 /* All are looked at anew: the wanted runtimes have changed. */

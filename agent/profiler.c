@@ -524,19 +524,14 @@ void profiler_remove(struct profiler *p, const char *runtime, const char *map, c
 		(void)bpf_map_delete_elem(fd, key);
 }
 
-int profiler_set_process(struct profiler *p, struct process_key key, uint32_t runtime)
+int profiler_set_process(struct profiler *p, struct process_key key, const struct process_value *v)
 {
-	return put(p->skel->maps.processes, &key, &runtime);
+	return put(p->skel->maps.processes, &key, v);
 }
 
 void profiler_forget_process(struct profiler *p, struct process_key key)
 {
 	(void)bpf_map_delete_elem(bpf_map__fd(p->skel->maps.processes), &key);
-}
-
-void profiler_want_processes(struct profiler *p, bool want)
-{
-	p->skel->bss->code_runtimes = want;
 }
 
 void profiler_forget_stack(struct profiler *p, uint64_t hash)
@@ -553,6 +548,11 @@ int profiler_load_page(struct profiler *p, uint32_t file, uint32_t page,
 		       const struct rows_page *rows)
 {
 	return rows_pool_load(p->pool, file, page, rows);
+}
+
+void profiler_forget_pages(struct profiler *p, uint32_t file)
+{
+	rows_pool_forget(p->pool, file);
 }
 
 /* "memlock:" of /proc/self/fdinfo/FD (kernel/bpf/syscall.c, bpf_map_show_fdinfo). */

@@ -106,11 +106,9 @@ void profiler_forget_ranges(struct profiler *p);
 int profiler_put(struct profiler *p, const char *runtime, const char *map, const void *key,
 		 const void *value);
 void profiler_remove(struct profiler *p, const char *runtime, const char *map, const void *key);
-/* Whose the code without a file is in this process, RUNTIME_NONE: nobody's. */
-int profiler_set_process(struct profiler *p, struct process_key key, uint32_t runtime);
+/* What the code without a file is in this process. */
+int profiler_set_process(struct profiler *p, struct process_key key, const struct process_value *v);
 void profiler_forget_process(struct profiler *p, struct process_key key);
-/* Is there a runtime that wants to know? */
-void profiler_want_processes(struct profiler *p, bool want);
 /* Counters of all runtimes since the start, by enum runtime_id and the runtime's own number. */
 void profiler_runtime_stats(const struct profiler *p,
 			    uint64_t ret[RUNTIMES_ROOM][RUNTIME_STATS_MAX]);
@@ -121,6 +119,8 @@ void profiler_runtime_stats(const struct profiler *p,
  */
 int profiler_load_page(struct profiler *p, uint32_t file, uint32_t page,
 		       const struct rows_page *rows);
+/* The pages of a file that will not be asked for again. */
+void profiler_forget_pages(struct profiler *p, uint32_t file);
 
 /* The sampling program, for events of one's own (benchmarks). */
 int profiler_program_fd(const struct profiler *p);

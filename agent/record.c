@@ -102,7 +102,7 @@ static void on_tick(void *data)
 	/* However long it takes, the kernel's tables hold a few seconds at most. */
 	if (++r->ticks % absorb_ticks(r) == 0 && session_absorb(r->session) < 0)
 		log_debug("cannot read the counts, trying again later");
-	profiler_poll(session_profiler(r->session));
+	session_poll(r->session);
 	show_status(r, "recording");
 	/* Named processes that are all gone leave nothing to wait for. */
 	if (r->o.n_pids && !r->o.n_containers &&

@@ -221,6 +221,14 @@ int rows_pool_load(struct rows_pool *p, uint32_t file, uint32_t page, const stru
 	return 0;
 }
 
+void rows_pool_forget(struct rows_pool *p, uint32_t file)
+{
+	for (size_t i = 0; i < p->n_pages; i++) {
+		if (p->pages[i].key.file == file && !p->pages[i].free_at_ms)
+			evict(p, &p->pages[i]);
+	}
+}
+
 void rows_pool_get_stats(const struct rows_pool *p, struct rows_pool_stats *ret)
 {
 	*ret = p->stats;

@@ -27,6 +27,8 @@ struct rows_pool *rows_pool_free(struct rows_pool *p);
  * map said.
  */
 int rows_pool_load(struct rows_pool *p, uint32_t file, uint32_t page, const struct rows_page *rows);
+/* Evicts the pages of a file. */
+void rows_pool_forget(struct rows_pool *p, uint32_t file);
 
 struct rows_pool_stats {
 	uint64_t loaded, evicted, bytes, pages;

@@ -28,14 +28,11 @@ static bool is_wanted(void *data, const struct runtime *rt)
 	return !(r->o.disabled & 1u << rt->id);
 }
 
-/* The kernel asks about code without a file only when somebody may know it. */
-static void tell_kernel(struct runtimes *r)
+static int code_of(void *data, struct process_key key, struct process_value *v)
 {
-	bool want = false;
+	const struct runtimes *r = data;
 
-	FOREACH_RUNTIME(rt)
-	want |= rt->attach && is_wanted(r, rt);
-	profiler_want_processes(r->o.profiler, want);
+	return r->o.code(r->o.data, key, v);
 }
 
 static void on_ready(void *data)
@@ -53,6 +50,7 @@ int runtimes_new(const struct runtimes_options *o, struct runtimes **ret)
 		.profiler = o->profiler,
 		.tables = o->tables,
 		.wanted = is_wanted,
+		.code = code_of,
 		.ready = on_ready,
 		.data = r,
 	};
@@ -66,7 +64,6 @@ int runtimes_new(const struct runtimes_options *o, struct runtimes **ret)
 	result = result < 0 ? result : rt->names_new(&r->names[rt->id]);
 	if (result < 0)
 		return result;
-	tell_kernel(r);
 	*ret = TAKE_PTR(r);
 	return 0;
 }
@@ -122,7 +119,6 @@ bool runtimes_set_disabled(struct runtimes *r, uint32_t disabled)
 	if (r->o.disabled == disabled)
 		return false;
 	r->o.disabled = disabled;
-	tell_kernel(r);
 	processes_forget(r->processes);
 	return true;
 }
@@ -172,6 +168,11 @@ int runtimes_code_step(struct runtimes *r, struct task_id id, struct native_walk
 	int result = processes_find(r->processes, id, &rt, &process);
 
 	return result < 0 ? result : rt->walk(process, w);
+}
+
+void runtimes_code_changed(struct runtimes *r, struct process_key key)
+{
+	processes_code_changed(r->processes, key);
 }
 
 size_t runtimes_pending(const struct runtimes *r)

@@ -23,7 +23,9 @@ struct runtimes_options {
 	struct loop *loop; /* borrowed, as all here */
 	struct profiler *profiler;
 	struct tables *tables;
-	uint32_t disabled;	   /* bits by enum runtime_id */
+	uint32_t disabled; /* bits by enum runtime_id */
+	/* See struct processes_options. */
+	int (*code)(void *data, struct process_key key, struct process_value *v);
 	void (*ready)(void *data); /* late samples may go on */
 	void *data;
 };
@@ -49,6 +51,7 @@ void runtimes_forget_file(struct runtimes *r, uint32_t file_id);
 /* For native_walk(): see struct native_ops. */
 uint32_t runtimes_of_frame(const struct runtimes *r, uint64_t frame);
 int runtimes_code_step(struct runtimes *r, struct task_id id, struct native_walk *w);
+void runtimes_code_changed(struct runtimes *r, struct process_key key);
 size_t runtimes_pending(const struct runtimes *r);
 
 void runtimes_on_record(struct runtimes *r, const struct event_runtime *e);

@@ -108,12 +108,22 @@ static void on_stack(void *data, const struct event_stack *e, const uint64_t *fr
 	want_names(s, frames + e->n_kernel, e->n_user);
 }
 
+static void load_code_page(struct session *s, const struct jit_rule *rule)
+{
+	if (rule->page)
+		(void)profiler_load_page(s->profiler, rule->file, rule->number, rule->page);
+}
+
 static void on_page(void *data, uint64_t frame)
 {
 	struct session *s = data;
+	struct jit_rule code;
 	uint64_t rule;
 
-	(void)files_rule(s->files, frame, &rule);
+	if (FRAME_FILE(frame) < FILE_ID_CODE)
+		(void)files_rule(s->files, frame, &rule);
+	else if (jit_names_rule_of_frame(s->jit, frame, &code) == 0)
+		load_code_page(s, &code);
 }
 
 static void on_runtime(void *data, const struct event_runtime *e)
@@ -168,7 +178,23 @@ static int code_step(void *data, struct native_walk *w)
 	const struct late_walk *walk = data;
 	struct session *s = walk->data;
 
+	/* Before the process is decided on: that is a part of it. */
+	jit_names_want(s->jit, walk->id);
 	return runtimes_code_step(s->runtimes, walk->id, w);
+}
+
+static int code_rule(void *data, uint64_t address, uint64_t *ret_rule)
+{
+	const struct late_walk *walk = data;
+	struct session *s = walk->data;
+	struct jit_rule rule;
+	int r = jit_names_rule(s->jit, walk->id, address, &rule);
+
+	if (r < 0)
+		return r;
+	load_code_page(s, &rule);
+	*ret_rule = rule.rule;
+	return 0;
 }
 
 static void on_late_finished(void *data, struct task_id id, const uint64_t *frames, uint32_t n)
@@ -185,6 +211,35 @@ static void on_process_ready(void *data)
 
 	if (s->late)
 		late_resume(s->late);
+}
+
+static int code_of(void *data, struct process_key key, struct process_value *v)
+{
+	const struct session *s = data;
+
+	return jit_names_code(s->jit, key, v);
+}
+
+static void on_code_changed(void *data, struct process_key key, uint32_t old_file)
+{
+	struct session *s = data;
+
+	if (s->runtimes)
+		runtimes_code_changed(s->runtimes, key);
+	if (old_file)
+		profiler_forget_pages(s->profiler, old_file);
+}
+
+static int open_jit(struct session *s)
+{
+	const struct jit_names_options o = {
+		.parser = s->parser,
+		.changed = on_code_changed,
+		.ready = on_process_ready,
+		.data = s,
+	};
+
+	return jit_names_new(&o, &s->jit);
 }
 
 static int open_late(struct session *s)
@@ -226,6 +281,7 @@ static int open_runtimes(struct session *s)
 		.profiler = s->profiler,
 		.tables = s->tables,
 		.disabled = s->o.no_runtimes,
+		.code = code_of,
 		.ready = on_process_ready,
 		.data = s,
 	};
@@ -254,7 +310,7 @@ static int open_parts(struct session *s)
 	if (r >= 0)
 		r = line_cache_new(s->loop, s->parser, 0, &s->lines);
 	if (r >= 0)
-		r = jit_names_new(s->parser, &s->jit);
+		r = open_jit(s);
 	if (r >= 0)
 		r = open_runtimes(s);
 	if (r >= 0)
@@ -280,6 +336,7 @@ int session_new(struct loop *loop, const struct session_options *o, struct sessi
 		.rule = rule_of,
 		.runtime_of = runtime_of,
 		.code_step = code_step,
+		.code_rule = code_rule,
 		.keep_loops = o->profiler.keep_loops,
 	};
 	stacks_init(&s->stacks, STACKS_MAX_BYTES);
@@ -355,6 +412,12 @@ static void want_jit_names(struct session *s, bool now)
 			jit_names_want(s->jit, sample->id);
 	}
 	jit_names_update(s->jit, now);
+}
+
+void session_poll(struct session *s)
+{
+	profiler_poll(s->profiler);
+	jit_names_watch(s->jit);
 }
 
 size_t session_prepare(struct session *s)

@@ -41,6 +41,8 @@ struct profiler *session_profiler(struct session *s); /* borrowed */
 int session_start(struct session *s);
 void session_stop(struct session *s);
 
+/* Takes what the kernel has sent; some times a second. */
+void session_poll(struct session *s);
 /*
  * Takes over what the kernel has counted so far, so that its tables have room for more, and stacks
  * whose announcement was lost are announced again. The interval goes on.

@@ -7,7 +7,6 @@
 #include "bpf/unwind.bpf.h"
 
 /* What user space changes while samples are taken. */
-__u32 code_runtimes = 0;
 __u32 keep_loops = 0;
 
 /* What user space found in processes with code without a file. */
@@ -15,23 +14,26 @@ struct processes_map {
 	__uint(type, BPF_MAP_TYPE_LRU_HASH);
 	__uint(max_entries, 16384);
 	__type(key, struct process_key);
-	__type(value, u32); /* enum runtime_id */
+	__type(value, struct process_value);
 } processes SEC(".maps");
 
 __noinline int process_find(u32 cpu)
 {
 	struct cpu_state *c = cpu_state_of(cpu);
 	struct process_key key;
-	u32 *runtime;
+	struct process_value *found;
 
 	if (!c)
 		return 0;
 	key.tgid = c->id.tgid;
 	key.mm = c->id.mm;
-	runtime = bpf_map_lookup_elem(&processes, &key);
-	if (!runtime)
+	found = bpf_map_lookup_elem(&processes, &key);
+	if (!found)
 		return 0;
-	c->process_runtime = *runtime + 1;
+	c->process_runtime = found->runtime + 1;
+	c->code_file = found->file;
+	c->code_start = found->start;
+	c->code_size = found->size;
 	return 1;
 }
 

@@ -240,7 +240,8 @@ __noinline int native_step(u32 cpu)
 {
 	struct cpu_state *c = cpu_state_of(cpu);
 	struct range *range;
-	u64 pc, frame, rule;
+	u64 pc, frame, rows, rule;
+	u32 state;
 
 	if (!c)
 		return 1;
@@ -256,18 +257,22 @@ __noinline int native_step(u32 cpu)
 	if (!range)
 		return walk_done(c, OUTCOME_CUT,
 				 c->n_user == 0 && c->in_kernel ? REASON_EXEC : REASON_NO_MAPPING);
-	if (range->file == FILE_ID_ANON && code_runtimes && c->not_managed != c->r.pc) {
+	if (range->file == FILE_ID_ANON && c->not_managed != c->r.pc) {
 		if (!c->process_runtime && !process_find(cpu))
 			return walk_done(c, OUTCOME_LATE, REASON_NONE);
 		c->mode = c->process_runtime - 1;
 		if (c->mode)
 			return 0;
 	}
-	frame = range->first_frame + (pc - range->start);
-	rule = range->state == RANGE_BAD ? RULE_BASE(RULE_INVALID, 0, 0) : RULE_FP_GUESS;
-	if (range->state == RANGE_PENDING ||
-	    (range->state == RANGE_ROWS && !rule_find(c, frame, &rule))) {
-		c->blocked = frame;
+	frame = rows = range->first_frame + (pc - range->start);
+	state = range->state;
+	if (range->file == FILE_ID_ANON && pc - c->code_start < c->code_size) {
+		rows = FRAME_OF_FILE(c->code_file, pc - c->code_start);
+		state = RANGE_ROWS;
+	}
+	rule = state == RANGE_BAD ? RULE_BASE(RULE_INVALID, 0, 0) : RULE_FP_GUESS;
+	if (state == RANGE_PENDING || (state == RANGE_ROWS && !rule_find(c, rows, &rule))) {
+		c->blocked = rows;
 		return walk_done(c, OUTCOME_LATE, REASON_NONE);
 	}
 	if (RULE_KIND(rule) == RULE_LOOP && range->runtime) {

@@ -237,6 +237,7 @@ static __always_inline void walk_start(struct cpu_state *c, const ARCH_REGS *u)
 	c->result = OUTCOME_WALKING;
 	c->mode = RUNTIME_NONE;
 	c->process_runtime = 0;
+	c->code_size = 0;
 	c->not_managed = 0;
 	c->blocked = 0;
 	c->loop.leaving = 0;

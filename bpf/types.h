@@ -58,6 +58,8 @@ enum frame_kind {
 #define FILE_ID_ANON  1 /* executable memory without a file */
 #define FILE_ID_VDSO  2 /* the kernel's [vdso]; offsets count from its start */
 #define FILE_ID_FIRST 16
+/* Of code without a file, see struct process_value; given out by user space. */
+#define FILE_ID_CODE (FILE_ID_MAX - (1u << 17) + 1)
 
 /*
  * A frame of an interpreter or a JIT takes two words; what they say is for its runtime

@@ -86,6 +86,10 @@ struct cpu_state {
 	u64 thread_pointer;
 	u64 not_managed; /* a pc that turned out to be nobody's */
 	u64 blocked;	 /* frame word whose rows are not loaded */
+	/* Rows of code without a file: struct process_value. */
+	u64 code_start, code_size;
+	u32 code_file;
+	u32 code_pad;
 	struct loop_frame loop;
 	u32 current_range, n_ranges;
 	u32 next_rule; /* predicted index in rule_cache */
@@ -275,11 +279,10 @@ static __always_inline void not_managed(struct cpu_state *c)
 #undef RUNTIME
 
 /* ---- bpf/managed.bpf.c ---- */
-extern __u32 code_runtimes; /* is there one that has code without a file, and is wanted? */
-extern __u32 keep_loops;    /* show the frames of interpreters' loops, too */
+extern __u32 keep_loops; /* show the frames of interpreters' loops, too */
 
-/* The runtime of the process's code without a file: sets c->process_runtime. 0: user space has not
- * looked yet. */
+/* What the process's code without a file is: sets c->process_runtime, c->code_*. 0: user space has
+ * not looked yet. */
 int process_find(u32 cpu);
 /* Before a sample goes to user space: the frames of interpreters that the walk has not come to. */
 int loops_capture(u32 cpu);

@@ -179,7 +179,7 @@ static __always_inline int file_lookup(struct cpu_state *c, struct vm_area_struc
 	 */
 	fresh.id = FILE_ID_FIRST + c->files_named++ * n_cpus + c->cpu;
 	fresh.state = RANGE_PENDING;
-	if (fresh.id > FILE_ID_MAX)
+	if (fresh.id >= FILE_ID_CODE)
 		return -1;
 	/* Another CPU may be first: its id counts, ours is skipped. */
 	if (bpf_map_update_elem(&files, &key, &fresh, BPF_NOEXIST)) {

@@ -172,53 +172,41 @@ static int add_functions(struct objfile *o, struct code_map *m)
 	return r;
 }
 
-/* Names are borrowed from the images, which stay until the map is written. */
-static int add_file(uint8_t *image, size_t bytes, struct code_map *m, struct objfile **ret)
+static int open_file(uint8_t *image, size_t bytes, struct objfile **ret)
 {
 	int r = symfile_relocate(image, bytes);
 
 	if (r == 0)
 		r = objfile_open_memory(image, bytes, ret);
-	if (r < 0)
-		return r == -ENOMEM ? r : 0;
-	return add_functions(*ret, m);
+	return r == -ENOMEM ? r : 0;
 }
 
-int gdb_jit_write(uint8_t *data, size_t bytes, struct table_writer *w)
+int gdb_jit_open(uint8_t *data, size_t bytes, struct gdb_jit_files *f)
 {
-	_cleanup_(code_map_done) struct code_map m = {0};
-	_cleanup_free_ struct objfile **files = calloc(GDB_JIT_FILES_MAX, sizeof(*files));
 	struct cursor c = cursor_of(data, bytes);
-	size_t n = 0;
 	int r = 0;
 
-	if (!files)
+	f->v = calloc(GDB_JIT_FILES_MAX, sizeof(*f->v));
+	if (!f->v)
 		return -ENOMEM;
-	while (cursor_left(&c) && n < GDB_JIT_FILES_MAX && r == 0) {
+	while (cursor_left(&c) && f->n < GDB_JIT_FILES_MAX && r == 0) {
 		uint64_t magic = cursor_u64(&c), size = cursor_u64(&c);
 		const uint8_t *p;
 
-		if (c.bad || magic != GDB_JIT_MAGIC || size > cursor_left(&c)) {
-			r = -EBADMSG;
-			break;
-		}
+		if (c.bad || magic != GDB_JIT_MAGIC || size > cursor_left(&c))
+			return -EBADMSG;
 		p = cursor_bytes(&c, (size_t)size);
 		cursor_skip(&c, MIN((size_t)(-size & 7), cursor_left(&c)));
-		r = add_file(data + (p - data), (size_t)size, &m, &files[n++]);
+		r = open_file(data + (p - data), (size_t)size, &f->v[f->n]);
+		f->n += f->v[f->n] != NULL;
 	}
-	/* What there is no room for is older. */
-	if (r == 0 || r == -E2BIG)
-		r = code_map_write(&m, w);
-	for (size_t i = 0; i < n; i++)
-		objfile_free(files[i]);
 	return r;
 }
 
-int gdb_jit_write_file(int fd, struct table_writer *w)
+int gdb_jit_open_fd(int fd, struct gdb_jit_files *f)
 {
 	struct stat st;
 	void *data;
-	int r;
 
 	if (fstat(fd, &st) < 0)
 		return -errno;
@@ -229,9 +217,31 @@ int gdb_jit_write_file(int fd, struct table_writer *w)
 	data = mmap(NULL, (size_t)st.st_size, PROT_READ | PROT_WRITE, MAP_PRIVATE, fd, 0);
 	if (data == MAP_FAILED)
 		return -errno;
-	r = gdb_jit_write(data, (size_t)st.st_size, w);
-	munmap(data, (size_t)st.st_size);
-	return r;
+	f->mapping = data;
+	f->mapped = (size_t)st.st_size;
+	return gdb_jit_open(data, f->mapped, f);
+}
+
+void gdb_jit_files_done(struct gdb_jit_files *f)
+{
+	for (size_t i = 0; i < f->n; i++)
+		objfile_free(f->v[i]);
+	free(f->v);
+	if (f->mapping)
+		munmap(f->mapping, f->mapped);
+	*f = (struct gdb_jit_files){0};
+}
+
+int gdb_jit_write(const struct gdb_jit_files *f, struct table_writer *w)
+{
+	/* Names are borrowed from the files. */
+	_cleanup_(code_map_done) struct code_map m = {0};
+	int r = 0;
+
+	for (size_t i = 0; i < f->n && r == 0; i++)
+		r = add_functions(f->v[i], &m);
+	/* What there is no room for is older. */
+	return r == 0 || r == -E2BIG ? code_map_write(&m, w) : r;
 }
 
 /* ---- where the list begins ---- */

@@ -3,7 +3,8 @@
  * What a runtime registers through GDB's JIT interface ("JIT Compilation Interface" of gdb's
  * manual): a list of object files in its memory, which begins at the symbol
  * __jit_debug_descriptor. The agent reads the list and hands the files over in one piece; here, in
- * the child, they become TABLE_CODE: functions with lines.
+ * the child, they become TABLE_CODE: functions with lines. Their frames are for
+ * unwinders/jit_rows.h.
  */
 #pragma once
 
@@ -25,10 +26,21 @@ struct gdb_jit_file {
 };
 #define GDB_JIT_MAGIC 0x4c4946544947u
 
-/* TABLE_CODE from that. data is changed. What is no object file, or names nothing, is passed over.
- * -EBADMSG, -ENODATA: no function in any, -ENOMEM. */
-int gdb_jit_write(uint8_t *data, size_t bytes, struct table_writer *w);
-int gdb_jit_write_file(int fd, struct table_writer *w);
+struct gdb_jit_files {
+	struct objfile **v;
+	size_t n;
+	void *mapping; /* gdb_jit_open_fd()'s; NULL */
+	size_t mapped;
+};
+
+/* What is no object file is passed over. data is changed, and must stay. -EBADMSG, -ENOMEM; either
+ * way *f, which begins as zeros, is for gdb_jit_files_done(). */
+int gdb_jit_open(uint8_t *data, size_t bytes, struct gdb_jit_files *f);
+/* -ENODATA: it is empty. -E2BIG. */
+int gdb_jit_open_fd(int fd, struct gdb_jit_files *f);
+void gdb_jit_files_done(struct gdb_jit_files *f);
+/* TABLE_CODE. -ENODATA: no function in any, -ENOMEM. */
+int gdb_jit_write(const struct gdb_jit_files *f, struct table_writer *w);
 
 /*
  * Which of n files (NULL: not readable) have the symbol, and where in the file: as TABLE_CODE,

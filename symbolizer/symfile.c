@@ -14,20 +14,29 @@ struct relocation {
 	struct objfile_section target, symbols;
 };
 
-/* Bytes that are written; 0: not one of an absolute address. */
-static uint32_t width_of(uint16_t machine, uint32_t type)
+struct kind {
+	uint16_t machine;
+	uint32_t type;
+	uint8_t width;
+	bool relative; /* to where it is written */
+};
+
+static const struct kind kinds[] = {
+	{EM_X86_64, R_X86_64_64, 8, false},	 {EM_X86_64, R_X86_64_32, 4, false},
+	{EM_X86_64, R_X86_64_32S, 4, false},	 {EM_X86_64, R_X86_64_PC32, 4, true},
+	{EM_X86_64, R_X86_64_PC64, 8, true},	 {EM_AARCH64, R_AARCH64_ABS64, 8, false},
+	{EM_AARCH64, R_AARCH64_ABS32, 4, false}, {EM_AARCH64, R_AARCH64_PREL32, 4, true},
+	{EM_AARCH64, R_AARCH64_PREL64, 8, true},
+};
+
+/* NULL: not one of an address. */
+static const struct kind *kind_of(uint16_t machine, uint32_t type)
 {
-	if (machine == EM_X86_64) {
-		if (type == R_X86_64_64)
-			return 8;
-		return type == R_X86_64_32 || type == R_X86_64_32S ? 4 : 0;
+	for (size_t i = 0; i < ARRAY_SIZE(kinds); i++) {
+		if (kinds[i].machine == machine && kinds[i].type == type)
+			return &kinds[i];
 	}
-	if (machine == EM_AARCH64) {
-		if (type == R_AARCH64_ABS64)
-			return 8;
-		return type == R_AARCH64_ABS32 ? 4 : 0;
-	}
-	return 0;
+	return NULL;
 }
 
 /* A symbol's address: in a relocatable file it is relative to its section. */
@@ -47,19 +56,23 @@ static bool symbol_address(const struct relocation *r, uint32_t index, uint64_t 
 
 static void apply(const struct relocation *r, const Elf64_Rela *rela)
 {
-	uint32_t width = width_of(objfile_machine(r->o), ELF64_R_TYPE(rela->r_info));
+	const struct kind *kind = kind_of(objfile_machine(r->o), ELF64_R_TYPE(rela->r_info));
 	uint64_t value;
 	uint8_t *at;
 
-	if (!width || rela->r_offset > r->target.size || r->target.size - rela->r_offset < width ||
+	if (!kind || rela->r_offset > r->target.size ||
+	    r->target.size - rela->r_offset < kind->width ||
 	    !symbol_address(r, (uint32_t)ELF64_R_SYM(rela->r_info), &value))
 		return;
 	value += (uint64_t)rela->r_addend;
+	if (kind->relative)
+		value -= r->target.addr + rela->r_offset;
 	at = r->image + (r->target.data - r->image) + rela->r_offset;
-	memcpy(at, &value, width);
+	memcpy(at, &value, kind->width);
 }
 
-/* ".rela.debug_info" is for ".debug_info". What was unpacked is not in the image. */
+/* ".rela.debug_info" is for ".debug_info". What was unpacked is not in the image. Of what the
+ * process has in memory, too, the frames are read here. */
 static bool find_target(struct relocation *r, const struct objfile_section *relas)
 {
 	static const char prefix[] = ".rela";
@@ -67,7 +80,8 @@ static bool find_target(struct relocation *r, const struct objfile_section *rela
 
 	return !strncmp(relas->name, prefix, strlen(prefix)) && relas->data &&
 	       objfile_section_by_name(r->o, relas->name + strlen(prefix), &r->target) == 0 &&
-	       !(t->flags & SHF_ALLOC) && t->data >= r->image && t->data < r->image + r->bytes &&
+	       (!(t->flags & SHF_ALLOC) || !strcmp(t->name, ".eh_frame")) && t->data >= r->image &&
+	       t->data < r->image + r->bytes &&
 	       objfile_section_at(r->o, relas->link, &r->symbols) == 0 && r->symbols.data;
 }
 

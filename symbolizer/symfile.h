@@ -10,8 +10,8 @@
 #include "agent/base/macro.h"
 
 /*
- * Applies the relocations of sections that are not loaded (.debug_*) in the image itself, so that
- * the debug information can be read like that of a program. Those that are not understood are left
+ * Applies the relocations of sections that are not loaded (.debug_*) and of .eh_frame in the image
+ * itself, so that they can be read like those of a program. Those that are not understood are left
  * alone. 0, -EBADMSG: no ELF file, -EOPNOTSUPP, -ENOMEM.
  */
 int symfile_relocate(uint8_t *image, size_t bytes);

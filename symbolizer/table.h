@@ -11,7 +11,7 @@
 #include "agent/base/buf.h"
 
 #define TABLE_MAGIC   0x4254485054455254ull /* "TRETPHTB" */
-#define TABLE_VERSION 4
+#define TABLE_VERSION 5
 
 /* One owner a section: the file that is named defines its layout and reads it. */
 enum table_section {
@@ -24,6 +24,7 @@ enum table_section {
 	TABLE_FRAMES,	  /* lines.h: functions and lines of single addresses */
 	TABLE_CODE,	  /* code_map.h: functions that a runtime made in memory */
 	TABLE_RUNTIME,	  /* unwinders/runtime.h: the interpreter or JIT that is in the file */
+	TABLE_CODE_ROWS,  /* unwinders/jit_rows.h: the addresses that TABLE_ROWS is for */
 	TABLE_SECTION_MAX,
 };
 

@@ -138,7 +138,9 @@ static int code_step(struct native_walk *w, const struct native_ops *ops, void *
 static int get_rule(struct native_walk *w, const struct native_ops *ops, void *data, uint64_t frame,
 		    uint64_t *ret, bool *ret_bad)
 {
-	int r = ops->rule(data, frame, ret);
+	bool anon = FRAME_KIND(frame) == FRAME_ANON;
+	int r = anon ? ops->code_rule(data, frame & FRAME_PAYLOAD, ret)
+		     : ops->rule(data, frame, ret);
 
 	if (r == -EAGAIN) {
 		w->blocked = frame;
@@ -183,7 +185,7 @@ static int step(struct native_walk *w, const struct native_ops *ops, void *data)
 		if (r != -ENOENT)
 			return r;
 	}
-	if (range->state != RANGE_FP) {
+	if (range->file == FILE_ID_ANON ? ops->code_rule != NULL : range->state != RANGE_FP) {
 		r = get_rule(w, ops, data, frame, &rule, &bad);
 		if (r < 0)
 			return r;

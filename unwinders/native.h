@@ -46,6 +46,9 @@ struct native_ops {
 	 * pushed; -EAGAIN as above. NULL: all such code is nobody's.
 	 */
 	int (*code_step)(void *data, struct native_walk *w);
+	/* The rule of such code at an address, when code_step() says that it is nobody's: 0,
+	 * -ENODATA, -EAGAIN. NULL: there are none. */
+	int (*code_rule)(void *data, uint64_t address, uint64_t *ret_rule);
 };
 
 /* 1: complete, but for w->gap. 0: cut, w->reason says why. -EAGAIN: see above, w can be walked on

@@ -134,28 +134,6 @@ static bool gap_is_padding(const struct build *b, uint64_t start, uint64_t end)
 	return false;
 }
 
-/* Where an unwinding with one rule ends: in one page there are at most this many rows anyway. */
-static void emit_block(const struct build *b, const struct row_block *block, struct rows_pager *p)
-{
-	const uint64_t *rows = (const uint64_t *)b->list.rows.data + block->first;
-	uint64_t at = block->start;
-	uint32_t rule = 0;
-
-	/* A block that was cut begins in the middle of its rows. */
-	for (uint32_t i = 0; i < block->n_rows; i++) {
-		uint64_t start = rows[i] >> ROW_LIST_RULE_BITS;
-
-		if (start >= block->end)
-			break;
-		if (start > at) {
-			rows_pager_add(p, at, rule);
-			at = start;
-		}
-		rule = (uint32_t)(rows[i] & ((1u << ROW_LIST_RULE_BITS) - 1));
-	}
-	rows_pager_add(p, at, rule);
-}
-
 static int write_pages(struct build *b, struct table_writer *w)
 {
 	const struct row_block *blocks = row_list_blocks(&b->list);
@@ -168,7 +146,7 @@ static int write_pages(struct build *b, struct table_writer *w)
 		uint64_t end = blocks[i].end;
 		bool last = i + 1 == b->list.n_sealed;
 
-		emit_block(b, &blocks[i], p);
+		rows_pager_add_block(p, &b->list, &blocks[i]);
 		if (last ||
 		    (blocks[i + 1].start != end && !gap_is_padding(b, end, blocks[i + 1].start)))
 			rows_pager_add(p, end, 0);

@@ -118,6 +118,28 @@ void rows_pager_add(struct rows_pager *p, uint64_t offset, uint32_t rule)
 	p->rule = rule;
 }
 
+void rows_pager_add_block(struct rows_pager *p, const struct row_list *l,
+			  const struct row_block *block)
+{
+	const uint64_t *rows = (const uint64_t *)l->rows.data + block->first;
+	uint64_t at = block->start;
+	uint32_t rule = 0;
+
+	/* A block that was cut begins in the middle of its rows. */
+	for (uint32_t i = 0; i < block->n_rows; i++) {
+		uint64_t start = rows[i] >> ROW_LIST_RULE_BITS;
+
+		if (start >= block->end)
+			break;
+		if (start > at) {
+			rows_pager_add(p, at, rule);
+			at = start;
+		}
+		rule = (uint32_t)(rows[i] & ((1u << ROW_LIST_RULE_BITS) - 1));
+	}
+	rows_pager_add(p, at, rule);
+}
+
 int rows_pager_finish(struct rows_pager *p)
 {
 	flush(p);

@@ -6,12 +6,13 @@
 #pragma once
 
 #include "agent/base/buf.h"
+#include "unwinders/row_list.h"
 #include "unwinders/rows.h"
 
 struct rows_pager {
 	struct buf *pages, *index; /* borrowed: TABLE_ROWS, TABLE_ROWS_INDEX */
 	struct rows_stats *stats;  /* borrowed */
-	const uint64_t *rules;	   /* borrowed: all rules of the file; 0 is RULE_INVALID */
+	const uint64_t *rules;	   /* borrowed: all rules of the file; 0 is that of no code */
 	struct {
 		uint32_t page; /* in which `local` is valid, plus 1 */
 		uint32_t local;
@@ -32,5 +33,8 @@ DEFINE_CLEANUP(struct rows_pager *, rows_pager_free)
 /* From this file offset on the rule with this index holds. Offsets strictly ascend; the last call
  * ends the code with rule 0. */
 void rows_pager_add(struct rows_pager *p, uint64_t offset, uint32_t rule);
+/* The rows of a sealed block; what comes behind it is the caller's. */
+void rows_pager_add_block(struct rows_pager *p, const struct row_list *l,
+			  const struct row_block *block);
 /* Writes the last page. 0, or what failed in the sections' buffers. */
 int rows_pager_finish(struct rows_pager *p);

@@ -15,6 +15,7 @@
 #include "symbolizer/perf_map.h"
 #include "symbolizer/symtab.h"
 #include "symbolizer/table.h"
+#include "unwinders/jit_rows.h"
 #include "unwinders/runtime.h"
 
 #define SECTION_BYTES_MAX (128u << 20)
@@ -148,6 +149,41 @@ static int build_lines(const int *in_fds, size_t n, struct table_writer *w)
 	return r;
 }
 
+static int add_jit_rows(const struct gdb_jit_files *f, struct table_writer *w)
+{
+	_cleanup_free_ struct jit_rows_source *sources = calloc(2 * f->n + 2, sizeof(*sources));
+	size_t n = 0;
+	int r;
+
+	if (!sources)
+		return -ENOMEM;
+	for (size_t i = 0; i < f->n; i++)
+		n += jit_rows_sources(f->v[i], &sources[n]);
+	r = jit_rows_write(sources, n, w);
+	if (r < 0) {
+		section_clear(w, TABLE_ROWS);
+		section_clear(w, TABLE_ROWS_INDEX);
+	}
+	return r;
+}
+
+/* Names or rows or both. */
+static int build_gdb_jit(int in_fd, struct table_writer *w)
+{
+	_cleanup_(gdb_jit_files_done) struct gdb_jit_files f = {0};
+	int r = gdb_jit_open_fd(in_fd, &f), rows;
+
+	if (r < 0)
+		return r;
+	r = gdb_jit_write(&f, w);
+	if (r < 0 && r != -ENODATA)
+		return r;
+	rows = add_jit_rows(&f, w);
+	if (rows == -ENOMEM)
+		return rows;
+	return rows == 0 ? 0 : r;
+}
+
 static int build_gdb_jit_find(const int *in_fds, size_t n, struct table_writer *w)
 {
 	struct image images[CHILD_FILES_MAX] = {0};
@@ -175,7 +211,7 @@ int build_table(const int *in_fds, size_t n, uint32_t kind, int out_fd, uint32_t
 	else if (kind == BUILD_LINES && n >= 2 && n <= CHILD_FILES_MAX)
 		r = build_lines(in_fds, n, &w);
 	else if (kind == BUILD_GDB_JIT && n == 1)
-		r = gdb_jit_write_file(in_fds[0], &w);
+		r = build_gdb_jit(in_fds[0], &w);
 	else if (kind == BUILD_GDB_JIT_FIND && n <= CHILD_FILES_MAX)
 		r = build_gdb_jit_find(in_fds, n, &w);
 	else if (kind == BUILD_PERF_MAP && n == 1)

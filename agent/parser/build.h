@@ -24,7 +24,8 @@ enum build_kind {
 	BUILD_PERF_MAP,
 	/* The jit-PID.dump of a process: the same. */
 	BUILD_JITDUMP,
-	/* What a process registered through GDB's JIT interface: the same (gdb_jit.h). */
+	/* What a process registered through GDB's JIT interface: the same (gdb_jit.h), and the
+	 * unwind rows of that code (jit_rows.h); one of both may be missing. */
 	BUILD_GDB_JIT,
 	/* Which of some files that interface begins in: gdb_jit_place() reads the answer. */
 	BUILD_GDB_JIT_FIND,

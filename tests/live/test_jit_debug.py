@@ -6,7 +6,8 @@ import os
 import re
 import time
 
-from lib import Target, case, check, fixture_path, need_program, record, spawn
+from lib import (Target, assert_complete, case, check, fixture_path, is_complete, need_program, record,
+                 spawn)
 from lines import sh
 
 HOT = """
@@ -35,12 +36,13 @@ def share(folded, *frames):
                                       for i in range(len(s)))) / folded.total
 
 
-def lli(kind):
+def lli(kind, frame_pointers=True):
     need_program("lli")
     need_program("clang")
     with open("hot.c", "w", encoding="ascii") as f:
         f.write(HOT)
-    sh("clang", "-g", "-O1", "-fno-omit-frame-pointer", "-S", "-emit-llvm", "-o", "hot.ll", "hot.c")
+    sh("clang", "-g", "-O1", "-fno-omit-frame-pointer" if frame_pointers else "-fomit-frame-pointer",
+       "-S", "-emit-llvm", "-o", "hot.ll", "hot.c")
     # MCJIT writes a jitdump as well, which is asked first; ORC registers only.
     p = spawn(["lli", f"--jit-kind={kind}", "hot.ll"], env={**os.environ, "JITDUMPDIR": os.getcwd()})
     time.sleep(0.5)
@@ -65,6 +67,88 @@ def code_of_llvm_s_mcjit_is_named():
 @case
 def code_of_llvm_s_orc_is_named():
     llvm_code_is_named("orc")
+
+
+def llvm_code_without_frame_pointers_is_walked(kind):
+    p = lli(kind, frame_pointers=False)
+    with open("hot.ll", encoding="ascii") as f:
+        check('"frame-pointer"="all"' not in f.read(), "it has frame pointers")
+    folded = record("-p", p.pid, d=2).folded()
+    walked = share(folded, "main", "jitted_outer", "jitted_inner")
+    check(walked > 0.9, f"{walked:.1%} walked:\n" + folded.show())
+    assert_complete(folded, 0.98)
+
+
+@case
+def code_of_llvm_s_mcjit_without_frame_pointers_is_walked():
+    llvm_code_without_frame_pointers_is_walked("mcjit")
+
+
+@case
+def code_of_llvm_s_orc_without_frame_pointers_is_walked():
+    llvm_code_without_frame_pointers_is_walked("orc")
+
+
+def frameless(name, room):
+    """An object file with a function that calls another, neither with a frame pointer (rbp is used
+    for something else), and with `room` bytes of stack each."""
+    sh("gcc", "-O1", "-g", "-c", "-fomit-frame-pointer", "-fPIC", "-fno-stack-protector",
+       "-fno-toplevel-reorder", "-o", f"{name}.o", "-xc", "-", input=f"""
+static int __attribute__((noinline)) {name}_inner(volatile int *p, int n);
+int {name}_outer(volatile int *p)
+{{
+	volatile char room[{room}];
+
+	room[*p & 7] = 1;
+	return {name}_inner(p, 100000) + room[1];
+}}
+static int __attribute__((noinline)) {name}_inner(volatile int *p, int n)
+{{
+	volatile char room[{room}];
+	register long busy __asm__("rbp") = n;
+
+	room[*p & 7] = 1;
+	for (int i = 0; i < n; i++) {{
+		*p += i;
+		__asm__ volatile("lea 1(%0), %0" : "+r"(busy));
+	}}
+	return *p + room[1];
+}}
+""")
+    return f"{name}.o"
+
+
+def frameless_share(folded, name):
+    """Of the samples in this code, those with all callers."""
+    there = folded.only(lambda s: any(f.startswith(name) for f in s))
+    whole = there.count(lambda s: is_complete(s) and
+                        any(tuple(s[i:i + 3]) == ("run", f"{name}_outer", f"{name}_inner") or
+                            tuple(s[i:i + 2]) == ("run", f"{name}_outer")
+                            for i in range(len(s))))
+    check(there.total > 20, f"hardly a sample in {name}:\n" + folded.show())
+    return whole / there.total
+
+
+@case
+def registered_code_without_frame_pointers_is_walked():
+    t = Target("registered", "once", "60", frameless("small", 40))
+    folded = record("-p", t.pid, d=2).folded()
+    whole = frameless_share(folded, "small")
+    check(whole > 0.98, f"{whole:.1%} walked:\n" + folded.show())
+    assert_complete(folded, 0.98)
+
+
+@case
+def rows_follow_what_is_registered_in_the_same_memory():
+    t = Target("registered", "reuse", "60", frameless("small", 40), frameless("large", 5000))
+    # Until the list is looked at again, the old rows are taken for the new code, which has larger
+    # frames: a second of seven. All have the names of what is there in the end.
+    folded = record("-p", t.pid, d=7).folded()
+    whole = frameless_share(folded, "large")
+    check(whole > 0.75, f"{whole:.1%} walked:\n" + folded.show())
+    folded = record("-p", t.pid, d=1).folded()
+    whole = frameless_share(folded, "large")
+    check(whole > 0.98, f"{whole:.1%} of the second walked in the end:\n" + folded.show())
 
 
 def registered(how, seconds=60):

@@ -178,6 +178,28 @@ static void refused_loads_do_not_empty_the_pool(void **state)
 	teardown(&f);
 }
 
+static void the_pages_of_a_forgotten_file_go_and_no_others(void **state)
+{
+	struct rows_pool_stats stats;
+	struct page_value v;
+	struct fixture f;
+
+	setup(&f, 1, 1024);
+	for (uint32_t i = 0; i < 16; i++)
+		assert_int_equal(load(&f, i, 4096), 0);
+	rows_pool_forget(f.pool, 7);
+	rows_pool_forget(f.pool, 7);
+	rows_pool_forget(f.pool, 1000);
+	assert_false(is_loaded(&f, 7, &v));
+	rows_pool_get_stats(f.pool, &stats);
+	assert_int_equal(stats.pages, 15);
+	assert_int_equal(check_all(&f, 16), 15);
+	/* It may come again. */
+	assert_int_equal(load(&f, 7, 4096), 0);
+	assert_int_equal(check_all(&f, 16), 16);
+	teardown(&f);
+}
+
 static void memory_rests_before_it_is_used_again(void **state)
 {
 	struct rows_pool_stats stats;
@@ -279,6 +301,7 @@ int main(void)
 		cmocka_unit_test(a_page_that_is_loaded_is_not_loaded_twice),
 		cmocka_unit_test(a_page_as_large_as_a_chunk_fits_and_a_larger_one_never),
 		cmocka_unit_test(refused_loads_do_not_empty_the_pool),
+		cmocka_unit_test(the_pages_of_a_forgotten_file_go_and_no_others),
 		cmocka_unit_test(memory_rests_before_it_is_used_again),
 		cmocka_unit_test(what_is_used_gets_a_second_chance),
 		cmocka_unit_test(when_everything_is_used_something_goes_all_the_same),

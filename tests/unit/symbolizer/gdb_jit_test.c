@@ -67,11 +67,15 @@ static void append(struct buf *b, const uint8_t *image, size_t bytes)
 static struct table *table_of(struct buf *b, int *ret_r)
 {
 	_cleanup_close_ int fd = memfd_create("table", MFD_CLOEXEC);
+	struct gdb_jit_files f = {0};
 	struct table_writer w;
 	struct table *t = NULL;
 
 	table_writer_init(&w, 1u << 24);
-	*ret_r = gdb_jit_write(b->data, b->len, &w);
+	*ret_r = gdb_jit_open(b->data, b->len, &f);
+	if (*ret_r == 0)
+		*ret_r = gdb_jit_write(&f, &w);
+	gdb_jit_files_done(&f);
 	if (*ret_r == 0) {
 		assert_int_equal(table_write(&w, fd), 0);
 		assert_int_equal(table_open(fd, true, &t), 0);
