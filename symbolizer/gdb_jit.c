@@ -4,8 +4,6 @@
 #include <elf.h>
 #include <errno.h>
 #include <string.h>
-#include <sys/mman.h>
-#include <sys/stat.h>
 
 #include "agent/base/cursor.h"
 #include "symbolizer/code_map.h"
@@ -205,21 +203,9 @@ int gdb_jit_open(uint8_t *data, size_t bytes, struct gdb_jit_files *f)
 
 int gdb_jit_open_fd(int fd, struct gdb_jit_files *f)
 {
-	struct stat st;
-	void *data;
+	int r = mapped_file_open(fd, (uint64_t)GDB_JIT_BYTES_MAX * 2, &f->mapped);
 
-	if (fstat(fd, &st) < 0)
-		return -errno;
-	if (st.st_size <= 0)
-		return -ENODATA;
-	if (st.st_size > (off_t)GDB_JIT_BYTES_MAX * 2)
-		return -E2BIG;
-	data = mmap(NULL, (size_t)st.st_size, PROT_READ | PROT_WRITE, MAP_PRIVATE, fd, 0);
-	if (data == MAP_FAILED)
-		return -errno;
-	f->mapping = data;
-	f->mapped = (size_t)st.st_size;
-	return gdb_jit_open(data, f->mapped, f);
+	return r < 0 ? r : gdb_jit_open(f->mapped.data, f->mapped.bytes, f);
 }
 
 void gdb_jit_files_done(struct gdb_jit_files *f)
@@ -227,8 +213,7 @@ void gdb_jit_files_done(struct gdb_jit_files *f)
 	for (size_t i = 0; i < f->n; i++)
 		objfile_free(f->v[i]);
 	free(f->v);
-	if (f->mapping)
-		munmap(f->mapping, f->mapped);
+	mapped_file_done(&f->mapped);
 	*f = (struct gdb_jit_files){0};
 }
 

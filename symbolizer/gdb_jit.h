@@ -9,6 +9,7 @@
 #pragma once
 
 #include "agent/base/macro.h"
+#include "symbolizer/mapped_file.h"
 
 struct objfile;
 struct table;
@@ -29,8 +30,7 @@ struct gdb_jit_file {
 struct gdb_jit_files {
 	struct objfile **v;
 	size_t n;
-	void *mapping; /* gdb_jit_open_fd()'s; NULL */
-	size_t mapped;
+	struct mapped_file mapped; /* gdb_jit_open_fd()'s */
 };
 
 /* What is no object file is passed over. data is changed, and must stay. -EBADMSG, -ENOMEM; either

@@ -3,11 +3,10 @@
 
 #include <errno.h>
 #include <string.h>
-#include <sys/mman.h>
-#include <sys/stat.h>
 
 #include "agent/base/cursor.h"
 #include "symbolizer/code_map.h"
+#include "symbolizer/mapped_file.h"
 
 #define MAGIC	     0x4A695444u /* "JiTD" */
 #define VERSION	     1
@@ -208,20 +207,8 @@ int jitdump_write(const void *data, size_t bytes, struct table_writer *w)
 
 int jitdump_write_file(int fd, struct table_writer *w)
 {
-	struct stat st;
-	void *data;
-	int r;
+	_cleanup_mapped_file_ struct mapped_file f = {0};
+	int r = mapped_file_open(fd, FILE_BYTES, &f);
 
-	if (fstat(fd, &st) < 0)
-		return -errno;
-	if (st.st_size <= 0)
-		return -ENODATA;
-	if ((uint64_t)st.st_size > FILE_BYTES)
-		return -E2BIG;
-	data = mmap(NULL, (size_t)st.st_size, PROT_READ, MAP_PRIVATE, fd, 0);
-	if (data == MAP_FAILED)
-		return -errno;
-	r = jitdump_write(data, (size_t)st.st_size, w);
-	munmap(data, (size_t)st.st_size);
-	return r;
+	return r < 0 ? r : jitdump_write(f.data, f.bytes, w);
 }
