@@ -198,16 +198,17 @@ def assert_whole(samples, at_least=0.99, spare=lambda s: False):
 
 
 def assert_truth(p, info, *, at_least=0.99, own=(), tail=(), other=0.15, seen=3, pids=None,
-                 spare=lambda s: False, exact=True):
+                 spare=lambda s: False, exact=True, vector=False):
     """Samples of burn's loop show one of the chains, each with its names, files and lines; every
-    chain was seen; stacks are complete, where not spared; few samples are of something else."""
+    chain was seen; stacks are complete, where not spared; few samples are of something else.
+    `vector`: in this build _PyEval_Vector() is a function of its own, without a name."""
     e = Expected(info, own, tail, exact)
     samples = [s for s in p.samples if pids is None or s.pid in pids]
     assert_whole(samples, spare=spare)
     looped = [s for s in samples if any(name_matches(x, n) for x in LOOPS for n in s.stack)]
     check(not looped, f"the interpreter's loop is on the stack:\n{show(looped)}")
     # Where the loop has no name: from 3.11 on it is all there is between these two.
-    if info["name"] == "truth.py" and info["version"] >= [3, 11]:
+    if info["name"] == "truth.py" and info["version"] >= [3, 11] and not vector:
         looped = [s for s in samples if any(
             a[0] == "PyEval_EvalCode" and "+0x" in b[0] and is_managed(c)
             for a, b, c in zip(s.frames, s.frames[1:], s.frames[2:]))]
