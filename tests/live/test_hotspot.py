@@ -8,8 +8,8 @@ import random
 import threading
 import time
 
-from lib import (Folded, Target, assert_share, case, check, fixture_path, is_reason, name_matches,
-                 record)
+from lib import (Folded, Target, assert_share, case, check, fixture_path, is_reason, measured,
+                 name_matches, record)
 from managed import (HOSTS, Profile, assert_truth, assert_whole, at_stripped_entry, in_clone,
                      java_argv, managed, names_pushed, native_between, plain, profile, show, start,
                      versions)
@@ -28,8 +28,7 @@ def whole_stacks(runtime, scenarios, *flags, d=3, f=499, **kw):
     return t, p
 
 
-@versions("jdk", newest=True)
-def known_split_is_within_the_binomial_bound(runtime):
+def known_split(runtime):
     t = Target("split", argv=java_argv(runtime, "split", seconds=7))
     record("-p", t.pid, f=997, d=10, out="out.pb.gz")
     truth = t.finish()["shares"]
@@ -39,6 +38,11 @@ def known_split_is_within_the_binomial_bound(runtime):
                   if any(f[0] == "truth.Truth.split" for f in managed(s))])
     for name, share in truth.items():
         assert_share(own, "truth.Truth." + name, share)
+
+
+@versions("jdk", newest=True)
+def known_split_is_within_the_binomial_bound(runtime):
+    measured(lambda: known_split(runtime))
 
 
 @versions("jdk", newest=True, timeout=90)
