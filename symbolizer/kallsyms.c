@@ -45,7 +45,8 @@ struct packed {
 };
 
 struct kallsyms {
-	struct packed p;
+	struct packed core;    /* of the kernel itself: as long as it runs */
+	struct packed others;  /* of modules, BPF programs, trampolines: read again */
 	uint64_t modules, bpf; /* see kallsyms_watch.h */
 	uint64_t missed_addr;  /* 0: none since the last read */
 	bool dynamic_hit;      /* since the last read, in code that comes and goes */
@@ -66,7 +67,12 @@ struct collector {
 	struct buf raws;
 	struct buf text; /* names and modules with NULs; 0 is "" */
 	uint32_t module; /* of the line before: modules come in runs */
-	bool zero;	 /* an address was hidden */
+};
+
+struct reading {
+	struct collector core, others;
+	bool no_core; /* it is known */
+	bool zero;    /* an address was hidden */
 };
 
 static void collector_init(struct collector *c)
@@ -82,6 +88,19 @@ static void collector_done(struct collector *c)
 {
 	buf_done(&c->raws);
 	buf_done(&c->text);
+}
+
+static void reading_init(struct reading *r, bool no_core)
+{
+	*r = (struct reading){.no_core = no_core};
+	collector_init(&r->core);
+	collector_init(&r->others);
+}
+
+static void reading_done(struct reading *r)
+{
+	collector_done(&r->core);
+	collector_done(&r->others);
 }
 
 static const char *text_at(const struct collector *c, uint32_t offset)
@@ -136,8 +155,9 @@ static uint32_t take_module(struct collector *c, const char *p, const char *end)
 	return c->module;
 }
 
-static void collect_line(struct collector *c, const char *p, const char *end)
+static void collect_line(struct reading *r, const char *p, const char *end)
 {
+	struct collector *c;
 	struct raw raw = {0};
 	const char *name, *tab;
 
@@ -149,7 +169,7 @@ static void collect_line(struct collector *c, const char *p, const char *end)
 	if (!memchr("tTwW", raw.type, 4))
 		return;
 	if (!raw.addr) {
-		c->zero = true;
+		r->zero = true;
 		return;
 	}
 	tab = memchr(name, '\t', (size_t)(end - name));
@@ -157,6 +177,9 @@ static void collect_line(struct collector *c, const char *p, const char *end)
 	if (name[0] == '$' || (name[0] == '.' && name[1] == 'L') || tab == name ||
 	    memchr(name, 0, (size_t)(end - name)))
 		return;
+	if (!tab && r->no_core)
+		return;
+	c = tab ? &r->others : &r->core;
 	if (tab)
 		raw.module = take_module(c, tab + 1, end);
 	raw.name = add_text(c, name, (size_t)((tab ? tab : end) - name));
@@ -164,13 +187,13 @@ static void collect_line(struct collector *c, const char *p, const char *end)
 }
 
 /* Takes the complete lines of text; returns how many bytes these were. */
-static size_t collect_text(struct collector *c, const char *text, size_t bytes)
+static size_t collect_text(struct reading *r, const char *text, size_t bytes)
 {
 	const char *p = text, *end = text + bytes, *nl;
 
 	while ((nl = memchr(p, '\n', (size_t)(end - p)))) {
 		if (nl - p <= LINE_BYTES_MAX)
-			collect_line(c, p, nl);
+			collect_line(r, p, nl);
 		p = nl + 1;
 	}
 	return (size_t)(p - text);
@@ -344,8 +367,10 @@ static int collector_pack(struct collector *c, struct packed *ret)
 
 	if (c->raws.failed || c->text.failed)
 		return c->raws.failed ? c->raws.failed : c->text.failed;
-	if (!c->raws.len)
-		return c->zero ? -EPERM : -ENODATA;
+	if (!c->raws.len) {
+		*ret = (struct packed){0};
+		return 0;
+	}
 	qsort_r(c->raws.data, c->raws.len / sizeof(struct raw), sizeof(struct raw), raw_compare, c);
 	packed_init(&p);
 	k.p = &p;
@@ -366,7 +391,7 @@ static int collector_pack(struct collector *c, struct packed *ret)
 
 /* ---- reading ---- */
 
-static int collect_file(struct collector *c, const char *path)
+static int collect_file(struct reading *r, const char *path)
 {
 	_cleanup_close_ int fd = open(path, O_RDONLY | O_CLOEXEC);
 	_cleanup_free_ char *chunk = malloc(1u << 16);
@@ -387,7 +412,7 @@ static int collect_file(struct collector *c, const char *path)
 		if (n == 0)
 			return 0;
 		have += (size_t)n;
-		used = collect_text(c, chunk, have);
+		used = collect_text(r, chunk, have);
 		/* A line that fills the whole buffer is none of the kernel's. */
 		if (!used && have == 1u << 16)
 			used = have;
@@ -396,16 +421,42 @@ static int collect_file(struct collector *c, const char *path)
 	}
 }
 
-static int packed_load(struct packed *ret)
+/* Replaces what was read. */
+static int take(struct kallsyms *k, struct reading *r)
 {
-	struct collector c;
+	struct packed core = {0}, others = {0};
+	int e;
+
+	if (!r->core.raws.len && !r->others.raws.len && (r->zero || !r->no_core))
+		return r->zero ? -EPERM : -ENODATA;
+	e = collector_pack(&r->core, &core);
+	/* It is large: not longer than it is needed. */
+	collector_done(&r->core);
+	if (e == 0)
+		e = collector_pack(&r->others, &others);
+	if (e < 0) {
+		packed_done(&core);
+		return e;
+	}
+	if (!r->no_core) {
+		packed_done(&k->core);
+		k->core = core;
+	}
+	packed_done(&k->others);
+	k->others = others;
+	return 0;
+}
+
+static int load(struct kallsyms *k, bool no_core)
+{
+	struct reading reading;
 	int r;
 
-	collector_init(&c);
-	r = collect_file(&c, "/proc/kallsyms");
+	reading_init(&reading, no_core);
+	r = collect_file(&reading, "/proc/kallsyms");
 	if (r == 0)
-		r = collector_pack(&c, ret);
-	collector_done(&c);
+		r = take(k, &reading);
+	reading_done(&reading);
 	return r;
 }
 
@@ -419,7 +470,7 @@ int kallsyms_load(struct kallsyms **ret)
 	k->interval_ms = REREAD_MS;
 	k->modules = kallsyms_modules();
 	k->bpf = kallsyms_bpf();
-	r = packed_load(&k->p);
+	r = load(k, false);
 	if (r < 0)
 		return r;
 	*ret = TAKE_PTR(k);
@@ -429,16 +480,16 @@ int kallsyms_load(struct kallsyms **ret)
 int kallsyms_parse(const char *text, size_t bytes, struct kallsyms **ret)
 {
 	_cleanup_(kallsyms_freep) struct kallsyms *k = calloc(1, sizeof(*k));
-	struct collector c;
+	struct reading reading;
 	int r;
 
 	if (!k)
 		return -ENOMEM;
 	k->interval_ms = REREAD_MS;
-	collector_init(&c);
-	(void)collect_text(&c, text, bytes);
-	r = collector_pack(&c, &k->p);
-	collector_done(&c);
+	reading_init(&reading, false);
+	(void)collect_text(&reading, text, bytes);
+	r = take(k, &reading);
+	reading_done(&reading);
 	if (r < 0)
 		return r;
 	*ret = TAKE_PTR(k);
@@ -447,8 +498,10 @@ int kallsyms_parse(const char *text, size_t bytes, struct kallsyms **ret)
 
 struct kallsyms *kallsyms_free(struct kallsyms *k)
 {
-	if (k)
-		packed_done(&k->p);
+	if (k) {
+		packed_done(&k->core);
+		packed_done(&k->others);
+	}
 	free(k);
 	return NULL;
 }
@@ -504,6 +557,21 @@ static bool packed_find(const struct packed *p, uint64_t addr, uint32_t *ret_ind
 	return addr - *ret_start < FUNCTION_BYTES_MAX;
 }
 
+/* The function that begins last before the address. NULL: none. */
+static const struct packed *find(const struct kallsyms *k, uint64_t addr, uint32_t *ret_index,
+				 uint64_t *ret_start)
+{
+	uint32_t i;
+	uint64_t start;
+	bool core = packed_find(&k->core, addr, ret_index, ret_start);
+
+	if (!packed_find(&k->others, addr, &i, &start) || (core && start <= *ret_start))
+		return core ? &k->core : NULL;
+	*ret_index = i;
+	*ret_start = start;
+	return &k->others;
+}
+
 /*
  * Programs and trampolines take each other's place, and have no size: what is new there is taken
  * for what lies before it. So is what is far behind a function.
@@ -516,16 +584,18 @@ static bool is_dynamic(const struct kallsyms_hit *hit)
 
 int kallsyms_lookup(struct kallsyms *k, uint64_t addr, struct kallsyms_hit *ret)
 {
+	const struct packed *p;
 	uint64_t start;
 	uint32_t i;
 
-	if (!packed_find(&k->p, addr, &i, &start)) {
+	p = find(k, addr, &i, &start);
+	if (!p) {
 		k->missed_addr = addr;
 		return -ENOENT;
 	}
 	*ret = (struct kallsyms_hit){
-		.name = name_of(&k->p, i),
-		.module = module_of(&k->p, i),
+		.name = name_of(p, i),
+		.module = module_of(p, i),
 		.start = start,
 		.offset = addr - start,
 	};
@@ -554,11 +624,10 @@ static int refresh_due(struct kallsyms *k, uint64_t now_ms)
 
 int kallsyms_refresh(struct kallsyms *k, uint64_t now_ms)
 {
-	struct packed p;
 	uint64_t start;
 	uint32_t i;
 	bool helped;
-	int r, due;
+	int due;
 
 	if (!k->read_ms)
 		k->read_ms = k->checked_ms = now_ms;
@@ -568,13 +637,10 @@ int kallsyms_refresh(struct kallsyms *k, uint64_t now_ms)
 	k->read_ms = now_ms;
 	k->modules = kallsyms_modules();
 	k->bpf = kallsyms_bpf();
-	r = packed_load(&p);
-	if (r < 0)
+	if (load(k, true) < 0)
 		return 0;
-	packed_done(&k->p);
-	k->p = p;
 	/* Reading costs the kernel some 100 ms: do not go on when it does not help. */
-	helped = k->missed_addr ? packed_find(&k->p, k->missed_addr, &i, &start)
+	helped = k->missed_addr ? find(k, k->missed_addr, &i, &start) != NULL
 				: due == 0 || k->dynamic_hit;
 	k->interval_ms = helped ? REREAD_MS : MIN(k->interval_ms * 2, (uint64_t)REREAD_MAX_MS);
 	k->missed_addr = 0;
@@ -584,13 +650,15 @@ int kallsyms_refresh(struct kallsyms *k, uint64_t now_ms)
 
 size_t kallsyms_count(const struct kallsyms *k)
 {
-	return k->p.n;
+	return k->core.n + k->others.n;
+}
+
+static size_t packed_bytes(const struct packed *p)
+{
+	return p->starts.cap + p->names.cap + p->offsets.cap + p->regions.cap + p->runs.cap;
 }
 
 size_t kallsyms_bytes(const struct kallsyms *k)
 {
-	const struct packed *p = &k->p;
-
-	return sizeof(*k) + p->starts.cap + p->names.cap + p->offsets.cap + p->regions.cap +
-	       p->runs.cap;
+	return sizeof(*k) + packed_bytes(&k->core) + packed_bytes(&k->others);
 }
