@@ -10,13 +10,17 @@
 #include "agent/base/hash.h"
 #include "agent/proc_maps.h"
 #include "agent/regular_file.h"
+#include "symbolizer/frame_lists.h"
 #include "symbolizer/gdb_jit.h"
 
-#define SEEN_MAX    1024 /* files that are looked into */
-#define KNOWN_MAX   4096 /* of all processes */
-#define LISTS_MAX   8
-#define GIVEN_MAX   64
-#define CHUNK_BYTES 65536
+#define SEEN_MAX     1024 /* files that are looked into */
+#define KNOWN_MAX    4096 /* of all processes */
+#define LISTS_MAX    8
+#define GIVEN_MAX    64
+#define CHUNK_BYTES  65536
+#define SAMPLE_BYTES 256 /* of what is registered, to tell it from what was there before */
+#define ARRAY_MAX    64	 /* frames that are registered together */
+#define FDES_MAX     (1u << 18)
 
 /* As gdb's manual gives them, for 64-bit processes. */
 struct descriptor {
@@ -33,12 +37,15 @@ _Static_assert(sizeof(struct entry) == 32, "entry");
 struct jit_debug {
 	int proc_fd, mem_fd;
 	struct hash seen;   /* key of a file -> 0 */
-	struct hash *known; /* borrowed: contents of a file -> offset of its list; 0: it has none */
+	struct hash *known; /* borrowed: known_key() -> offset of the list; 0: there is none */
 	struct {
 		uint64_t file, contents;
 	} given[GIVEN_MAX];
 	size_t n_given;
-	uint64_t lists[LISTS_MAX]; /* addresses of descriptors */
+	struct {
+		uint64_t address;
+		enum gdb_jit_list list;
+	} lists[LISTS_MAX];
 	size_t n_lists;
 	uint64_t fingerprint; /* of what was collected last; 0: nothing */
 };
@@ -93,9 +100,16 @@ static uint64_t contents_of(const struct stat *st)
 	return hash_mix(h ^ (uint64_t)st->st_mtim.tv_nsec);
 }
 
+/* What is learned of GDB_JIT_LIST stands for all: the others are there when they were found. */
+static uint64_t known_key(uint64_t contents, enum gdb_jit_list list)
+{
+	return list == GDB_JIT_LIST ? contents : hash_mix(contents + (uint64_t)list);
+}
+
 struct wanted {
 	struct jit_debug *debug;
 	uint64_t key, offset;
+	enum gdb_jit_list list;
 };
 
 /* The list is in data that the process may write to. */
@@ -107,16 +121,27 @@ static int on_data(void *data, const struct proc_mapping *m)
 	if (!m->writable || !m->inode || key_of(m) != w->key || w->offset < m->offset ||
 	    w->offset - m->offset >= m->end - m->start || d->n_lists == LISTS_MAX)
 		return 0;
-	d->lists[d->n_lists++] = m->start + (w->offset - m->offset);
+	d->lists[d->n_lists].address = m->start + (w->offset - m->offset);
+	d->lists[d->n_lists++].list = w->list;
 	return 1;
 }
 
-static void add_list(struct jit_debug *d, uint64_t key, uint64_t offset)
+static void add_list(struct jit_debug *d, uint64_t key, uint64_t offset, enum gdb_jit_list list)
 {
-	(void)proc_maps_read(d->proc_fd, on_data, &(struct wanted){d, key, offset});
+	(void)proc_maps_read(d->proc_fd, on_data, &(struct wanted){d, key, offset, list});
 	/* Most processes have no list, and need no second descriptor. */
 	if (d->n_lists && d->mem_fd < 0)
 		d->mem_fd = openat(d->proc_fd, "mem", O_RDONLY | O_CLOEXEC);
+}
+
+static void add_known(struct jit_debug *d, uint64_t key, uint64_t contents)
+{
+	for (enum gdb_jit_list list = 0; list < GDB_JIT_LISTS; list++) {
+		uint64_t offset = hash_get(d->known, known_key(contents, list));
+
+		if (offset && offset != HASH_NONE)
+			add_list(d, key, offset, list);
+	}
 }
 
 struct unseen {
@@ -130,7 +155,6 @@ static int on_unseen(void *data, const struct proc_mapping *m)
 	struct unseen *u = data;
 	struct jit_debug *d = u->debug;
 	_cleanup_close_ int path_fd = -1;
-	uint64_t known;
 	char name[64];
 	struct stat st;
 	int fd;
@@ -143,10 +167,8 @@ static int on_unseen(void *data, const struct proc_mapping *m)
 	path_fd = openat(d->proc_fd, name, O_PATH | O_CLOEXEC);
 	if (path_fd < 0 || fstat(path_fd, &st) < 0)
 		return 0;
-	known = hash_get(d->known, contents_of(&st));
-	if (known != HASH_NONE) {
-		if (known)
-			add_list(d, key_of(m), known);
+	if (hash_get(d->known, contents_of(&st)) != HASH_NONE) {
+		add_known(d, key_of(m), contents_of(&st));
 		return 0;
 	}
 	fd = regular_file_reopen(path_fd, &st);
@@ -172,11 +194,15 @@ void jit_debug_take(struct jit_debug *d, const struct table *answer)
 	if (d->known->count > KNOWN_MAX)
 		hash_done(d->known);
 	for (size_t i = 0; i < d->n_given; i++) {
-		uint64_t offset = 0;
+		(void)hash_put(d->known, d->given[i].contents, 0);
+		for (enum gdb_jit_list list = 0; answer && list < GDB_JIT_LISTS; list++) {
+			uint64_t offset;
 
-		if (answer && gdb_jit_place(answer, i, &offset) == 0)
-			add_list(d, d->given[i].file, offset);
-		(void)hash_put(d->known, d->given[i].contents, offset);
+			if (gdb_jit_place(answer, i, list, &offset) == 0)
+				(void)hash_put(d->known, known_key(d->given[i].contents, list),
+					       offset);
+		}
+		add_known(d, d->given[i].file, d->given[i].contents);
 	}
 	d->n_given = 0;
 }
@@ -193,38 +219,99 @@ static bool memory_read(const struct jit_debug *d, uint64_t address, void *to, s
 	return address <= INT64_MAX && pread(d->mem_fd, to, n, (off_t)address) == (ssize_t)n;
 }
 
-struct walk {
-	struct entry *v;
-	size_t n;
-	uint64_t bytes, fingerprint;
+/* What is registered: an object file, or frames alone, whose size is seen when they are read. */
+struct found {
+	uint64_t address, bytes;
+	bool frames;
 };
 
-/* Newest first: runtimes put new entries at the front. A list that runs in a circle ends where it
- * meets itself. */
-static int walk_list(const struct jit_debug *d, uint64_t list, struct walk *w)
+struct walk {
+	const struct jit_debug *debug;
+	struct found *v;
+	size_t n;
+	struct hash met; /* addresses of entries */
+	uint64_t bytes, fingerprint;
+	int r;
+};
+
+static void mix(struct walk *w, uint64_t v)
 {
-	struct hash met = {0};
+	w->fingerprint = hash_mix(w->fingerprint ^ v);
+}
+
+/* Memory is used again, for what is registered too: of that, some bytes. */
+static void add(struct walk *w, struct found f, uint64_t sample_at)
+{
+	uint8_t sample[SAMPLE_BYTES];
+
+	if (w->n == GDB_JIT_FILES_MAX)
+		return;
+	w->v[w->n++] = f;
+	mix(w, f.address);
+	mix(w, f.bytes);
+	if (memory_read(w->debug, sample_at, sample, sizeof(sample)))
+		mix(w, hash_bytes(sample, sizeof(sample)));
+}
+
+/* Whether to go on to an entry: a list that runs in a circle ends where it meets itself. */
+static bool meet(struct walk *w, uint64_t at)
+{
+	if (!at || w->n == GDB_JIT_FILES_MAX || w->met.count == GDB_JIT_FILES_MAX ||
+	    hash_get(&w->met, at) != HASH_NONE)
+		return false;
+	mix(w, at);
+	w->r = hash_put(&w->met, at, 0);
+	return w->r == 0;
+}
+
+/* Newest first: runtimes put new entries at the front. */
+static void walk_files(struct walk *w, uint64_t list)
+{
 	struct descriptor head;
-	uint64_t at;
-	int r = 0;
+	struct entry e;
 
-	if (!memory_read(d, list, &head, sizeof(head)) || head.version != 1)
-		return 0;
-	for (at = head.first; at && w->n < GDB_JIT_FILES_MAX; at = w->v[w->n - 1].next) {
-		struct entry *e = &w->v[w->n];
-
-		if (hash_get(&met, at) != HASH_NONE || !memory_read(d, at, e, sizeof(*e)))
+	if (!memory_read(w->debug, list, &head, sizeof(head)) || head.version != 1)
+		return;
+	for (uint64_t at = head.first; meet(w, at); at = e.next) {
+		if (!memory_read(w->debug, at, &e, sizeof(e)))
 			break;
-		r = hash_put(&met, at, 0);
-		if (r < 0)
-			break;
-		w->n++;
-		w->fingerprint = hash_mix(w->fingerprint ^ at);
-		w->fingerprint = hash_mix(w->fingerprint ^ e->symfile);
-		w->fingerprint = hash_mix(w->fingerprint ^ e->symfile_bytes);
+		add(w, (struct found){.address = e.symfile, .bytes = e.symfile_bytes},
+		    e.symfile + e.symfile_bytes - SAMPLE_BYTES);
 	}
-	hash_done(&met);
-	return r;
+}
+
+static void add_object(struct walk *w, const struct frame_object *o)
+{
+	uint64_t at = o->frames;
+
+	if (o->bits & FRAME_OBJECT_SORTED && !memory_read(w->debug, at, &at, sizeof(at)))
+		return;
+	if (!(o->bits & FRAME_OBJECT_ARRAY)) {
+		add(w, (struct found){.address = at, .frames = true}, at);
+		return;
+	}
+	for (uint64_t i = 0; i < ARRAY_MAX; i++) {
+		uint64_t frames;
+
+		if (!memory_read(w->debug, at + i * sizeof(frames), &frames, sizeof(frames)) ||
+		    !frames)
+			return;
+		add(w, (struct found){.address = frames, .frames = true}, frames);
+	}
+}
+
+static void walk_objects(struct walk *w, uint64_t list)
+{
+	struct frame_object o;
+	uint64_t at;
+
+	if (!memory_read(w->debug, list, &at, sizeof(at)))
+		return;
+	for (; meet(w, at); at = o.next) {
+		if (!memory_read(w->debug, at, &o, sizeof(o)))
+			break;
+		add_object(w, &o);
+	}
 }
 
 static int write_all(int fd, const void *p, size_t n)
@@ -241,25 +328,68 @@ static int write_all(int fd, const void *p, size_t n)
 }
 
 /* What can not be read any more is zeros. */
-static int copy_file(const struct jit_debug *d, const struct entry *e, int fd, uint8_t *chunk)
+static int copy_bytes(const struct jit_debug *d, uint64_t from, uint64_t size, int fd,
+		      uint8_t *chunk)
 {
-	const struct gdb_jit_file head = {GDB_JIT_MAGIC, e->symfile_bytes};
-	const uint64_t bytes = (e->symfile_bytes + 7) / 8 * 8;
-	int r = write_all(fd, &head, sizeof(head));
+	const uint64_t bytes = (size + 7) / 8 * 8;
+	int r = 0;
 
 	for (uint64_t at = 0; at < bytes && r == 0; at += CHUNK_BYTES) {
 		size_t n = (size_t)MIN(bytes - at, (uint64_t)CHUNK_BYTES);
-		size_t read_n = (size_t)MIN(e->symfile_bytes - at, (uint64_t)n);
+		size_t read_n = (size_t)MIN(size - at, (uint64_t)n);
 
 		memset(chunk, 0, n);
-		if (!memory_read(d, e->symfile + at, chunk, read_n))
+		if (!memory_read(d, from + at, chunk, read_n))
 			memset(chunk, 0, n);
 		r = write_all(fd, chunk, n);
 	}
 	return r;
 }
 
-static int copy_files(const struct jit_debug *d, struct walk *w)
+static int copy(const struct jit_debug *d, const struct found *f, uint64_t bytes, int fd,
+		uint8_t *chunk)
+{
+	struct gdb_jit_file head = {GDB_JIT_MAGIC, bytes};
+	int r;
+
+	if (f->frames)
+		head = (struct gdb_jit_file){GDB_JIT_FRAMES_MAGIC, sizeof(f->address) + bytes};
+	r = write_all(fd, &head, sizeof(head));
+	if (r == 0 && f->frames)
+		r = write_all(fd, &f->address, sizeof(f->address));
+	return r < 0 ? r : copy_bytes(d, f->address, bytes, fd, chunk);
+}
+
+/* From length to length, as .eh_frame is made (LSB 5.0, 10.6.1), to one that is 0. */
+static uint64_t frames_bytes(const struct jit_debug *d, uint64_t start, uint8_t *chunk)
+{
+	uint64_t at = 0, window = 0, have = 0;
+
+	for (uint32_t i = 0; i < FDES_MAX && at < GDB_JIT_FILE_BYTES; i++) {
+		uint32_t length;
+
+		if (at - window + sizeof(length) > have) {
+			ssize_t n = start > INT64_MAX ? 0
+						      : pread(d->mem_fd, chunk, CHUNK_BYTES,
+							      (off_t)(start + at));
+
+			if (n < (ssize_t)sizeof(length))
+				return 0;
+			window = at;
+			have = (uint64_t)n;
+		}
+		memcpy(&length, chunk + (at - window), sizeof(length));
+		at += sizeof(length) + length;
+		if (!length)
+			return at;
+		/* Entries of more than 4 GiB are none. */
+		if (length == UINT32_MAX)
+			return 0;
+	}
+	return 0;
+}
+
+static int copy_all(const struct jit_debug *d, struct walk *w)
 {
 	_cleanup_close_ int fd = memfd_create("tephra-jit", MFD_CLOEXEC);
 	_cleanup_free_ uint8_t *chunk = malloc(CHUNK_BYTES);
@@ -269,36 +399,53 @@ static int copy_files(const struct jit_debug *d, struct walk *w)
 	if (fd < 0 || !chunk)
 		return fd < 0 ? -errno : -ENOMEM;
 	for (size_t i = 0; i < w->n && r == 0; i++) {
-		const struct entry *e = &w->v[i];
+		const struct found *f = &w->v[i];
+		uint64_t bytes = f->frames ? frames_bytes(d, f->address, chunk) : f->bytes;
 
 		/* A list of a thousand times the same file is no more than our maximum. */
-		if (!e->symfile_bytes || e->symfile_bytes > GDB_JIT_FILE_BYTES ||
-		    e->symfile_bytes > GDB_JIT_BYTES_MAX - w->bytes)
+		if (!bytes || bytes > GDB_JIT_FILE_BYTES || bytes > GDB_JIT_BYTES_MAX - w->bytes)
 			continue;
-		w->bytes += e->symfile_bytes;
+		w->bytes += bytes;
 		any = true;
-		r = copy_file(d, e, fd, chunk);
+		r = copy(d, f, bytes, fd, chunk);
 	}
 	if (r < 0)
 		return r;
 	return any ? TAKE_FD(fd) : -ENODATA;
 }
 
+/* Object files first: what is registered in both ways has names there. */
+static void walk_all(struct walk *w)
+{
+	const struct jit_debug *d = w->debug;
+
+	for (enum gdb_jit_list list = 0; list < GDB_JIT_LISTS; list++) {
+		for (size_t i = 0; i < d->n_lists && w->r == 0; i++) {
+			if (d->lists[i].list != list)
+				continue;
+			if (list == GDB_JIT_LIST)
+				walk_files(w, d->lists[i].address);
+			else
+				walk_objects(w, d->lists[i].address);
+		}
+	}
+}
+
 int jit_debug_collect(struct jit_debug *d)
 {
-	_cleanup_free_ struct entry *entries = calloc(GDB_JIT_FILES_MAX, sizeof(*entries));
-	struct walk w = {.v = entries};
-	int r = 0;
+	_cleanup_free_ struct found *found = calloc(GDB_JIT_FILES_MAX, sizeof(*found));
+	struct walk w = {.debug = d, .v = found};
+	int r;
 
-	if (!entries)
+	if (!found)
 		return -ENOMEM;
-	for (size_t i = 0; i < d->n_lists && r == 0; i++)
-		r = walk_list(d, d->lists[i], &w);
-	if (r < 0)
-		return r;
+	walk_all(&w);
+	hash_done(&w.met);
+	if (w.r < 0)
+		return w.r;
 	if (w.fingerprint == d->fingerprint)
 		return -EAGAIN;
-	r = w.n ? copy_files(d, &w) : -ENODATA;
+	r = w.n ? copy_all(d, &w) : -ENODATA;
 	if (r >= 0 || r == -ENODATA)
 		d->fingerprint = w.fingerprint;
 	return r;

@@ -8,6 +8,7 @@
 #include "agent/base/cursor.h"
 #include "symbolizer/code_map.h"
 #include "symbolizer/dwarf.h"
+#include "symbolizer/frame_lists.h"
 #include "symbolizer/objfile.h"
 #include "symbolizer/symfile.h"
 #include "symbolizer/symtab_internal.h"
@@ -179,23 +180,40 @@ static int open_file(uint8_t *image, size_t bytes, struct objfile **ret)
 	return r == -ENOMEM ? r : 0;
 }
 
+static void add_frames(struct gdb_jit_files *f, const uint8_t *p, size_t bytes)
+{
+	struct gdb_jit_frames *to = &f->frames[f->n_frames];
+
+	if (bytes <= sizeof(to->vaddr))
+		return;
+	memcpy(&to->vaddr, p, sizeof(to->vaddr));
+	to->data = p + sizeof(to->vaddr);
+	to->bytes = bytes - sizeof(to->vaddr);
+	f->n_frames++;
+}
+
 int gdb_jit_open(uint8_t *data, size_t bytes, struct gdb_jit_files *f)
 {
 	struct cursor c = cursor_of(data, bytes);
 	int r = 0;
 
 	f->v = calloc(GDB_JIT_FILES_MAX, sizeof(*f->v));
-	if (!f->v)
+	f->frames = calloc(GDB_JIT_FILES_MAX, sizeof(*f->frames));
+	if (!f->v || !f->frames)
 		return -ENOMEM;
-	while (cursor_left(&c) && f->n < GDB_JIT_FILES_MAX && r == 0) {
+	while (cursor_left(&c) && f->n + f->n_frames < GDB_JIT_FILES_MAX && r == 0) {
 		uint64_t magic = cursor_u64(&c), size = cursor_u64(&c);
 		const uint8_t *p;
 
-		if (c.bad || magic != GDB_JIT_MAGIC || size > cursor_left(&c))
+		if (c.bad || (magic != GDB_JIT_MAGIC && magic != GDB_JIT_FRAMES_MAGIC) ||
+		    size > cursor_left(&c))
 			return -EBADMSG;
 		p = cursor_bytes(&c, (size_t)size);
 		cursor_skip(&c, MIN((size_t)(-size & 7), cursor_left(&c)));
-		r = open_file(data + (p - data), (size_t)size, &f->v[f->n]);
+		if (magic == GDB_JIT_FRAMES_MAGIC)
+			add_frames(f, p, (size_t)size);
+		else
+			r = open_file(data + (p - data), (size_t)size, &f->v[f->n]);
 		f->n += f->v[f->n] != NULL;
 	}
 	return r;
@@ -213,6 +231,7 @@ void gdb_jit_files_done(struct gdb_jit_files *f)
 	for (size_t i = 0; i < f->n; i++)
 		objfile_free(f->v[i]);
 	free(f->v);
+	free(f->frames);
 	mapped_file_done(&f->mapped);
 	*f = (struct gdb_jit_files){0};
 }
@@ -231,9 +250,9 @@ int gdb_jit_write(const struct gdb_jit_files *f, struct table_writer *w)
 
 /* ---- where the list begins ---- */
 
-static uint64_t key_of(size_t i)
+static uint64_t key_of(size_t i, enum gdb_jit_list list)
 {
-	return (uint64_t)i << KEY_SHIFT;
+	return (uint64_t)i << KEY_SHIFT | (uint64_t)list;
 }
 
 /* Data has a file offset when it is not zero at the start, which a list with a version is not. */
@@ -272,20 +291,36 @@ static bool find_in(struct objfile *o, uint32_t type, uint64_t *ret_offset)
 	return false;
 }
 
+/* Where which of a file's lists begin; false: it does not have it. */
+static bool find_list(struct objfile *o, enum gdb_jit_list list, uint64_t *ret_offset)
+{
+	uint64_t offsets[FRAME_LIST_MAX];
+
+	if (list == GDB_JIT_LIST)
+		return find_in(o, SHT_DYNSYM, ret_offset) || find_in(o, SHT_SYMTAB, ret_offset);
+	if (frame_lists_find(o, offsets) < 0)
+		return false;
+	*ret_offset = offsets[list == GDB_JIT_FRAMES_UNSEEN ? FRAME_LIST_UNSEEN : FRAME_LIST_SEEN];
+	return true;
+}
+
 int gdb_jit_find(struct objfile *const *files, size_t n, struct table_writer *w)
 {
 	_cleanup_(code_map_done) struct code_map m = {0};
-	_cleanup_free_ char *text = calloc(MAX(n, 1u), HEX_DIGITS + 1);
+	_cleanup_free_ char *text = calloc(n * GDB_JIT_LISTS + 1, HEX_DIGITS + 1);
 	int r = text ? 0 : -ENOMEM;
 
-	for (size_t i = 0; i < n && r == 0; i++) {
+	for (size_t i = 0; i < n * GDB_JIT_LISTS && r == 0; i++) {
+		enum gdb_jit_list list = (enum gdb_jit_list)(i % GDB_JIT_LISTS);
+		struct objfile *o = files[i / GDB_JIT_LISTS];
 		char *hex = text + i * (HEX_DIGITS + 1);
-		struct code_map_entry e = {
-			.start = key_of(i), .size = 1, .name = hex, .name_bytes = HEX_DIGITS};
+		struct code_map_entry e = {.start = key_of(i / GDB_JIT_LISTS, list),
+					   .size = 1,
+					   .name = hex,
+					   .name_bytes = HEX_DIGITS};
 		uint64_t offset;
 
-		if (!files[i] || (!find_in(files[i], SHT_DYNSYM, &offset) &&
-				  !find_in(files[i], SHT_SYMTAB, &offset)))
+		if (!o || !find_list(o, list, &offset))
 			continue;
 		(void)snprintf(hex, HEX_DIGITS + 1, "%016llx", (unsigned long long)offset);
 		r = code_map_add(&m, &e);
@@ -293,11 +328,11 @@ int gdb_jit_find(struct objfile *const *files, size_t n, struct table_writer *w)
 	return r < 0 ? r : code_map_write(&m, w);
 }
 
-int gdb_jit_place(const struct table *t, size_t i, uint64_t *ret_offset)
+int gdb_jit_place(const struct table *t, size_t i, enum gdb_jit_list list, uint64_t *ret_offset)
 {
 	struct code_map_hit hit;
 	uint64_t v = 0;
-	int r = code_map_lookup(t, key_of(i), &hit);
+	int r = code_map_lookup(t, key_of(i, list), &hit);
 
 	if (r < 0)
 		return r;

@@ -26,10 +26,28 @@ struct gdb_jit_file {
 	uint64_t magic, bytes;
 };
 #define GDB_JIT_MAGIC 0x4c4946544947u
+/* The same with frames (.eh_frame) that were registered alone: their address and then them. */
+#define GDB_JIT_FRAMES_MAGIC 0x4d4152464947u
+
+struct gdb_jit_frames {
+	const uint8_t *data; /* borrowed */
+	size_t bytes;
+	uint64_t vaddr;
+};
+
+/* Lists that a process may have. */
+enum gdb_jit_list {
+	GDB_JIT_LIST,
+	GDB_JIT_FRAMES_UNSEEN, /* frame_lists.h */
+	GDB_JIT_FRAMES_SEEN,
+	GDB_JIT_LISTS,
+};
 
 struct gdb_jit_files {
 	struct objfile **v;
 	size_t n;
+	struct gdb_jit_frames *frames;
+	size_t n_frames;
 	struct mapped_file mapped; /* gdb_jit_open_fd()'s */
 };
 
@@ -43,9 +61,9 @@ void gdb_jit_files_done(struct gdb_jit_files *f);
 int gdb_jit_write(const struct gdb_jit_files *f, struct table_writer *w);
 
 /*
- * Which of n files (NULL: not readable) have the symbol, and where in the file: as TABLE_CODE,
- * where a function at gdb_jit_key(i) is called by the offset in hexadecimal. -ENODATA: none.
+ * Which of n files (NULL: not readable) have lists, and where in the file: as TABLE_CODE, where a
+ * function is called by the offset in hexadecimal. -ENODATA: none.
  */
 int gdb_jit_find(struct objfile *const *files, size_t n, struct table_writer *w);
-/* The offset for file i out of that table: -ENOENT, -EBADMSG. */
-int gdb_jit_place(const struct table *t, size_t i, uint64_t *ret_offset);
+/* The offset of a list in file i out of that table: -ENOENT, -EBADMSG. */
+int gdb_jit_place(const struct table *t, size_t i, enum gdb_jit_list list, uint64_t *ret_offset);

@@ -13,6 +13,8 @@
 
 /* How far code may lie below what was made last, and then all of it apart. */
 #define REACH (FILE_OFFSET_MASK / 2 - ROWS_PAGE_SIZE)
+/* Nothing is mapped below (vm.mmap_min_addr): what says so was not relocated. */
+#define LOWEST_CODE 65536
 /* Older sources are sealed together when there are many: each time costs a look at all. */
 #define SEAL_SHARE 64
 
@@ -73,6 +75,25 @@ size_t jit_rows_sources(struct objfile *o, struct jit_rows_source ret[2])
 	n += eh_frame_find(o, &ret[n].frames) == 0;
 	n += eh_frame_find_debug(o, &ret[n].frames) == 0;
 	return n;
+}
+
+struct jit_rows_source jit_rows_source_of(const uint8_t *data, size_t bytes, uint64_t vaddr)
+{
+#ifdef __aarch64__
+	const uint16_t machine = EM_AARCH64;
+#else
+	const uint16_t machine = EM_X86_64;
+#endif
+
+	return (struct jit_rows_source){
+		.frames = {.data = data,
+			   .bytes = bytes,
+			   .vaddr = vaddr,
+			   .machine = machine,
+			   .open_ended = true},
+		.start = LOWEST_CODE,
+		.end = UINT64_MAX,
+	};
 }
 
 /* ---- where the code is ---- */

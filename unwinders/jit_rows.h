@@ -27,6 +27,8 @@ struct jit_rows_info {
 /* The sources of an object file in which sections have their addresses in memory: .eh_frame,
  * .debug_frame. How many: 0 to 2. They are valid as long as o. */
 size_t jit_rows_sources(struct objfile *o, struct jit_rows_source ret[2]);
+/* .eh_frame of this machine alone, as it lies at vaddr. */
+struct jit_rows_source jit_rows_source_of(const uint8_t *data, size_t bytes, uint64_t vaddr);
 /* From n sources, the newest first: what an older one says of the same code is not believed.
  * -ENODATA: they say nothing; -E2BIG, -ENOMEM. */
 int jit_rows_write(const struct jit_rows_source *v, size_t n, struct table_writer *w);

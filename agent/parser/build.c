@@ -151,7 +151,8 @@ static int build_lines(const int *in_fds, size_t n, struct table_writer *w)
 
 static int add_jit_rows(const struct gdb_jit_files *f, struct table_writer *w)
 {
-	_cleanup_free_ struct jit_rows_source *sources = calloc(2 * f->n + 2, sizeof(*sources));
+	_cleanup_free_ struct jit_rows_source *sources =
+		calloc(2 * f->n + f->n_frames + 2, sizeof(*sources));
 	size_t n = 0;
 	int r;
 
@@ -159,6 +160,9 @@ static int add_jit_rows(const struct gdb_jit_files *f, struct table_writer *w)
 		return -ENOMEM;
 	for (size_t i = 0; i < f->n; i++)
 		n += jit_rows_sources(f->v[i], &sources[n]);
+	for (size_t i = 0; i < f->n_frames; i++)
+		sources[n++] = jit_rows_source_of(f->frames[i].data, f->frames[i].bytes,
+						  f->frames[i].vaddr);
 	r = jit_rows_write(sources, n, w);
 	if (r < 0) {
 		section_clear(w, TABLE_ROWS);

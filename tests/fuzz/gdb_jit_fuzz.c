@@ -30,7 +30,7 @@ static size_t look_up(struct table_writer *w)
 		if (code_map_lookup(t, 0x7f8d73587000 + i, &hit) == 0)
 			sum += strlen(hit.name) + strlen(hit.file);
 	}
-	return sum + (gdb_jit_place(t, 0, &offset) == 0);
+	return sum + (gdb_jit_place(t, 0, GDB_JIT_LIST, &offset) == 0);
 }
 
 /* Every page that the table promises is sound, and every rule of the code in it is found. */
@@ -61,7 +61,7 @@ static size_t look_at_rows(struct table_writer *w)
 static size_t read_files(uint8_t *data, size_t size)
 {
 	_cleanup_(gdb_jit_files_done) struct gdb_jit_files f = {0};
-	struct jit_rows_source sources[2 * 64];
+	struct jit_rows_source sources[3 * 64];
 	struct table_writer w;
 	size_t sum = 0, n = 0;
 
@@ -73,6 +73,9 @@ static size_t read_files(uint8_t *data, size_t size)
 	table_writer_done(&w);
 	for (size_t i = 0; i < f.n && i < 64; i++)
 		n += jit_rows_sources(f.v[i], &sources[n]);
+	for (size_t i = 0; i < f.n_frames && i < 64; i++)
+		sources[n++] =
+			jit_rows_source_of(f.frames[i].data, f.frames[i].bytes, f.frames[i].vaddr);
 	table_writer_init(&w, 1u << 24);
 	if (jit_rows_write(sources, n, &w) == 0)
 		sum += look_at_rows(&w);

@@ -207,8 +207,8 @@ static void finds_where_the_list_begins(void **state)
 	assert_int_equal(table_write(&w, fd), 0);
 	assert_int_equal(table_open(fd, true, &t), 0);
 	table_writer_done(&w);
-	assert_int_equal(gdb_jit_place(t, 1, &offset), -ENOENT);
-	assert_int_equal(gdb_jit_place(t, 2, &offset), 0);
+	assert_int_equal(gdb_jit_place(t, 1, GDB_JIT_LIST, &offset), -ENOENT);
+	assert_int_equal(gdb_jit_place(t, 2, GDB_JIT_LIST, &offset), 0);
 	assert_int_equal(pread(self, &version, sizeof(version), (off_t)offset), sizeof(version));
 	assert_int_equal(version, __jit_debug_descriptor.version);
 }
