@@ -15,6 +15,8 @@
 #define REACH (FILE_OFFSET_MASK / 2 - ROWS_PAGE_SIZE)
 /* Nothing is mapped below (vm.mmap_min_addr): what says so was not relocated. */
 #define LOWEST_CODE 65536
+/* No compiler makes functions of more: each takes a page of rows for every 64 KiB. */
+#define FUNCTION_BYTES_MAX (64u << 20)
 /* Older sources are sealed together when there are many: each time costs a look at all. */
 #define SEAL_SHARE 64
 
@@ -98,20 +100,21 @@ struct jit_rows_source jit_rows_source_of(const uint8_t *data, size_t bytes, uin
 
 /* ---- where the code is ---- */
 
-static bool in_source(const struct build *b, uint64_t start)
+static bool is_believed(const struct build *b, uint64_t start, uint64_t end)
 {
-	return start - b->source->start < b->source->end - b->source->start;
+	return start - b->source->start < b->source->end - b->source->start &&
+	       end - start <= FUNCTION_BYTES_MAX;
 }
 
 static int on_place(uint64_t start, uint64_t end, void *userdata)
 {
 	struct build *b = userdata;
 
-	if (!in_source(b, start))
+	if (!is_believed(b, start, end))
 		return 0;
 	if (!b->newest) {
 		b->newest = b->start = start;
-		b->end = start + MIN(end - start, REACH);
+		b->end = end;
 	}
 	if (start < b->start && b->newest - start < REACH)
 		b->start = start;
@@ -140,7 +143,7 @@ static int on_function(uint64_t start, uint64_t end, void *userdata)
 	struct build *b = userdata;
 	int r = end_function(b);
 
-	if (r < 0 || !in_source(b, start) || start < b->start || start >= b->end)
+	if (r < 0 || !is_believed(b, start, end) || start < b->start || start >= b->end)
 		return r;
 	row_list_begin(&b->list, start - b->start, MIN(end, b->end) - b->start);
 	b->open = true;

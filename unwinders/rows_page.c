@@ -100,7 +100,7 @@ static void move_to(struct rows_pager *p, uint64_t page)
 		return;
 	flush(p);
 	/* Without a rule there is nothing to write until then. */
-	while (p->rule && ++p->page < page) {
+	while (p->rule && !p->pages->failed && ++p->page < page) {
 		push_row(p, 0, p->rule);
 		flush(p);
 	}
