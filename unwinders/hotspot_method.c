@@ -381,8 +381,9 @@ void hotspot_method_done(struct hotspot_method *m)
 
 /* The parts of an nmethod that tell what was inlined. */
 struct parts {
-	uint64_t code, method, pcs, pcs_end, scopes, scopes_end, metadata, metadata_end;
-	uint32_t delta;	   /* of the place, from where the code begins */
+	uint64_t method, pcs, pcs_end, scopes, scopes_end, metadata, metadata_end;
+	uint64_t code;
+	uint32_t delta;	   /* of the place, from `code` on */
 	uint32_t complete; /* from there on the frame is complete; 0: it never is */
 };
 
@@ -493,32 +494,31 @@ static uint32_t scope_of(const struct hotspot_proc *p, const uint8_t *desc)
 	return v;
 }
 
-/* Is what lies before this place a call: rel32 into a code heap, or of a register? */
-static bool is_behind_call(struct target_memory *m, const struct hotspot_proc *p, uint64_t addr)
-{
-	uint8_t c[5];
-	int32_t distance;
-	bool in_heap = false;
-
-	if (target_read(m, addr - sizeof(c), c, sizeof(c)) < 0)
-		return false;
-	if (c[3] == 0xff && (c[4] & 0xf8) == 0xd0)
-		return true;
-	memcpy(&distance, c + 1, sizeof(distance));
-	addr += (uint64_t)(int64_t)distance;
-	for (int i = 0; i < HOTSPOT_HEAPS; i++)
-		in_heap |= addr >= p->heaps[i].low && addr < p->heaps[i].high;
-	return c[0] == 0xe8 && in_heap;
-}
-
-/* So far behind a PcDesc code may still be what it describes: the end of a loop behind its poll. */
+/* So far behind a loop's poll code may still be the end of that loop. */
 #define PC_DESC_NEAR 16
+
+/*
+ * A poll is test [r], eax or, in 8, test [rip+x], eax; its PcDesc is where it begins. All others
+ * are return addresses of calls (DebugInformationRecorder::add_safepoint(); a null pointer that
+ * traps has none of its own), behind which the code may belong to anything.
+ */
+static bool is_poll(struct target_memory *m, uint64_t addr)
+{
+	uint8_t code[4], mod;
+	size_t i;
+
+	if (target_read(m, addr, code, sizeof(code)) < 0)
+		return false;
+	i = code[0] == 0x41; /* r8 to r15 */
+	mod = code[i + 1] >> 6;
+	/* rbp and r13 are written with a displacement of 0. */
+	return code[i] == 0x85 && !(code[i + 1] & 0x38) && (!mod || (mod == 1 && !code[i + 2]));
+}
 
 /*
  * The scopes of a place are those of the next PcDesc at or behind it: exact for return addresses,
  * and what the JVM itself takes for others (nmethod.hpp, pc_desc_near()). 0: none. *ret_before: of
- * the one before, when that is nearer and describes code; else 0. Where a call returns to, the code
- * may be of something else.
+ * the one before, when that is nearer and of a poll; else 0.
  */
 static int find_scope(struct target_memory *m, const struct hotspot_proc *p, const struct parts *s,
 		      uint32_t *ret, uint32_t *ret_before)
@@ -563,7 +563,7 @@ static int find_scope(struct target_memory *m, const struct hotspot_proc *p, con
 		}
 		*ret = scope_of(p, chunk + i * bytes);
 		if (before < 0 || at - before > PC_DESC_NEAR || at - before >= next - at ||
-		    is_behind_call(m, p, s->code + (uint64_t)before))
+		    !is_poll(m, s->code + (uint64_t)before))
 			*ret_before = 0;
 		return 0;
 	}

@@ -2,12 +2,12 @@
 /*
  * Stops threads of a JVM at random, walks their Java frames with the agent's code and names them:
  *
- *   record_hotspot [-n STOPS] [-o FILE.jrec] [-m RECORDINGS] [-t TEXT] PID
+ *   record_hotspot [-n STOPS] [-o FILE.jrec] [-m RECORDINGS] [-p] [-t TEXT] PID
  *
  * Prints what could not be walked, with the registers and the code there, and how many could. With
  * -t all stacks go into a file, too; with
- * -o a stack is recorded when its mix of frames is one that was not seen before. record_hotspot.py
- * does it for every version.
+ * -o a stack is recorded when its mix of frames is one that was not seen before, with -p when its
+ * program counter is. record_hotspot.py does it for every version.
  */
 #include <dirent.h>
 #include <errno.h>
@@ -260,13 +260,14 @@ struct hunt {
 	struct hash mixes;
 	FILE *out, *text;
 	unsigned int recordings, max, java, broken, frozen;
+	bool places;
 };
 
 static void look(struct hunt *k, const struct user_regs_struct *u)
 {
 	struct jvm *j = k->j;
 	_cleanup_free_ uint8_t *stack = malloc(STACK_BYTES);
-	uint64_t words[WORDS];
+	uint64_t words[WORDS], mix;
 	struct target_memory m = {.read = vm_read, .data = j, .budget = SIZE_MAX};
 	struct runtime_process p = {
 		.file = &j->file, .bias = j->bias, .proc = &j->proc, .memory = &m, .key = 1};
@@ -295,9 +296,10 @@ static void look(struct hunt *k, const struct user_regs_struct *u)
 		k->broken++;
 		print_failure(j, &w, &first, buf_cstr(&text));
 	}
+	mix = k->places ? first.pc : mix_of(&w, &first);
 	if (j->recording && (!w.gap || strstr(buf_cstr(&text), "in the heap")) &&
-	    hash_get(&k->mixes, mix_of(&w, &first)) == HASH_NONE) {
-		(void)hash_put(&k->mixes, mix_of(&w, &first), 1);
+	    hash_get(&k->mixes, mix) == HASH_NONE) {
+		(void)hash_put(&k->mixes, mix, 1);
 		write_recording(j, &w, &first, &text, k->out);
 		k->recordings++;
 	}
@@ -334,11 +336,13 @@ int main(int argc, char **argv)
 	pid_t threads[512];
 	int c, n, r;
 
-	while ((c = getopt(argc, argv, "n:o:m:t:")) != -1) {
+	while ((c = getopt(argc, argv, "n:o:m:pt:")) != -1) {
 		if (c == 'n')
 			stops = strtoul(optarg, NULL, 10);
 		else if (c == 'm')
 			k.max = (unsigned int)strtoul(optarg, NULL, 10);
+		else if (c == 'p')
+			k.places = true;
 		else if (c == 't')
 			k.text = fopen(optarg, "we");
 		else if (c == 'o')
