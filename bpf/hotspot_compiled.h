@@ -60,6 +60,13 @@ static __always_inline int hotspot_popped(const __u8 *c)
 		return 1;
 	if (c[0] == 0x41 && c[1] == 0x85 && c[2] == 0x02 && c[3] == 0xc3)
 		return 1;
+	/* Of a native method: cmp qword [r15+x], 0; jne; ret: has it thrown? */
+	if (c[0] == 0x49 && c[1] == 0x81 && c[2] == 0x7f && c[8] == 0x0f && c[9] == 0x85)
+		return c[14] == 0xc3;
+	if (c[0] == 0x49 && c[1] == 0x83 && c[2] == 0x7f && c[5] == 0x0f && c[6] == 0x85)
+		return c[11] == 0xc3;
+	if (c[0] == 0x0f && c[1] == 0x85 && c[6] == 0xc3)
+		return 1;
 	/* In loops the same poll is followed by something else. */
 	if (c[0] == 0x4d && c[1] == 0x8b && c[2] == 0x97 && c[7] == 0x41 && c[8] == 0x85 &&
 	    c[10] == 0xc3)

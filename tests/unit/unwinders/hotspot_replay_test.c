@@ -208,7 +208,7 @@ static void for_each(void (*f)(const char *name, const struct jrec *rec))
 		}
 	}
 	closedir(dir);
-	assert_true(files >= 9 && recordings >= 38);
+	assert_true(files >= 10 && recordings >= 40);
 }
 
 static void test_versions(void **state)

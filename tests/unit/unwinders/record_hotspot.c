@@ -2,12 +2,13 @@
 /*
  * Stops threads of a JVM at random, walks their Java frames with the agent's code and names them:
  *
- *   record_hotspot [-n STOPS] [-o FILE.jrec] [-m RECORDINGS] [-p] [-t TEXT] PID
+ *   record_hotspot [-n STOPS] [-o FILE.jrec] [-m RECORDINGS] [-p] [-s STEPS] [-t TEXT] PID
  *
  * Prints what could not be walked, with the registers and the code there, and how many could. With
  * -t all stacks go into a file, too; with
  * -o a stack is recorded when its mix of frames is one that was not seen before, with -p when its
- * program counter is. record_hotspot.py does it for every version.
+ * program counter is. With -s a thread stopped in Java code takes so many single steps, and is
+ * looked at after each. record_hotspot.py records every version.
  */
 #include <dirent.h>
 #include <errno.h>
@@ -260,6 +261,7 @@ struct hunt {
 	struct hash mixes;
 	FILE *out, *text;
 	unsigned int recordings, max, java, broken, frozen;
+	unsigned long steps;
 	bool places;
 };
 
@@ -309,6 +311,24 @@ static void look(struct hunt *k, const struct user_regs_struct *u)
 	buf_done(&text);
 }
 
+/* A signal that comes meanwhile (a poll's, a null check's) is passed on. The last one is returned.
+ */
+static int go_on(struct hunt *k, pid_t tid, int sig)
+{
+	struct user_regs_struct u;
+	int status;
+
+	for (unsigned long i = 0; i < k->steps; i++) {
+		if (ptrace(PTRACE_SINGLESTEP, tid, NULL, (void *)(uintptr_t)sig) < 0 ||
+		    waitpid(tid, &status, __WALL) != tid || !WIFSTOPPED(status) ||
+		    ptrace(PTRACE_GETREGS, tid, NULL, &u) < 0)
+			return 0;
+		sig = WSTOPSIG(status) == SIGTRAP ? 0 : WSTOPSIG(status);
+		look(k, &u);
+	}
+	return sig;
+}
+
 static void stop(struct hunt *k, pid_t tid)
 {
 	struct user_regs_struct u;
@@ -320,8 +340,12 @@ static void stop(struct hunt *k, pid_t tid)
 	    waitpid(tid, &status, __WALL) == tid && WIFSTOPPED(status)) {
 		int sig = status >> 16 ? 0 : WSTOPSIG(status);
 
-		if (ptrace(PTRACE_GETREGS, tid, NULL, &u) == 0)
+		if (ptrace(PTRACE_GETREGS, tid, NULL, &u) < 0)
+			u.rip = 0;
+		else
 			look(k, &u);
+		if (k->steps && in_heap(k->j, u.rip))
+			sig = go_on(k, tid, sig);
 		(void)ptrace(PTRACE_DETACH, tid, NULL, (void *)(uintptr_t)sig);
 	}
 }
@@ -336,13 +360,15 @@ int main(int argc, char **argv)
 	pid_t threads[512];
 	int c, n, r;
 
-	while ((c = getopt(argc, argv, "n:o:m:pt:")) != -1) {
+	while ((c = getopt(argc, argv, "n:o:m:ps:t:")) != -1) {
 		if (c == 'n')
 			stops = strtoul(optarg, NULL, 10);
 		else if (c == 'm')
 			k.max = (unsigned int)strtoul(optarg, NULL, 10);
 		else if (c == 'p')
 			k.places = true;
+		else if (c == 's')
+			k.steps = strtoul(optarg, NULL, 10);
 		else if (c == 't')
 			k.text = fopen(optarg, "we");
 		else if (c == 'o')
