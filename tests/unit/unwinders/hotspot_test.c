@@ -116,6 +116,7 @@ static void image_init(struct image *m, const uint8_t *call, size_t call_bytes)
 	 * is also the sender of loop() at 3. */
 	const uint8_t scopes[] = {0, 0, 1, 8, 1, 2, 4};
 	const uint64_t metadata[] = {OUTER, INLINED}, code = IMAGE_AT + CODE;
+	const uint8_t poll[] = {0x41, 0x85, 0x02}; /* test [r10], eax */
 	const uint32_t header[] = {77, 0, 0x300, 0x310, 0x340, 0x340 + sizeof(descs)};
 
 	memset(m, 0, sizeof(*m));
@@ -143,6 +144,7 @@ static void image_init(struct image *m, const uint8_t *call, size_t call_bytes)
 	put(m, 0x310, scopes, sizeof(scopes));
 	put(m, 0x340, descs, sizeof(descs));
 	put(m, CODE + 0x10 - call_bytes, call, call_bytes);
+	put(m, CODE + 0x40, poll, sizeof(poll));
 }
 
 static void assert_innermost(struct image *m, uint32_t at, uint64_t method, int n)
