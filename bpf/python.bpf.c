@@ -2,7 +2,7 @@
 /*
  * CPython's frames in the kernel: python_walk.h on live memory, one step a call. What a code object
  * is called is told to user space once for each content; a code object that was met before costs
- * two reads, of the frame and of the object itself, which must still be what it was.
+ * one read in each sample, of the object itself, which must still be what it was.
  */
 #include "bpf/unwind.bpf.h"
 
@@ -19,18 +19,24 @@ static void python_mark(struct cpu_state *c, struct python_state *s);
 static void python_undo(struct cpu_state *c, struct python_state *s);
 
 int python_frames(u32 cpu);
+int python_window(u32 cpu, u64 at);
 #define PYTHON_FRAMES_STEP(c, s) python_frames((c)->cpu)
+#define PYTHON_LOAD(c, s, at)	 python_window((c)->cpu, at)
 #define PYTHON_WALK
 #include "bpf/python_code.h"
 
 /* What the code objects' names were, per CPU: true while the object has not changed. User space
  * lets go of names that nobody asked for in a long time, thus nothing is believed for longer. */
-#define MEMOS		     512
+/* Of two each: a value of a map of each CPU has 32 KiB at the most (PCPU_MIN_UNIT_SIZE). */
+#define MEMO_SETS	     256
 #define PYTHON_TRUST_SECONDS 30
 
 struct python_memo {
-	u64 mm, code, cookie, value;
-	u32 second, pad;
+	u64 code;
+	u64 proof; /* of the code object's content and the address space */
+	u64 value;
+	u32 serial; /* of the sample that proved it last: the low half */
+	u32 second;
 };
 
 /* The walk of one CPU. */
@@ -44,7 +50,7 @@ struct python_cpu {
 	u32 n_user, n_frames;
 	u64 value; /* of the last frame */
 	u64 known; /* thread state that is remembered */
-	struct python_memo memos[MEMOS];
+	struct python_memo memos[MEMO_SETS][2];
 	struct python_record record;
 };
 
@@ -166,26 +172,49 @@ __noinline int python_learn(u32 cpu)
 	return 0;
 }
 
-static __always_inline struct python_memo *python_memo(struct python_cpu *p, u64 code)
+/* The code object's name, of a memo that may be wrong. 1: it could not be had. */
+__noinline int python_prove(u32 cpu, u32 set, u32 way)
 {
-	return &p->memos[((code ^ p->mm >> 6) * 0x9e3779b97f4a7c15ULL) >> 55 & (MEMOS - 1)];
-}
+	struct cpu_state *c = cpu_state_of(cpu);
+	struct python_cpu *p = python_cpu();
+	struct python_memo *m;
+	u64 proof;
 
-static __always_inline int python_push(struct cpu_state *c, struct python_state *s)
-{
-	struct python_cpu *p = (void *)s;
-	struct python_memo *m = python_memo(p, s->code);
-
-	if (m->code != s->code || m->mm != p->mm || m->cookie != s->cookie ||
+	if (!c || !p)
+		return 1;
+	m = &p->memos[set & (MEMO_SETS - 1)][way & 1];
+	if (python_read_cookie(c, &p->s))
+		return 1;
+	proof = p->s.cookie ^ p->mm;
+	if (m->code != p->s.code || m->proof != proof ||
 	    p->second - m->second > PYTHON_TRUST_SECONDS) {
-		if (python_learn(c->cpu))
+		if (python_learn(cpu))
 			return 1;
-		m->mm = p->mm;
-		m->code = s->code;
-		m->cookie = s->cookie;
+		m->code = p->s.code;
+		m->proof = proof;
 		m->second = p->second;
 		m->value = p->value;
 	}
+	m->serial = p->serial;
+	return 0;
+}
+
+/* A code object does not change while a sample is taken in which a frame runs it. */
+static __always_inline int python_push(struct cpu_state *c, struct python_state *s)
+{
+	struct python_cpu *p = (void *)s;
+	u64 set = ((s->code ^ p->mm >> 6) * 0x9e3779b97f4a7c15ULL) >> 56 & (MEMO_SETS - 1);
+	struct python_memo *m = &p->memos[set][0], *other = &p->memos[set][1];
+	u32 serial = p->serial, way = 0;
+
+	/* The other one, or of two that do not fit the one that was used last before. */
+	if (m->code != s->code &&
+	    (other->code == s->code || serial - other->serial > serial - m->serial)) {
+		m = other;
+		way = 1;
+	}
+	if ((m->code != s->code || m->serial != serial) && python_prove(c->cpu, set, way))
+		return 1;
 	if (m->value)
 		push_managed(c, RUNTIME_PYTHON, m->value, s->more);
 	return 0;
@@ -231,6 +260,7 @@ static __always_inline int python_begin(struct cpu_state *c, struct python_cpu *
 	p->s.runs = 0;
 	p->s.seeking = 0;
 	p->s.fit = 0;
+	p->s.window_bytes = 0;
 	p->serial = c->serial;
 	p->mm = c->mm;
 	p->file = c->loop.file;
@@ -259,6 +289,15 @@ static __always_inline void python_fail(struct cpu_state *c, u32 reason)
 	python_count(c, PYTHON_STAT_NO_FILE + reason - PYTHON_REASON_NO_FILE);
 	push_runtime_reason(c, RUNTIME_PYTHON, reason);
 	loop_leave(c, 0);
+}
+
+/* A function of its own: the verifier looks at it once, not for each frame and way to come here. */
+__noinline int python_window(u32 cpu, u64 at)
+{
+	struct cpu_state *c = cpu_state_of(cpu);
+	struct python_cpu *p = python_cpu();
+
+	return c && p ? python_load(c, &p->s, at) : 1;
 }
 
 /* Frames of 3.11 and later: a few at once, the time goes into what is around them else. */

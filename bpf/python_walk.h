@@ -14,12 +14,13 @@
  *
  * The file that includes it defines PYTHON_WALK and before:
  *   WALK_ENV                 a type that stands for the memory
- *   static int walk_read(WALK_ENV *e, __u64 addr, void *to, __u32 bytes)   0, or nonzero:
- * unreadable static int python_push(WALK_ENV *e, struct python_state *s)   the frame of s->code,
- * s->more; its code object is in s->object. Nonzero: no name could be had static void
- * python_mark(WALK_ENV *e, struct python_state *s)   frames from here on ... static void
- * python_undo(WALK_ENV *e, struct python_state *s)   ... are taken back; also without a mark in
- * this sample
+ *   static int walk_read(WALK_ENV *e, __u64 addr, void *to, __u32 bytes)
+ *       0, or nonzero: unreadable
+ *   static int python_push(WALK_ENV *e, struct python_state *s)
+ *       the frame of s->code, s->more; nonzero: no name could be had
+ *   static void python_mark(WALK_ENV *e, struct python_state *s)
+ *   static void python_undo(WALK_ENV *e, struct python_state *s)
+ *       frames from here on ... are taken back; also without a mark in this sample
  */
 #pragma once
 
@@ -40,6 +41,9 @@ enum python_phase {
 /* What a step says; else -(enum python_reason): the run of the loop is left with that. */
 #define PYTHON_AGAIN 0
 #define PYTHON_LEAVE 1 /* the frames of this run are complete, maybe none; s->at says whose */
+
+/* What is read at once of a thread's frames; a power of two. */
+#define PYTHON_WINDOW_BYTES 1024
 
 /* Thread states that are looked at in one step, and in one sample. */
 #define PYTHON_LIST_STEP 8
@@ -78,8 +82,11 @@ struct python_state {
 	__u32 verdict; /* what it is when none fits */
 	__u32 fit;     /* the last run had frames */
 	__u32 place;   /* offset in the file where this run of the loop is; 0: not known */
+	/* The memory around the last frame, and where in it the frame lies. */
+	__u32 piece, window_bytes; /* 0: nothing is there */
 	__u32 pad;
-	__u8 piece[128];  /* of a frame */
+	__u64 window_at;
+	__u8 window[PYTHON_WINDOW_BYTES];
 	__u8 object[256]; /* of a code object, PYTHON_CODE_BYTES from its type on */
 };
 
@@ -87,11 +94,18 @@ struct python_state {
 /* The includer may take several frames in one step. */
 #ifndef PYTHON_FRAMES_STEP
 #define PYTHON_FRAMES_STEP(e, s) python_frame(e, s)
+#define PYTHON_LOAD(e, s, at)	 python_load(e, s, at)
 #endif
 
+/* Of the frame: a word, or an int. */
 static __always_inline __u64 python_piece(const struct python_state *s, __u32 off)
 {
-	return *(const __u64 *)(s->piece + (off & 120));
+	return *(const __u64 *)(s->window + ((s->piece + off) & (PYTHON_WINDOW_BYTES - 8)));
+}
+
+static __always_inline __u32 python_piece_int(const struct python_state *s, __u32 off)
+{
+	return *(const __u32 *)(s->window + ((s->piece + off) & (PYTHON_WINDOW_BYTES - 4)));
 }
 
 static __always_inline __u64 python_object(const struct python_state *s, __u32 off)
@@ -331,17 +345,59 @@ static __always_inline int python_read_cookie(WALK_ENV *e, struct python_state *
 	return 0;
 }
 
+/*
+ * Makes a frame the piece. Each read costs the same, long or short, and from 3.11 on the callers'
+ * frames lie right below (Include/internal/pycore_frame.h, _PyStackChunk; those of generators are
+ * elsewhere): so what lies there is read along, but for other pages, which need not be there.
+ */
+static __always_inline int python_load(WALK_ENV *e, struct python_state *s, __u64 at)
+{
+	const __u32 bytes = PYTHON_FRAME_BYTES;
+	__u64 page = at & ~4095ULL, off, n;
+
+	s->window_bytes = 0;
+	if ((at & 7) || !page)
+		return 1;
+	/* Eight bytes less than there is room for: the mask is for the verifier. */
+	off = at + bytes - (PYTHON_WINDOW_BYTES - 8);
+	if (off < page)
+		off = page;
+	n = at + bytes - off;
+	if (walk_read(e, off, s->window, n & (PYTHON_WINDOW_BYTES - 1))) {
+		if (walk_read(e, at, s->window, bytes))
+			return 1;
+		off = at;
+		n = bytes;
+	}
+	s->window_at = off;
+	s->window_bytes = n;
+	s->piece = at - off;
+	return 0;
+}
+
+static __always_inline int python_find(WALK_ENV *e, struct python_state *s, __u64 at)
+{
+	__u64 off = at - s->window_at;
+
+	if (off < PYTHON_WINDOW_BYTES && off + PYTHON_FRAME_BYTES <= s->window_bytes) {
+		s->piece = off;
+		return 0;
+	}
+	return PYTHON_LOAD(e, s, at);
+}
+
 /* To 3.10: one PyFrameObject for each run. */
 static __always_inline int python_frame_object(WALK_ENV *e, struct python_state *s)
 {
 	__s32 last;
 
-	if (walk_read(e, s->chain.frame, s->piece, PYTHON_OBJECT_BYTES))
+	s->piece = 0;
+	if (walk_read(e, s->chain.frame, s->window, PYTHON_OBJECT_BYTES))
 		return python_lost(s, PYTHON_REASON_FRAME);
 	s->code = python_piece(s, s->file.frame_code);
-	last = *(__s32 *)(s->piece + (s->file.frame_instr & 124));
+	last = python_piece_int(s, s->file.frame_instr);
 	s->more = last < 0 ? 0 : (__u64)last * s->file.instr_bytes;
-	if (python_read_cookie(e, s) || python_push(e, s))
+	if (python_push(e, s))
 		return python_lost(s, PYTHON_REASON_CODE);
 	s->chain.frame = python_piece(s, s->file.frame_previous);
 	return python_leave(e, s);
@@ -353,7 +409,7 @@ static __always_inline __u64 python_bytecode(WALK_ENV *e, struct python_state *s
 	__u32 index;
 
 	if (s->file.frame_tlbc) {
-		index = *(__u32 *)(s->piece + (s->file.frame_tlbc & 124));
+		index = python_piece_int(s, s->file.frame_tlbc);
 		if (index && index < 65536)
 			return python_word(e, python_word(e, s->code + s->file.code_tlbc) + 8 +
 						      8 * (__u64)index);
@@ -367,9 +423,9 @@ static __always_inline int python_frame(WALK_ENV *e, struct python_state *s)
 	__u64 at = s->chain.frame;
 	__u32 owner;
 
-	if (walk_read(e, at, s->piece, PYTHON_FRAME_BYTES))
+	if (python_find(e, s, at))
 		return python_lost(s, PYTHON_REASON_FRAME);
-	owner = s->piece[s->file.frame_owner & 127];
+	owner = s->window[(s->piece + s->file.frame_owner) & (PYTHON_WINDOW_BYTES - 1)];
 	if (s->file.flags & PYTHON_ENTRY_FLAG) {
 		if (owner > 1)
 			return python_lost(s, PYTHON_REASON_FRAME);
@@ -383,7 +439,7 @@ static __always_inline int python_frame(WALK_ENV *e, struct python_state *s)
 	s->more = python_piece(s, s->file.frame_instr) - python_bytecode(e, s);
 	if (s->more >> 32) /* before the first instruction */
 		s->more = 0;
-	if (python_read_cookie(e, s) || python_push(e, s))
+	if (python_push(e, s))
 		return python_lost(s, PYTHON_REASON_CODE);
 	s->chain.frame = python_piece(s, s->file.frame_previous);
 	if (s->file.flags & PYTHON_ENTRY_FLAG)
