@@ -10,7 +10,7 @@ import shutil
 import sys
 
 import runtimes
-from lib import (CASES, FIXTURES, TESTS, VERSIONS, Skip, Target, check, name_matches, record,
+from lib import (CASES, FIXTURES, TESTS, VERSIONS, Skip, Target, check, few, name_matches, record,
                  wait_for)
 from test_run import Receiver, agent, config
 
@@ -193,7 +193,8 @@ def assert_whole(samples, at_least=0.99, spare=lambda s: False):
     share = 1 - sum(s.count for s in bad) / max(total, 1)
     print(f"complete: {share:.2%} of {total}")
     check(total, "no samples")
-    check(share >= at_least, f"only {share:.2%} of {total} stacks are complete; the others "
+    check(few(sum(s.count for s in bad), total, at_least),
+          f"only {share:.2%} of {total} stacks are complete; the others "
           f"({', '.join({s.cut() or 'begins at ' + s.stack[0] for s in bad})}):\n{show(bad)}")
 
 
@@ -228,7 +229,8 @@ def assert_truth(p, info, *, at_least=0.99, own=(), tail=(), other=0.15, seen=3,
     print(f"right: {share:.2%} of {burnt}, {total - burnt} other samples; "
           f"least seen: {sorted(count.items(), key=lambda x: x[1])[:3]}")
     check(burnt, f"burn() was not seen:\n{show(samples)}")
-    check(share >= at_least, f"only {share:.2%} of {burnt} are right; the others:\n{show(bad)}\n"
+    check(few(sum(s.count for s in bad), burnt, at_least),
+          f"only {share:.2%} of {burnt} are right; the others:\n{show(bad)}\n"
           "they differ:\n" + nearest(bad, e))
     check(total - burnt <= other * total, f"{total - burnt} of {total} samples are of something "
           "else:\n" + show([s for s in samples if s not in [x for x, _ in mine]]))
