@@ -180,18 +180,20 @@ pyroscope.write "local" {{
 
 class Agent:
     """`tephra run` on the whole host, or with targets (as text) on them alone; with an empty cache,
-    pushing to a receiver on this host."""
+    pushing to a receiver on this host: one that keeps and reads the profiles, or the caller's."""
 
-    def __init__(self, work, hz=99, interval=15, targets=""):
+    def __init__(self, work, hz=99, interval=15, targets="", port=0):
         need(RECEIVER)
         self.dir = os.path.join(work, "received")
         self.cache = os.path.join(work, "cache")
         for d in (self.dir, self.cache):
             shutil.rmtree(d, ignore_errors=True)
             os.mkdir(d, 0o700)
-        self.receiver = start([sys.executable, RECEIVER, "--port", "0", "--out", self.dir],
-                              stdout=subprocess.PIPE, text=True)
-        port = json.loads(self.receiver.stdout.readline())["port"]
+        self.receiver = None
+        if not port:
+            self.receiver = start([sys.executable, RECEIVER, "--port", "0", "--out", self.dir],
+                                  stdout=subprocess.PIPE, text=True)
+            port = json.loads(self.receiver.stdout.readline())["port"]
         self.config, self.port, self.starts = os.path.join(work, "bench.alloy"), port, {}
         self.configure(interval, hz, targets)
         self.log = os.path.join(work, "agent.log")
@@ -256,5 +258,6 @@ class Agent:
             pass
         code = self.proc.poll()
         end(self.proc)
-        end(self.receiver)
+        if self.receiver:
+            end(self.receiver)
         return code

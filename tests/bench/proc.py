@@ -77,6 +77,11 @@ def status_kb(pid, key):
     return int(m.group(1)) if m else 0
 
 
+def memory_mb(key):
+    """A line of /proc/meminfo, in MB (10^6 bytes)."""
+    return int(re.search(rf"^{key}: +(\d+) kB", read("/proc/meminfo"), re.M).group(1)) * 1024 / 1e6
+
+
 def mapping_name(text):
     if "bpf" in text:
         return "mapped BPF maps"

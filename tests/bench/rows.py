@@ -14,6 +14,8 @@ import time
 import loads
 import proc
 import rows_kube
+import rows_many
+import rows_overhead
 import rows_runtimes
 import rows_symbols
 import rows_targets
@@ -108,7 +110,7 @@ def agent_cpu(b):
         (loads.fixture, "split"), (loads.python,), (loads.compiler, "/usr/bin/g++"),
         *[(loads.fixture, "split")] * (os.cpu_count() - 2))
     with proc.bpf_time_accounted():
-        agent = loads.Agent(b.work)
+        agent = loads.Agent(b.work, interval=5 if b.quick else 15)
         uses, notes = intervals_of(agent, *((2, 2) if b.quick else (4, 8)))
         agent.stop()
     for p in running:
@@ -119,7 +121,7 @@ def agent_cpu(b):
                 f"{share:.3f} % (agent {alone:.3f} %, the rest its parser), worst interval "
                 f"{max(x[0] for x in uses):.3f} %; the samples themselves {bpf:.3f} %",
                 True if share <= 0.1 else UNSURE if alone <= 0.1 and not steady else False,
-                ["load: split, python, g++ again and again; each interval of 15 s from one push to "
+                ["load: split, python, g++ again and again; each interval from one push to "
                  "the next, after a warm-up; the median counts. Files never seen before come from "
                  "builds elsewhere on the machine", *notes, *missing])]
 
@@ -166,7 +168,7 @@ def largest_maps(pid):
 def agent_memory(b):
     running, missing = loads.several((loads.java, b.work), (loads.node,),
                                      (loads.compiler, "/usr/bin/clang"), (loads.python,))
-    after = 30 if b.quick else 600
+    after = 22 if b.quick else 600
     with proc.bpf_time_accounted():
         agent = loads.Agent(b.work)
         peak = Peak(agent, 20)
@@ -210,7 +212,7 @@ def complete(b):
             missing.append(language)
             notes.append(f"{language}: {e}")
             continue
-        p, _ = record(b.work, "-p", target.pid, "-F", 499, "-d", f"{3 if b.quick else 15}s",
+        p, _ = record(b.work, "-p", target.pid, "-F", 499, "-d", f"{2 if b.quick else 15}s",
                       timeout=60)
         loads.end(target)
         n, all_n = p.count(lambda s: s.whole()), p.total
@@ -289,7 +291,7 @@ def known_split(b):
 
 def compare_cpu(b, hz, what, pinned):
     """All processes of the host for a while; what the profile says and what the scheduler says."""
-    seconds = 10 if b.quick else 60
+    seconds = 6 if b.quick else 60
     watch = proc.Watch()
     p, _ = record(b.work, "-a", "-F", hz, "-d", f"{seconds}s", timeout=seconds + 60)
     watch.stop()
@@ -420,4 +422,4 @@ ROWS = {"walk": walk_cost, "cpu": agent_cpu, "memory": agent_memory, "complete":
         "config": config_load,
         "filter": rows_targets.unmatched, "reload": rows_targets.reloads,
         "kube": rows_kube.pods_of_a_cluster, "containers": containers,
-        **rows_runtimes.ROWS, **rows_symbols.ROWS}
+        **rows_runtimes.ROWS, **rows_overhead.ROWS, **rows_many.ROWS, **rows_symbols.ROWS}

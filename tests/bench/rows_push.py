@@ -88,7 +88,7 @@ def outage(b, what, targets, size, listening):
         if listening:
             s.listen(64)
         w = Writer(b, port, count, size)
-        grown, cpu = w.wait(4 if b.quick else 20)
+        grown, cpu = w.wait(2 if b.quick else 20)
     server = Counter(port)
 
     def all_arrived():

@@ -45,7 +45,7 @@ def cost(b, targets):
     try:
         loads.wait_until(lambda: proc.programs_time(agent.pid)[1] > 100, 20, "samples")
         before = proc.programs_time(agent.pid)
-        time.sleep(5 if b.quick else 30)
+        time.sleep(3 if b.quick else 30)
         ns, runs = (x - y for x, y in zip(proc.programs_time(agent.pid), before))
     finally:
         agent.stop()
