@@ -268,7 +268,8 @@ def one_process(pid):
 
 def many_files(b):
     d = make_libraries(b, FILES)
-    agent = loads.Agent(b.work, hz=997, interval=10, targets=one_process(os.getpid()))
+    agent = loads.Agent(b.work, hz=997, interval=5 if b.quick else 10,
+                        targets=one_process(os.getpid()))
     try:
         agent.wait_push(2)
         before = max(resident_mb(agent.pid) for _ in range(20) if not time.sleep(0.05))
