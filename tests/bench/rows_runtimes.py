@@ -129,6 +129,8 @@ def python_agrees(b):
     begin = os.path.getsize(path)
     p, _ = record(b.work, "-F", "997", "-p", app.pid, "-d", f"{seconds}s", timeout=seconds + 60)
     size = os.path.getsize(path) - begin
+    if app.poll() is not None:
+        raise loads.Missing(f"the program that samples itself ended with {app.returncode}")
     loads.end(app)
     with open(path, encoding="utf-8") as f:
         f.seek(begin)
