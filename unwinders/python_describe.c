@@ -134,9 +134,10 @@ static unsigned int version_of(const struct python_elf *p)
 
 /* tp_basicsize: sizes are plain numbers in the file, though pointers beside them may not be. */
 #define TYPE_BASICSIZE 32
-static uint64_t size_of_objects(const struct python_elf *p, enum symbol type)
+static uint64_t size_of_objects(const struct python_elf *p, enum symbol type, unsigned int header)
 {
-	const uint8_t *at = objfile_at_vaddr(p->o, address_of(p, type) + TYPE_BASICSIZE, 8);
+	const uint8_t *at =
+		objfile_at_vaddr(p->o, address_of(p, type) + TYPE_BASICSIZE + header, 8);
 	uint64_t v = 0;
 
 	if (at)
@@ -144,8 +145,8 @@ static uint64_t size_of_objects(const struct python_elf *p, enum symbol type)
 	return v;
 }
 
-/* Is the layout that of the version, or is this a build with other objects (Py_TRACE_REFS)? */
-static bool sizes_agree(const struct python_elf *p, unsigned int version)
+/* Is the layout that of the version, with so many bytes before the header of each object? */
+static bool sizes_agree(const struct python_elf *p, unsigned int version, unsigned int header)
 {
 	static const struct {
 		unsigned int version;
@@ -157,8 +158,10 @@ static bool sizes_agree(const struct python_elf *p, unsigned int version)
 
 	for (size_t i = 0; i < ARRAY_SIZE(sizes); i++) {
 		if (sizes[i].version == version)
-			return size_of_objects(p, SYM_CODE_TYPE) == sizes[i].code &&
-			       size_of_objects(p, SYM_FRAME_TYPE) == sizes[i].frame;
+			return size_of_objects(p, SYM_CODE_TYPE, header) ==
+				       sizes[i].code + header &&
+			       size_of_objects(p, SYM_FRAME_TYPE, header) ==
+				       sizes[i].frame + header;
 	}
 	return false;
 }
@@ -201,7 +204,11 @@ static int find_layout(struct python_elf *p, struct python_file *f)
 		return data ? python_layout_of_runtime(data, bytes, runtime->st_size, f) : -ENODATA;
 	}
 	r = python_layout_of_version(version, f);
-	if (r < 0 || !sizes_agree(p, version))
+	if (r < 0)
+		return r;
+	if (sizes_agree(p, version, PYTHON_TRACE_REFS_BYTES))
+		python_layout_trace_refs(f);
+	else if (!sizes_agree(p, version, 0))
 		return -ENODATA;
 	if (version > 0x0306) {
 		f->holder += runtime->st_value;

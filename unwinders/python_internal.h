@@ -20,6 +20,10 @@ int python_describe_file(struct objfile *o, struct runtime_description *ret);
 /* ---- python_layout.c ---- */
 /* The layout of a version up to 3.12, or -ENODATA. Addresses are left 0. */
 int python_layout_of_version(unsigned int version, struct python_file *ret);
+/* Makes such a layout that of a build with Py_TRACE_REFS: to 3.12 each object begins with two
+ * pointers more (_PyObject_HEAD_EXTRA, Include/object.h); 3.13 has a table of them elsewhere. */
+#define PYTHON_TRACE_REFS_BYTES 16
+void python_layout_trace_refs(struct python_file *f);
 /* The layout that _PyRuntime itself has at its start from 3.13 on (_Py_DebugOffsets).
  * runtime_bytes: the size of _PyRuntime, 0 when not known. -ENODATA: it is not there, -EBADMSG: it
  * cannot be. */

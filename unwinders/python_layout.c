@@ -127,6 +127,20 @@ int python_layout_of_version(unsigned int version, struct python_file *ret)
 	return -ENODATA;
 }
 
+void python_layout_trace_refs(struct python_file *f)
+{
+	uint16_t *const in_objects[] = {&f->string_length, &f->string_state,   &f->string_ascii,
+					&f->string_wide,   &f->bytes_length,   &f->bytes_data,
+					&f->code_ob_type,  &f->frame_previous, &f->frame_code,
+					&f->frame_instr};
+	size_t n = ARRAY_SIZE(in_objects) - (f->flags & PYTHON_FRAME_OBJECTS ? 0 : 3);
+
+	for (size_t i = 0; i < n; i++)
+		*in_objects[i] += PYTHON_TRACE_REFS_BYTES;
+	if (f->code_instrs)
+		f->code_instrs += PYTHON_TRACE_REFS_BYTES;
+}
+
 /* ---- _Py_DebugOffsets ---- */
 
 /* Where its parts begin, counted in words. All versions begin alike. */

@@ -205,6 +205,29 @@ static void every_known_version_has_a_layout(void **state)
 	assert_false(python_runtime.valid(&f));
 }
 
+static void objects_begin_later_with_trace_refs(void **state)
+{
+	struct python_file f, plain;
+
+	(void)state;
+	for (unsigned int v = 0x0307; v <= 0x030c; v++) {
+		assert_int_equal(python_layout_of_version(v, &plain), 0);
+		f = plain;
+		python_layout_trace_refs(&f);
+		assert_true(python_runtime.valid(&f));
+		assert_int_equal(f.code_ob_type, plain.code_ob_type + PYTHON_TRACE_REFS_BYTES);
+		/* They count from there. */
+		assert_int_equal(f.code_name, plain.code_name);
+		/* From 3.11 on frames are no objects. */
+		assert_int_equal(f.frame_previous,
+				 plain.frame_previous + (v < 0x030b ? PYTHON_TRACE_REFS_BYTES : 0));
+	}
+	/* f_lasti of 3.6 lies behind what is read of a frame: such a build is refused. */
+	assert_int_equal(python_layout_of_version(0x0306, &f), 0);
+	python_layout_trace_refs(&f);
+	assert_false(python_runtime.valid(&f));
+}
+
 /* ---- Names ---- */
 
 static void *names_with(uint64_t key, const char *name)
@@ -262,6 +285,7 @@ int main(void)
 		cmocka_unit_test(a_runtime_of_another_kind_is_refused),
 		cmocka_unit_test(a_newer_version_is_tried),
 		cmocka_unit_test(every_known_version_has_a_layout),
+		cmocka_unit_test(objects_begin_later_with_trace_refs),
 		cmocka_unit_test(a_frame_has_the_name_of_its_record),
 	};
 
