@@ -5,10 +5,12 @@ Every CPython and OpenJDK that Debian's suites offer, each in a small root direc
 
     tests/live/runtimes.py [--list | --get NAME... | --run NAME ARG...]
 
-A runtime's name is python3.13-trixie, jdk21-sid, python3.13t (free-threaded, built from source). Its
-root is made of its packages and what they depend on, downloaded by apt (which checks them) and
-unpacked, not installed: no script of a package runs. Kept in the test cache; what was downloaded
-before an interruption is not downloaded again. --run starts it in its root, with /proc and /dev.
+A runtime's name is python3.13-trixie, python3.13d-trixie (Py_DEBUG), jdk21-sid, or that of a build
+from source that no suite has as a package: python3.13t (free-threaded), python3.11refs
+(Py_TRACE_REFS). Its root is made of its packages and what they depend on, downloaded by apt (which
+checks them) and unpacked, not installed: no script of a package runs. Kept in the test cache; what
+was downloaded before an interruption is not downloaded again. --run starts it in its root, with
+/proc and /dev.
 """
 
 import contextlib
@@ -29,7 +31,13 @@ from debian import CACHE, Unavailable  # noqa: E402
 
 SUITES = ["bullseye", "bookworm", "trixie", "sid"]
 ROOTS = os.path.join(CACHE, "runtimes")
-FREE_THREADED, SOURCE_SUITE = "python3.13t", "trixie"
+# Built from the source package: the suite, arguments of configure.
+BUILDS = {"python3.13t": ("trixie", "--disable-gil"),
+          "python3.11refs": ("bookworm", "--with-trace-refs")}
+# Modules that take long to build or need libraries that are not there, and are not needed.
+LEFT_OUT = ("_decimal _sqlite3 _ssl _curses _curses_panel _tkinter _dbm _gdbm readline _lzma _bz2 "
+            "_codecs_cn _codecs_hk _codecs_iso2022 _codecs_jp _codecs_kr _codecs_tw _multibytecodec "
+            "pyexpat _elementtree nis ossaudiodev spwd xxlimited xxlimited_35").split()
 TRIES = 5
 # What the maintainer scripts of a package would have made.
 DIRS = ("proc", "dev", "tmp", "run", "root", "test", "usr/bin", "usr/sbin", "usr/lib", "usr/lib64")
@@ -38,18 +46,20 @@ DIRS = ("proc", "dev", "tmp", "run", "root", "test", "usr/bin", "usr/sbin", "usr
 class Runtime:
     """One interpreter or virtual machine. .kind is 'python' or 'jdk', .version (3, 13) or (21,)."""
 
-    def __init__(self, kind, version, suite, packages, free_threaded=False):
+    def __init__(self, kind, version, suite, packages, variant=""):
         self.kind, self.suite, self.packages = kind, suite, packages
         self.version = tuple(int(x) for x in version.split("."))
-        self.free_threaded = free_threaded
-        self.name = f"{kind}{version}" + ("t" if free_threaded else f"-{suite}")
+        self.variant, self.debug = variant, packages[0].endswith("-dbg")
+        self.name = f"{kind}{version}" + (variant or ("d" if self.debug else "") + f"-{suite}")
         self.root = os.path.join(ROOTS, self.name)
 
     @property
     def program(self):
         """The path of the program in its root."""
-        if self.free_threaded:
+        if self.variant == "t":
             return "/usr/bin/python%d.%dt" % self.version
+        if self.debug:
+            return "/usr/bin/python%d.%dd" % self.version
         if self.kind == "python":
             return "/usr/bin/python%d.%d" % self.version
         found = glob.glob(f"{self.root}/usr/lib/jvm/java-{self.version[0]}-*/bin/java") + \
@@ -71,8 +81,8 @@ class Runtime:
         """Makes its root directory unless it is there; returns itself."""
         with locked(self.name):
             if not os.path.exists(f"{self.root}/.complete"):
-                if self.free_threaded:
-                    build_free_threaded(self)
+                if self.variant:
+                    build(self)
                 else:
                     unpack(self)
         return self
@@ -115,8 +125,8 @@ def in_suite(suite):
                            check=True).stdout.split()
     found = []
     for n in names:
-        if m := re.fullmatch(r"python(3\.\d+)", n):
-            found.append(parse(f"python{m[1]}-{suite}"))
+        if m := re.fullmatch(r"python(3\.\d+)(-dbg)?", n):
+            found.append(parse(f"python{m[1]}{'d' if m[2] else ''}-{suite}"))
         elif m := re.fullmatch(r"openjdk-(\d+)-jre-headless", n):
             found.append(parse(f"jdk{m[1]}-{suite}"))
     return found
@@ -126,18 +136,20 @@ def in_suite(suite):
 def available():
     """All that the suites offer, oldest first."""
     every = [r for s in SUITES for r in in_suite(s)]
-    every.append(parse(FREE_THREADED))
-    return sorted(every, key=lambda r: (r.kind != "python", r.version, r.free_threaded,
+    every += [parse(name) for name in BUILDS]
+    return sorted(every, key=lambda r: (r.kind != "python", r.version, r.variant,
                                         SUITES.index(r.suite)))
 
 
 def parse(name):
     """A runtime by its whole name, without asking what there is."""
-    if m := re.fullmatch(r"python([\d.]+)t", name):
-        return Runtime("python", m[1], SOURCE_SUITE, ["python" + m[1]], free_threaded=True)
-    if m := re.fullmatch(r"(python|jdk)([\d.]+)-(\w+)", name):
-        package = f"openjdk-{m[2]}-jre-headless" if m[1] == "jdk" else m[1] + m[2]
-        return Runtime(m[1], m[2], m[3], [package])
+    if name in BUILDS:
+        m = re.fullmatch(r"python([\d.]+)(\w+)", name)
+        return Runtime("python", m[1], BUILDS[name][0], ["python" + m[1]], variant=m[2])
+    if m := re.fullmatch(r"(python|jdk)([\d.]+)(d?)-(\w+)", name):
+        package = f"openjdk-{m[2]}-jre-headless" if m[1] == "jdk" else \
+            m[1] + m[2] + ("-dbg" if m[3] else "")
+        return Runtime(m[1], m[2], m[4], [package])
     return None
 
 
@@ -207,9 +219,8 @@ def finish_root(root):
 
 # ---- From source -----------------------------------------------------------------------------
 
-def build_free_threaded(r):
-    """CPython without its global lock is in no suite as a package: built from the source package,
-    with shared memory of nothing but libc: about 5 minutes on two CPUs."""
+def build(r):
+    """From the source package, with shared memory of nothing but libc: 3 to 5 minutes on two CPUs."""
     opts = updated(r.suite, sources=True)
     work = os.path.join(ROOTS, f"{r.name}.build")
     os.makedirs(work, exist_ok=True)
@@ -221,8 +232,9 @@ def build_free_threaded(r):
                    check=True, capture_output=True)
     os.makedirs(f"{work}/out", exist_ok=True)
     log = f"{r.root}.log"
-    steps = ["../src/configure --disable-gil --prefix=/usr --without-ensurepip "
-             "--disable-test-modules CFLAGS=-g1 >/dev/null",
+    without = " ".join(f"py_cv_module_{m}=n/a" for m in LEFT_OUT)
+    steps = [f"../src/configure {BUILDS[r.name][1]} --prefix=/usr --without-ensurepip "
+             f"--disable-test-modules CFLAGS=-g1 {without} >/dev/null",
              "nice -n 10 make -j2 -s", f"make -s install DESTDIR={r.root}.part"]
     shutil.rmtree(f"{r.root}.part", ignore_errors=True)
     with open(log, "w") as out:
@@ -242,7 +254,7 @@ def build_free_threaded(r):
 def copy_libraries(r):
     """This machine's libc and what else it was linked with, so that it runs in its root."""
     part = f"{r.root}.part"
-    for exe in glob.glob(f"{part}/usr/bin/python3.*t") + \
+    for exe in glob.glob(f"{part}/usr/bin/python3.*[0-9t]") + \
             glob.glob(f"{part}/usr/lib/python3.*/lib-dynload/*.so"):
         out = subprocess.run(["ldd", exe], capture_output=True, text=True).stdout
         for path in re.findall(r"(/\S+) \(0x", out):

