@@ -195,8 +195,8 @@ static void change(struct ebpf_profiler *e, const struct ebpf_args *old)
 	loop_set_timer(e->interval, interval_ms(args), interval_ms(args));
 }
 
-/* The interval is over; it is collected when its names are there, which were asked for as the
- * stacks came: nearly always at once. */
+/* The interval is over; it is collected when its names are there. Most were asked for as the stacks
+ * came, the rest is now. */
 static void on_names(void *data)
 {
 	struct ebpf_profiler *e = data;

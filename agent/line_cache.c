@@ -15,13 +15,14 @@
 #include "symbolizer/lines.h"
 #include "symbolizer/table.h"
 
-#define GATHER_MS    50 /* addresses that come together are asked for together */
-#define PAUSE_SHARE  20 /* a request that took t is followed by a pause of 20 t */
-#define PAUSE_MAX_MS 60000
-#define FREE_MS	     250 /* of child time a file, before pauses begin */
-#define ROUNDS_MAX   8	 /* of opening split files */
-#define UNKNOWN	     0
-#define WANTED	     (UINT64_MAX - 1)
+#define GATHER_MS     50   /* addresses that come together are asked for together */
+#define PATIENT_SHARE 1000 /* a request that took t is followed by a pause of 1000 t ... */
+#define PAUSE_SHARE   20   /* ... or of 20 t, when somebody waits for the answer */
+#define PAUSE_MAX_MS  60000
+#define FREE_MS	      250 /* of child time a file, before pauses begin */
+#define ROUNDS_MAX    8	  /* of opening split files */
+#define UNKNOWN	      0
+#define WANTED	      (UINT64_MAX - 1)
 
 /* A frame as it is kept: strings by id. */
 struct kept {
@@ -38,7 +39,7 @@ struct line_file {
 	size_t n_frames, cap_frames;
 	uint64_t *wanted, *asked; /* ascending when asked */
 	size_t n_wanted, cap_wanted, n_asked;
-	uint64_t not_before_ms, spent_us;
+	uint64_t not_before_ms, patient_ms, spent_us;
 	uint32_t last_interval;
 	unsigned int rounds;
 };
@@ -268,28 +269,36 @@ static void ask(struct line_file *f)
 	conclude(f);
 }
 
-static void on_timer(void *data)
+/* Most of what a request costs does not depend on the number of addresses: sections that are
+ * decompressed, lists of units. So they gather as long as nobody waits. */
+static void ask_due(struct line_cache *c, bool patient)
 {
-	struct line_cache *c = data;
 	uint64_t now = clock_ms(), next = UINT64_MAX;
 
 	HASH_FOREACH (s, &c->files) {
 		struct line_file *f = (struct line_file *)(uintptr_t)s->value;
+		uint64_t from = patient ? f->patient_ms : f->not_before_ms;
 
 		if (!f->n_wanted || f->n_asked)
 			continue;
-		if (now >= f->not_before_ms)
+		if (now >= from)
 			ask(f);
 		else
-			next = MIN(next, f->not_before_ms);
+			next = MIN(next, from);
 	}
 	if (next != UINT64_MAX)
 		loop_set_timer(c->timer, next - now, 0);
 }
 
+static void on_timer(void *data)
+{
+	ask_due(data, true);
+}
+
 void line_cache_flush(struct line_cache *c)
 {
-	on_timer(c);
+	if (c->pending)
+		ask_due(c, false);
 }
 
 /* ---- answers ---- */
@@ -342,8 +351,10 @@ static void slow_down(struct line_file *f, uint64_t us)
 {
 	f->spent_us += us;
 	f->cache->stats.child_us += us;
-	if (f->spent_us > FREE_MS * 1000)
-		f->not_before_ms = clock_ms() + MIN(us / 1000 * PAUSE_SHARE, PAUSE_MAX_MS);
+	if (f->spent_us <= FREE_MS * 1000)
+		return;
+	f->not_before_ms = clock_ms() + MIN(us * PAUSE_SHARE / 1000, PAUSE_MAX_MS);
+	f->patient_ms = clock_ms() + MIN(us * PATIENT_SHARE / 1000, PAUSE_MAX_MS);
 }
 
 static void on_answer(void *data, struct parser_result *result)

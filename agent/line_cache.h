@@ -2,9 +2,10 @@
 /*
  * struct line_cache: functions, inlined functions and lines of the addresses that samples were
  * taken at. Debug information is never read as a whole: the addresses of a file are collected for a
- * moment, the child is asked for them together, and the answers are kept within a budget. A file
- * whose answers are slow is asked less often, so that large debug information costs a bounded
- * share of a CPU.
+ * moment, the child is asked for them together, and the answers are kept within a budget. The more
+ * a file has cost, the longer its addresses gather until line_cache_flush(), and a file whose
+ * answers are slow is asked less often even then, so that debug information costs a bounded share
+ * of a CPU.
  */
 #pragma once
 
@@ -39,7 +40,7 @@ DEFINE_CLEANUP(struct line_cache *, line_cache_free)
  */
 int line_cache_get(struct line_cache *c, struct debug_file *d, uint64_t vaddr,
 		   struct line_frame *ret);
-/* Asks for what has gathered so far at once: nothing more will come for a while. */
+/* Asks for what has gathered so far: somebody waits for it. */
 void line_cache_flush(struct line_cache *c);
 /* Nothing is kept of d any more. */
 void line_cache_forget(struct line_cache *c, const struct debug_file *d);

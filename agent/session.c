@@ -76,19 +76,17 @@ static void on_file(void *data, const struct event_file *e)
 	files_on_event(s->files, e);
 }
 
-/* Asks for the names of a stack's frames, so that they are there when it is written. */
-static void want_names(struct session *s, const uint64_t *frames, uint32_t n)
+/* Asks for the lines of a stack's frames, so that they are there when it is written. */
+static void want_lines(struct session *s, const uint64_t *frames, uint32_t n)
 {
-	struct symbols_names names;
-
 	for (uint32_t i = 0; i < n; i++) {
 		const struct file *f;
 
 		if (FRAME_KIND(frames[i]) != FRAME_NATIVE)
 			continue;
 		f = files_get(s->files, FRAME_FILE(frames[i]));
-		if (f && debug_file_has_lines(f->debug))
-			(void)files_names(s->files, f, FRAME_OFFSET(frames[i]), &names);
+		if (f)
+			files_want(s->files, f, FRAME_OFFSET(frames[i]));
 	}
 }
 
@@ -105,7 +103,7 @@ static void on_stack(void *data, const struct event_stack *e, const uint64_t *fr
 	else if (st->has_anon)
 		jit_names_want(s->jit, e->id);
 	runtimes_want(s->runtimes, e->id, frames + e->n_kernel, e->n_user);
-	want_names(s, frames + e->n_kernel, e->n_user);
+	want_lines(s, frames + e->n_kernel, e->n_user);
 }
 
 static void load_code_page(struct session *s, const struct jit_rule *rule)
@@ -428,10 +426,11 @@ size_t session_prepare(struct session *s)
 		HASH_FOREACH (slot, &s->stacks.by_hash) {
 			const struct stack *st = (const struct stack *)(uintptr_t)slot->value;
 
-			want_names(s, st->frames + st->n_kernel, st->n_user);
+			want_lines(s, st->frames + st->n_kernel, st->n_user);
 		}
 	}
 	want_jit_names(s, true);
+	line_cache_flush(s->lines);
 	return late_waiting(s->late) + line_cache_pending(s->lines) + files_loading(s->files) +
 	       jit_names_pending(s->jit) + runtimes_pending(s->runtimes);
 }
