@@ -15,12 +15,12 @@
 #include "symbolizer/lines.h"
 #include "symbolizer/table.h"
 
-#define GATHER_MS     50   /* addresses that come together are asked for together */
-#define PATIENT_SHARE 1000 /* a request that took t is followed by a pause of 1000 t ... */
-#define PAUSE_SHARE   20   /* ... or of 20 t, when somebody waits for the answer */
+#define GATHER_MS     50    /* addresses that come together are asked for together */
+#define PATIENT_SHARE 10000 /* a request that took t is followed by a pause of 10000 t ... */
+#define PAUSE_SHARE   20    /* ... or of 20 t, when somebody waits for the answer */
 #define PAUSE_MAX_MS  60000
-#define FREE_MS	      250 /* of child time a file, before pauses begin */
-#define ROUNDS_MAX    8	  /* of opening split files */
+#define FREE_MS	      50 /* of child time a file, before pauses begin */
+#define ROUNDS_MAX    8	 /* of opening split files */
 #define UNKNOWN	      0
 #define WANTED	      (UINT64_MAX - 1)
 

@@ -294,6 +294,8 @@ void profiler_stop(struct profiler *p)
 void profiler_poll(struct profiler *p)
 {
 	(void)ring_buffer__consume(p->ring);
+	if (p->handler.on_end)
+		p->handler.on_end(p->handler.data);
 }
 
 /* Waits until every program that may still write to the old map has ended. */

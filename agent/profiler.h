@@ -37,6 +37,7 @@ struct profiler_handler {
 	void (*on_late)(void *data, const struct event_late *e);
 	void (*on_runtime)(void *data, const struct event_runtime *e);
 	void (*on_page)(void *data, uint64_t frame); /* its rule is wanted */
+	void (*on_end)(void *data);		     /* no more records for now; may be NULL */
 	void *data;				     /* borrowed */
 };
 

@@ -9,11 +9,15 @@
 #include "agent/profiler.h"
 #include "unwinders/runtime.h"
 
+#define HELD_STACKS 16 /* some hundred microseconds */
+
 struct runtimes {
 	struct runtimes_options o;
 	struct processes *processes;
 	void *names[RUNTIMES_ROOM];
 	struct hash files; /* file id -> enum runtime_id, also of those that are not wanted */
+	struct target_pages pages; /* of the process whose stacks come now */
+	uint32_t n_held;	   /* stacks that they were read for */
 	struct runtimes_stats stats;
 };
 
@@ -187,19 +191,17 @@ static const struct runtime *runtime_of(uint64_t frame)
 	return FRAME_KIND(frame) == FRAME_MANAGED ? runtime_get(FRAME_RUNTIME(frame)) : NULL;
 }
 
-static struct runtime_frame frame_of(struct runtimes *r, const struct runtime *rt,
-				     struct task_id id, uint64_t frame, uint64_t more)
+/* NULL: it was not found, or has another runtime, or no process is needed. */
+static const struct runtime_process *process_of(struct runtimes *r, const struct runtime *rt,
+						struct task_id id)
 {
-	struct runtime_frame f = {
-		.value = FRAME_RUNTIME_VALUE(frame),
-		.more = more & FRAME_PAYLOAD,
-	};
+	const struct runtime_process *process;
 	const struct runtime *found;
 
-	if (rt->per_process &&
-	    (processes_find(r->processes, id, &found, &f.process) < 0 || found != rt))
-		f.process = NULL;
-	return f;
+	if (!rt->per_process || processes_find(r->processes, id, &found, &process) < 0 ||
+	    found != rt)
+		return NULL;
+	return process;
 }
 
 void runtimes_on_record(struct runtimes *r, const struct event_runtime *e)
@@ -210,17 +212,49 @@ void runtimes_on_record(struct runtimes *r, const struct event_runtime *e)
 		rt->on_record(r->names[rt->id], e, e->h.bytes);
 }
 
+/* Stacks that came together are looked at together. */
+static void hold(struct runtimes *r, const struct runtime_process *process)
+{
+	if (++r->n_held > HELD_STACKS)
+		runtimes_release(r);
+	target_hold(process->memory, &r->pages, process->key);
+}
+
+void runtimes_release(struct runtimes *r)
+{
+	target_forget(&r->pages);
+	r->n_held = 0;
+}
+
 void runtimes_want(struct runtimes *r, struct task_id id, const uint64_t *frames, uint32_t n)
 {
+	const struct runtime_process *process = NULL;
+	const struct runtime *of = NULL;
+
 	for (uint32_t i = 0; i + 1 < n; i++) {
 		const struct runtime *rt = runtime_of(frames[i]);
 		struct runtime_frame f;
 
 		if (!rt || !rt->want)
 			continue;
-		f = frame_of(r, rt, id, frames[i], frames[i + 1]);
+		/* Once for all frames of the stack. */
+		if (of != rt && rt->per_process) {
+			of = rt;
+			if (process)
+				target_release(process->memory);
+			process = process_of(r, rt, id);
+			if (process)
+				hold(r, process);
+		}
+		f = (struct runtime_frame){
+			.value = FRAME_RUNTIME_VALUE(frames[i]),
+			.more = frames[i + 1] & FRAME_PAYLOAD,
+			.process = rt->per_process ? process : NULL,
+		};
 		rt->want(r->names[rt->id], &f);
 	}
+	if (process)
+		target_release(process->memory);
 }
 
 bool runtimes_frame_is_per_process(uint64_t frame)
@@ -240,7 +274,11 @@ int runtimes_name(struct runtimes *r, struct task_id id, uint64_t frame, uint64_
 	*ret_why = "[unknown]";
 	if (!rt)
 		return 0;
-	f = frame_of(r, rt, id, frame, more);
+	f = (struct runtime_frame){
+		.value = FRAME_RUNTIME_VALUE(frame),
+		.more = more & FRAME_PAYLOAD,
+		.process = process_of(r, rt, id),
+	};
 	n = rt->name_frame(r->names[rt->id], &f, ret, ret_why);
 	(n > 0 ? r->stats.named : r->stats.unnamed)[rt->id]++;
 	return MAX(n, 0);

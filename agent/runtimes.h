@@ -57,6 +57,8 @@ size_t runtimes_pending(const struct runtimes *r);
 void runtimes_on_record(struct runtimes *r, const struct event_runtime *e);
 /* A stack has come: what names need of the process is read now. */
 void runtimes_want(struct runtimes *r, struct task_id id, const uint64_t *frames, uint32_t n);
+/* No more stacks for now: what was read of a process may be another the next time. */
+void runtimes_release(struct runtimes *r);
 /* Whether the words of a frame say something about one process only. */
 bool runtimes_frame_is_per_process(uint64_t frame);
 /*

@@ -131,6 +131,14 @@ static void on_runtime(void *data, const struct event_runtime *e)
 	runtimes_on_record(s->runtimes, e);
 }
 
+static void on_end(void *data)
+{
+	struct session *s = data;
+
+	if (s->runtimes)
+		runtimes_release(s->runtimes);
+}
+
 static void on_late(void *data, const struct event_late *e)
 {
 	struct session *s = data;
@@ -297,6 +305,7 @@ static int open_parts(struct session *s)
 		.on_late = on_late,
 		.on_runtime = on_runtime,
 		.on_page = on_page,
+		.on_end = on_end,
 		.data = s,
 	};
 	int r = profiler_new(s->loop, &s->o.profiler, &handler, &s->profiler);

@@ -207,6 +207,7 @@ struct task_struct {
 	struct task_struct *group_leader;
 	struct task_struct *real_parent;
 	struct pid *thread_pid;
+	u64 start_time; /* CLOCK_MONOTONIC */
 	u64 start_boottime;
 	char comm[TASK_COMM_BYTES];
 	struct css_set *cgroups;

@@ -67,6 +67,10 @@ __u32 kernel_stacks = 0; /* take them */
 __u32 task_split = 0;	 /* enum task_split */
 __u32 filter_epoch = 0;	 /* raised whenever the filter or what it holds may be another */
 
+#define WAKE_SHARE  1000
+#define WAKE_MAX_NS 100000000u
+__u64 woken_ns = 0; /* when names_wakeup() last did */
+
 /* ---- Who ---- */
 
 /* In the unified hierarchy, unless everything sits in its root (version 1 is in use). */
@@ -298,6 +302,25 @@ static __noinline void announce_task(struct cpu_state *c)
 		bpf_map_update_elem(&tasks, &c->id, &one, BPF_ANY);
 }
 
+/*
+ * For names that must be read while the process lives. Waking user space costs as much as reading
+ * them, so stacks gather, the longer the older the process is: when it ends, what has no names is
+ * no more than a thousandth of its life.
+ */
+static __always_inline u64 names_wakeup(void)
+{
+	struct task_struct *task = (void *)bpf_get_current_task();
+	u64 now = bpf_ktime_get_ns();
+	u64 wait = (now - BPF_CORE_READ(task, group_leader, start_time)) / WAKE_SHARE;
+
+	if (wait > WAKE_MAX_NS)
+		wait = WAKE_MAX_NS;
+	if (now - woken_ns < wait)
+		return ring_wakeup();
+	woken_ns = now;
+	return BPF_RB_FORCE_WAKEUP;
+}
+
 /* 0 when user space will not hear of it now. */
 static __noinline int announce_stack(struct cpu_state *c)
 {
@@ -317,7 +340,7 @@ static __noinline int announce_stack(struct cpu_state *c)
 	c->stack.flags = c->result == OUTCOME_COMPLETE && !c->gap ? STACK_COMPLETE : 0;
 	/* Not urgent: the counts are read later than this. The ring wakes user space when a
 	 * quarter of it is full. */
-	if (!event_send(c, &c->stack, bytes, c->wake ? BPF_RB_FORCE_WAKEUP : ring_wakeup()))
+	if (!event_send(c, &c->stack, bytes, c->wake ? names_wakeup() : ring_wakeup()))
 		return 0;
 	bpf_map_update_elem(&stacks, &c->hash, &one, BPF_ANY);
 	c->stats[STAT_NEW_STACKS]++;

@@ -21,7 +21,7 @@
 struct method {
 	uint64_t key, method_const;
 	uint32_t name, file; /* interned */
-	uint32_t version;
+	uint32_t version, start_line;
 	uint32_t used; /* interval */
 	uint8_t *lines;
 	size_t lines_bytes;
@@ -112,6 +112,7 @@ static int add_method(struct hotspot_names *k, uint64_t key, uint32_t version, s
 		.name = intern_str(&k->strings, k->read.name),
 		.file = intern_str(&k->strings, k->read.file),
 		.version = version,
+		.start_line = hotspot_line(k->read.lines, k->read.lines_bytes, version, 0),
 		.lines = TAKE_PTR(k->read.lines),
 		.lines_bytes = k->read.lines_bytes,
 	};
@@ -158,7 +159,7 @@ static struct function function_of(const struct method *m, uint32_t bci)
 		.line = bci == HOTSPOT_BCI_UNKNOWN
 				? 0
 				: hotspot_line(m->lines, m->lines_bytes, m->version, bci),
-		.start_line = hotspot_line(m->lines, m->lines_bytes, m->version, 0),
+		.start_line = m->start_line,
 	};
 }
 
@@ -288,6 +289,9 @@ static const struct named *get_named(struct hotspot_names *k, const struct runti
 		return named;
 	}
 	n = read_functions(k, f, functions);
+	/* What is held may be older than the frame. */
+	if (n < 0 && f->process && target_refresh(f->process->memory))
+		n = read_functions(k, f, functions);
 	*ret_why = why_not(n);
 	/* What is gone will not come back; everything else may be there the next time. */
 	if (n < 0 && n != -ESTALE)

@@ -4,11 +4,76 @@
 #include <errno.h>
 #include <string.h>
 
+#define SMALL_BYTES 1024 /* reads up to this one are worth a page */
+
+void target_hold(struct target_memory *m, struct target_pages *pages, uint64_t owner)
+{
+	if (pages->owner != owner)
+		memset(pages->numbers, 0, sizeof(pages->numbers));
+	pages->owner = owner;
+	m->pages = pages;
+}
+
+void target_release(struct target_memory *m)
+{
+	m->pages = NULL;
+}
+
+void target_forget(struct target_pages *pages)
+{
+	pages->owner = 0;
+}
+
+bool target_refresh(struct target_memory *m)
+{
+	if (!m->pages)
+		return false;
+	memset(m->pages->numbers, 0, sizeof(m->pages->numbers));
+	return true;
+}
+
+/* A page of which any byte can be read can be read as a whole. */
+static int read_page(struct target_memory *m, uint64_t number, const uint8_t **ret)
+{
+	struct target_pages *pages = m->pages;
+	size_t i = number % TARGET_PAGES;
+	int r = 0;
+
+	if (pages->numbers[i] != number + 1) {
+		pages->numbers[i] = 0;
+		r = m->read(m->data, number * TARGET_PAGE_BYTES, pages->bytes[i],
+			    TARGET_PAGE_BYTES);
+		if (r == 0)
+			pages->numbers[i] = number + 1;
+	}
+	*ret = pages->bytes[i];
+	return r;
+}
+
+static int read_held(struct target_memory *m, uint64_t addr, uint8_t *to, size_t n)
+{
+	while (n) {
+		size_t at = addr % TARGET_PAGE_BYTES, part = MIN(n, TARGET_PAGE_BYTES - at);
+		const uint8_t *page;
+		int r = read_page(m, addr / TARGET_PAGE_BYTES, &page);
+
+		if (r < 0)
+			return r;
+		memcpy(to, page + at, part);
+		addr += part;
+		to += part;
+		n -= part;
+	}
+	return 0;
+}
+
 int target_read(struct target_memory *m, uint64_t addr, void *to, size_t n)
 {
 	if (n > m->budget || m->budget - n < TARGET_READ_COST)
 		return -E2BIG;
 	m->budget -= n + TARGET_READ_COST;
+	if (m->pages && n <= SMALL_BYTES)
+		return read_held(m, addr, to, n);
 	return m->read(m->data, addr, to, n);
 }
 

@@ -8,14 +8,36 @@
 
 #include "agent/base/macro.h"
 
+struct target_pages;
+
 struct target_memory {
 	/* All n bytes, or a negative errno: -ESRCH gone, -EFAULT not mapped. */
 	int (*read)(void *data, uint64_t addr, void *to, size_t n);
 	void *data;    /* borrowed */
 	size_t budget; /* bytes that may still be read; a read costs TARGET_READ_COST more */
+	struct target_pages *pages; /* between target_hold() and target_release(); borrowed */
 };
 
 #define TARGET_READ_COST 64
+
+/*
+ * What belongs together lies together, and is read in bits: pages that were read once are read from
+ * here, however often: until target_release(), and again when the same owner holds them the next
+ * time without target_forget() in between. Meant for the moment that stacks are looked at: what the
+ * process changes meanwhile is not seen.
+ */
+#define TARGET_PAGES	  16
+#define TARGET_PAGE_BYTES 4096u
+struct target_pages {
+	uint64_t owner;			/* 0: nobody, nothing is held */
+	uint64_t numbers[TARGET_PAGES]; /* number + 1; 0: free */
+	uint8_t bytes[TARGET_PAGES][TARGET_PAGE_BYTES];
+};
+void target_hold(struct target_memory *m, struct target_pages *pages, uint64_t owner);
+void target_release(struct target_memory *m);
+void target_forget(struct target_pages *pages);
+/* Reads anew from here on. False: nothing is held, all was read anew. */
+bool target_refresh(struct target_memory *m);
 
 /* 0, the reader's error, or -E2BIG: over the budget (nothing was read). */
 int target_read(struct target_memory *m, uint64_t addr, void *to, size_t n);

@@ -273,7 +273,7 @@ int main(int argc, char **argv)
 {
 	static struct recorder r;
 	const struct profiler_handler handler = {on_task,    on_file, on_stack, on_late,
-						 on_runtime, on_page, &r};
+						 on_runtime, on_page, NULL,	&r};
 	const struct profiler_options o = {
 		.frequency_hz = 997,
 		.interval_s = 10,

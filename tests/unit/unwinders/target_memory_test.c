@@ -70,12 +70,80 @@ static void over_the_budget_nothing_is_read(void **state)
 	assert_int_equal(p.reads, 2);
 }
 
+/* Two pages at AT; bytes count up, and are others the next time. */
+struct held {
+	size_t reads;
+	uint8_t first;
+};
+
+static int read_held(void *data, uint64_t addr, void *to, size_t n)
+{
+	struct held *h = data;
+
+	h->reads++;
+	if (addr < AT || addr + n > AT + 2 * TARGET_PAGE_BYTES)
+		return -EFAULT;
+	for (size_t i = 0; i < n; i++)
+		((uint8_t *)to)[i] = (uint8_t)(h->first + addr + i);
+	return 0;
+}
+
+static void what_is_held_is_read_once(void **state)
+{
+	static struct target_pages pages;
+	struct held h = {0};
+	struct target_memory m = {.read = read_held, .data = &h, .budget = 1 << 20};
+	uint8_t v, large[2 * TARGET_PAGE_BYTES];
+	uint16_t w;
+
+	target_hold(&m, &pages, 1);
+	for (uint32_t i = 0; i < TARGET_PAGE_BYTES; i += 64) {
+		assert_int_equal(target_read_u8(&m, AT + i, &v), 0);
+		assert_int_equal(v, (uint8_t)i);
+	}
+	assert_int_equal(h.reads, 1);
+	/* Over the end of a page, and of what is mapped. */
+	assert_int_equal(target_read_u16(&m, AT + TARGET_PAGE_BYTES - 1, &w), 0);
+	assert_int_equal(w, 0x00ff);
+	assert_int_equal(h.reads, 2);
+	assert_int_equal(target_read_u16(&m, AT + 2 * TARGET_PAGE_BYTES - 1, &w), -EFAULT);
+	assert_int_equal(target_read_u8(&m, AT + 2 * TARGET_PAGE_BYTES - 1, &v), 0);
+	assert_int_equal(target_read_u8(&m, AT - 1, &v), -EFAULT);
+	/* Much is read as it is. */
+	assert_int_equal(target_read(&m, AT, large, sizeof(large)), 0);
+	target_release(&m);
+
+	h.first = 1;
+	assert_int_equal(target_read_u8(&m, AT, &v), 0);
+	assert_int_equal(v, 1);
+	/* Still there, but not for another process. */
+	target_hold(&m, &pages, 1);
+	assert_int_equal(target_read_u8(&m, AT, &v), 0);
+	assert_int_equal(v, 0);
+	target_hold(&m, &pages, 2);
+	assert_int_equal(target_read_u8(&m, AT, &v), 0);
+	assert_int_equal(v, 1);
+	target_release(&m);
+	h.first = 2;
+	target_forget(&pages);
+	target_hold(&m, &pages, 2);
+	assert_int_equal(target_read_u8(&m, AT, &v), 0);
+	assert_int_equal(v, 2);
+	h.first = 3;
+	assert_true(target_refresh(&m));
+	assert_int_equal(target_read_u8(&m, AT, &v), 0);
+	assert_int_equal(v, 3);
+	target_release(&m);
+	assert_false(target_refresh(&m));
+}
+
 int main(void)
 {
 	static const struct CMUnitTest tests[] = {
 		cmocka_unit_test(numbers_are_read_whole_or_not_at_all),
 		cmocka_unit_test(a_string_ends_where_memory_ends),
 		cmocka_unit_test(over_the_budget_nothing_is_read),
+		cmocka_unit_test(what_is_held_is_read_once),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
