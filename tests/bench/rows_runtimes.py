@@ -19,6 +19,9 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 PYTHON = os.path.join(os.path.dirname(HERE), "fixtures", "python")
 # A signal's handler, which libc's __restore_rt "calls".
 IN_HANDLER = re.compile(r";(libc\.so[^;]*|__restore_rt[^;]*);(python3|lib(python|c))")
+# Agent CPU, % of a core per busy core. Nothing that is read of a JVM holds for the next: there the
+# names of nearly each stack are read anew, some 8 pages of the JVM's memory and 70 us a sample.
+LONG_JVM, NEW_JVMS = 0.3, 1.0
 INSNS_MAX = 750_000  # three quarters of what the verifier looks at (BPF_COMPLEXITY_LIMIT_INSNS)
 
 
@@ -215,25 +218,59 @@ def sources(b):
     return listing, len(found)
 
 
-def jvm_agent_cpu(b):
+def agent_beside(b, what, limit, running, about):
+    """A row: what the agent costs while these processes run."""
     from rows import UNSURE, Row, intervals_of
-    loads.need("/usr/bin/javac")
-    listing, n = sources(b)
-    running = [loads.again("/usr/bin/javac", "-nowarn", "-proc:none", "-d",
-                           f"{b.work}/classes{i}", f"@{listing}") for i in range(os.cpu_count())]
     with proc.bpf_time_accounted():
         agent = loads.Agent(b.work, interval=5 if b.quick else 15)
         uses, notes = intervals_of(agent, *((2, 2) if b.quick else (3, 6)))
         agent.stop()
+    about = about()
     for p in running:
         loads.end(p)
     share, bpf, alone = (statistics.median(x[k] for x in uses) for k in (0, 1, 3))
-    return [Row("agent CPU beside javac again and again, 99 Hz", "<= 0.3 % of a core per busy core",
-                f"{share:.3f} % (agent {alone:.3f} %), worst interval "
-                f"{max(x[0] for x in uses):.3f} %; the samples themselves {bpf:.3f} %",
-                True if share <= 0.3 else UNSURE if alone <= 0.3 else False,
-                [f"javac of the {n} files of commons-lang3, {len(running)} at once, each a new JVM "
-                 "that compiles all the time", *notes])]
+    return Row(f"agent CPU beside {what}, 99 Hz", f"<= {limit} % of a core per busy core",
+               f"{share:.3f} % (agent {alone:.3f} %), worst interval "
+               f"{max(x[0] for x in uses):.3f} %; the samples themselves {bpf:.3f} %",
+               True if share <= limit else UNSURE if alone <= limit else False,
+               [about, *notes])
+
+
+def one_jvm(b, listing, n):
+    """A build server: its JVM never ends, and never comes to the end of compiling code."""
+    path = os.path.join(b.work, "rounds")
+    with open(path, "w", encoding="utf-8") as out:
+        running = [loads.start(java("truth.Compile", listing, f"{b.work}/classes",
+                                    os.cpu_count()), stdout=out)]
+    begin = time.monotonic()
+
+    def about():
+        with open(path, encoding="utf-8") as f:
+            lines = f.read().splitlines()
+        if not lines:
+            raise loads.Missing("the JVM did not come to the end of its first round")
+        rounds, ms, loaded, unloaded = lines[-1].split()
+        share = 100 * int(ms) / 1e3 / (time.monotonic() - begin) / os.cpu_count()
+        if share < 5:
+            raise loads.Missing(f"the JVM compiled code for {share:.1f} % of its time only")
+        return (f"javac of the {n} files of commons-lang3 in {os.cpu_count()} threads of one JVM, "
+                f"which loads and calls what it made: {rounds} rounds, {share:.0f} % of its time "
+                f"in the JIT compilers, {loaded} classes loaded, {unloaded} unloaded")
+    return agent_beside(b, "a JVM that compiles all the time", LONG_JVM, running, about)
+
+
+def new_jvms(b, listing, n):
+    running = [loads.again("/usr/bin/javac", "-nowarn", "-proc:none", "-d",
+                           f"{b.work}/classes{i}", f"@{listing}") for i in range(os.cpu_count())]
+    return agent_beside(b, "a new JVM every few seconds", NEW_JVMS, running, lambda: (
+        f"javac of the {n} files of commons-lang3, {len(running)} at once, again and again: every "
+        "method of each JVM is new, interpreted first, and compiled twice"))
+
+
+def jvm_agent_cpu(b):
+    loads.need("/usr/bin/javac")
+    listing, n = sources(b)
+    return [one_jvm(b, listing, n), new_jvms(b, listing, n)]
 
 
 # ---- The verifier ------------------------------------------------------------------------------
