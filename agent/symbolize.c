@@ -276,6 +276,8 @@ static int look_up(struct symbolize *s)
 
 			if (r < 0)
 				return r;
+			/* Else slow files would be asked when it pays off. */
+			line_cache_flush(s->symbols.lines);
 		}
 	}
 	for (size_t i = 0; i < s->n; i++) {

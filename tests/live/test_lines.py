@@ -11,7 +11,7 @@ import subprocess
 import time
 
 from lib import TEPHRA, case, check, need_program, record, spawn, wait_for
-from lines import agreement, sh, symbolize, text_addresses
+from lines import agreement, as_input, sh, symbolize, text_addresses
 from test_run import Receiver, agent, config
 
 SOURCE = """
@@ -75,6 +75,15 @@ def lines_agree_with_llvm_symbolizer():
     path = "/usr/lib/x86_64-linux-gnu/debug/libstdc++.so.6.0.30"
     share, wrong = agreement(path, "llvm-symbolizer", text_addresses(path, 10000))
     check(share >= 0.999, f"{share:.4f}\n" + "\n".join(map(str, wrong[:5])))
+
+
+@case
+def more_addresses_than_one_request_takes():
+    path = "/usr/lib/x86_64-linux-gnu/debug/libstdc++.so.6.0.30"
+    addresses = text_addresses(path, 70000)
+    text = symbolize(path, input=as_input(addresses))
+    check(text.endswith(symbolize(path, input=as_input(addresses[-200:]))),
+          "the last of 70,000 addresses are described otherwise than alone:\n" + text[-500:])
 
 
 @case
