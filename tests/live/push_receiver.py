@@ -271,7 +271,7 @@ def describe(labels, profile, size):
         "mappings": len(profile.mappings), "functions": len(profile.functions),
         "locations": len(profile.locations), "comments": profile.comments,
         "max_depth": max((len(s["stack"]) for s in profile.samples), default=0),
-        "top": profile.top(20), "sample_labels": profile.by_label(), "roots": profile.roots(),
+        "top": profile.top(100), "sample_labels": profile.by_label(), "roots": profile.roots(),
     }
 
 

@@ -16,6 +16,7 @@ from managed import PYTHON, Profile, assert_truth, at_stripped_entry, managed, p
 
 SERVED = os.path.join(PYTHON, "served.py")
 HOST = "127.0.0.1"
+WORKERS = 2
 
 
 # ---- Servers ---------------------------------------------------------------------------------
@@ -62,7 +63,7 @@ def descendants(pid):
         yield from descendants(int(child))
 
 
-def served(argv, port, paths=("",), clients=2):
+def served(argv, port, paths=("",), clients=4):
     """The profile of a server's processes while clients ask it, and what it says of itself: for each
     path."""
     log = open("server.log", "w")
@@ -72,6 +73,7 @@ def served(argv, port, paths=("",), clients=2):
     except AssertionError:
         print(open("server.log").read()[-3000:])
         raise
+    wait_for(lambda: len([*descendants(server.pid)]) >= WORKERS, 20, "two workers")
     infos = [truth_of(port, p) for p in paths]
     over = threading.Event()
 
@@ -109,7 +111,7 @@ def uwsgi(port, *options):
     if not os.path.exists("/usr/lib/uwsgi/plugins/python3_plugin.so"):
         raise Skip("uwsgi-plugin-python3 is not installed")
     return ["uwsgi", "--plugin", "python3", "--http-socket", f"{HOST}:{port}", "--need-app",
-            "--master", "--processes", "2", "--die-on-term", *options]
+            "--master", "--processes", str(WORKERS), "--die-on-term", *options]
 
 
 @case
@@ -133,8 +135,8 @@ def uwsgi_with_threads_and_interpreters():
 
 def gunicorn(port, *options):
     need_program("gunicorn")
-    return ["/usr/bin/python3", "-m", "gunicorn", "--workers", "2", "--bind", f"{HOST}:{port}", "--chdir", PYTHON, *options,
-            "served:application"]
+    return ["/usr/bin/python3", "-m", "gunicorn", "--workers", str(WORKERS), "--bind",
+            f"{HOST}:{port}", "--chdir", PYTHON, *options, "served:application"]
 
 
 @case
