@@ -409,13 +409,19 @@ static int put(struct bpf_map *map, const void *key, const void *value)
 	return bpf_map_update_elem(bpf_map__fd(map), key, value, BPF_ANY) < 0 ? -errno : 0;
 }
 
-/* The programs remember who is no target. What is taken out needs no word: it is looked up. */
+/* The programs remember of whom the control groups are wanted. */
 static int put_target(struct profiler *p, struct bpf_map *map, const void *key, const void *value)
 {
 	int r = put(map, key, value);
 
 	p->skel->bss->filter_epoch++;
 	return r;
+}
+
+static void drop_target(struct profiler *p, struct bpf_map *map, const void *key)
+{
+	(void)bpf_map_delete_elem(bpf_map__fd(map), key);
+	p->skel->bss->filter_epoch++;
 }
 
 int profiler_add_target(struct profiler *p, uint32_t tgid, uint64_t start_ticks)
@@ -425,7 +431,7 @@ int profiler_add_target(struct profiler *p, uint32_t tgid, uint64_t start_ticks)
 
 void profiler_remove_target(struct profiler *p, uint32_t tgid)
 {
-	(void)bpf_map_delete_elem(bpf_map__fd(p->skel->maps.target_tgids), &tgid);
+	drop_target(p, p->skel->maps.target_tgids, &tgid);
 }
 
 int profiler_add_cgroup(struct profiler *p, uint64_t cgroup_id)
@@ -437,7 +443,7 @@ int profiler_add_cgroup(struct profiler *p, uint64_t cgroup_id)
 
 void profiler_remove_cgroup(struct profiler *p, uint64_t cgroup_id)
 {
-	(void)bpf_map_delete_elem(bpf_map__fd(p->skel->maps.target_cgroups), &cgroup_id);
+	drop_target(p, p->skel->maps.target_cgroups, &cgroup_id);
 }
 
 /* Gone, or a zombie that its parent has not waited for. */

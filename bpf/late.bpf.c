@@ -39,6 +39,15 @@ static __always_inline int late_known(struct cpu_state *c, u64 addr)
 	return 1; /* no room for more */
 }
 
+static __always_inline int late_is_data(struct cpu_state *c, u64 addr)
+{
+	for (u32 i = 0; i < DATA_SPANS; i++) {
+		if (addr - c->data_spans[i].start < c->data_spans[i].size)
+			return 1;
+	}
+	return 0;
+}
+
 /* One word of the window: resolves the mapping if it may be a return address. */
 __noinline int late_scan_word(u32 cpu, u32 at)
 {
@@ -52,11 +61,12 @@ __noinline int late_scan_word(u32 cpu, u32 at)
 	 * the stack of a thread.) */
 	if (word < PAGE_BYTES || word >> ARCH_ADDRESS_BITS || word - c->r.sp < LATE_SMALL_BYTES / 2)
 		return 0;
-	/* Most words that are not code point into the same page as their neighbour. */
-	if (word >> 12 == c->window_start >> 12 || late_known(c, word))
+	if (late_is_data(c, word) || late_known(c, word))
 		return 0;
+	c->no_code.start = word & ~(u64)(PAGE_BYTES - 1);
+	c->no_code.size = PAGE_BYTES; /* unless a mapping is found there */
 	if (vma_resolve(cpu, word) < 0)
-		c->window_start = word;
+		c->data_spans[c->n_data_spans++ & (DATA_SPANS - 1)] = c->no_code;
 	return 0;
 }
 
@@ -181,7 +191,8 @@ __noinline int late_send(u32 cpu)
 	link = arch_link_register(&c->r);
 	if (link && !late_known(c, link))
 		vma_resolve(cpu, link);
-	c->window_start = 0;
+	for (u32 i = 0; i < DATA_SPANS; i++)
+		c->data_spans[i].size = 0;
 	for (u32 i = 0; i < LATE_STACK_BYTES / WINDOW_BYTES; i++) {
 		if (late_scan(cpu, c->r.sp + i * WINDOW_BYTES))
 			break;

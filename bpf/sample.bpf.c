@@ -128,27 +128,27 @@ static __always_inline int tgid_is_target(struct task_struct *task, u32 tgid)
 		BPF_CORE_READ(task, group_leader, start_boottime) / START_TICK_NS == *start);
 }
 
-/* Mostly it is a process that was none on this CPU before: that is one cache line instead of a
- * look-up in cold memory for each level of its control groups. */
+/* Mostly it is a process that this CPU met before: that is one cache line instead of a look-up in
+ * cold memory for each level of its control groups. A target by its id is looked up each time,
+ * because another process may have the id by now. */
 static __always_inline int is_target(struct cpu_state *c, struct task_struct *task, u32 tgid)
 {
 	u32 mode = filter_mode, epoch = filter_epoch;
-	struct other *o = &c->others[tgid & (OTHERS - 1)];
+	struct verdict *v = &c->verdicts[tgid & (VERDICTS - 1)];
 	u64 groups;
 
 	if (mode == FILTER_NONE)
 		return 1;
 	groups = (u64)BPF_CORE_READ(task, cgroups);
-	if (o->tgid == tgid && o->groups == groups && o->epoch == epoch)
-		return 0;
+	if (v->tgid == tgid && v->groups == groups && v->epoch == epoch)
+		return v->wanted;
 	if ((mode & FILTER_TGID) && tgid_is_target(task, tgid))
 		return 1;
-	if ((mode & FILTER_CGROUP) && cgroup_is_target(task))
-		return 1;
-	o->tgid = tgid;
-	o->groups = groups;
-	o->epoch = epoch;
-	return 0;
+	v->wanted = (mode & FILTER_CGROUP) && cgroup_is_target(task);
+	v->tgid = tgid;
+	v->groups = groups;
+	v->epoch = epoch;
+	return v->wanted;
 }
 
 static __always_inline void task_identify(struct cpu_state *c, struct task_struct *task, u32 tgid,

@@ -15,7 +15,7 @@
 extern const volatile __u32 max_user_frames; /* at most STACK_MAX_USER */
 extern const volatile __u32 rule_cache_mask; /* entries - 1 */
 extern const volatile __u32 n_cpus;
-extern __u32 filter_epoch;	    /* see struct other */
+extern __u32 filter_epoch;	    /* see struct verdict */
 extern const volatile __u32 pid_ns; /* inode number of the agent's pid namespace; 0: the host's */
 
 /* ---- State of one CPU ----
@@ -41,12 +41,21 @@ struct range_memo {
 };
 _Static_assert(sizeof(struct range_memo) == 64, "one cache line");
 
-/* A process that no target names, with its control groups; true while the filter is the same. */
-#define OTHERS 16
+/* Whether the control groups of a process are wanted; true while the filter is the same. */
+#define VERDICTS 16
 
-struct other {
+struct verdict {
 	u64 groups; /* address of the css_set */
 	u32 tgid, epoch;
+	u32 wanted, pad;
+};
+
+/* Mappings that hold no code, met by late_scan_word(): the words of a stack that are no return
+ * addresses point into few of them. */
+#define DATA_SPANS 8
+
+struct span {
+	u64 start, size;
 };
 
 /* The loop of an interpreter that the walk has come to. */
@@ -62,7 +71,7 @@ struct loop_frame {
 struct cpu_state {
 	u64 stats[STAT_MAX];
 	u64 runtime_stats[RUNTIMES_ROOM][RUNTIME_STATS_MAX];
-	struct other others[OTHERS];
+	struct verdict verdicts[VERDICTS];
 	u32 files_named; /* ids given out by this CPU */
 	u32 rules_kept;	 /* pairs this CPU has put into rule_cache */
 	/* The sample. */
@@ -101,7 +110,10 @@ struct cpu_state {
 	/* What would take too much of the 512 bytes of stack. */
 	ARCH_REGS user;
 	u64 pivots[MAPLE_PIVOTS];
-	u32 window_refused; /* a read of the whole window failed: near the end of the mapping */
+	u32 window_refused;  /* a read of the whole window failed: near the end of the mapping */
+	struct span no_code; /* set by vma_resolve() when it refuses an address: what lies there */
+	struct span data_spans[DATA_SPANS]; /* a ring */
+	u32 n_data_spans;
 	u8 window[WINDOW_BYTES];
 	struct range ranges[WALK_RANGES];
 	struct range_memo memos[RANGE_MEMOS];

@@ -261,8 +261,11 @@ __noinline int vma_resolve(u32 cpu, u64 addr)
 	/* The tree is read without its lock: believe only what proves itself. */
 	if (addr < start || addr >= end || BPF_CORE_READ(vma, vm_mm) != mm)
 		return -1;
-	if (!(flags & VM_EXEC))
+	if (!(flags & VM_EXEC)) {
+		c->no_code.start = start;
+		c->no_code.size = end - start;
 		return -1;
+	}
 	/* The last slots serve as a ring: a stack through more mappings still resolves. */
 	i = c->n_ranges < WALK_RANGES ? c->n_ranges++ : WALK_RANGES - 1 - (addr >> 12 & 7);
 	range = &c->ranges[i & (WALK_RANGES - 1)];
