@@ -86,6 +86,8 @@ static const struct shown shown[] = {
 		"Requests to the parsing process for them."),
 	COUNTER("tephra_lines_failed_total", lines.failed, "... that gave nothing."),
 	GAUGE("tephra_lines_bytes", lines.bytes, "Memory that functions and lines take."),
+	COUNTER("tephra_jit_lists_cut_total", jit.lists_cut,
+		"Times that not all code was found which a process registered."),
 	COUNTER("tephra_collections_total", intervals, "Intervals collected."),
 	COUNTER("tephra_processes_new_total", tasks_new,
 		"Processes met for the first time, or after exec."),

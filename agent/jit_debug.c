@@ -11,6 +11,7 @@
 #include "agent/proc_maps.h"
 #include "agent/regular_file.h"
 #include "symbolizer/frame_lists.h"
+#include "symbolizer/frame_tree.h"
 #include "symbolizer/gdb_jit.h"
 
 #define SEEN_MAX     1024 /* files that are looked into */
@@ -231,6 +232,8 @@ struct walk {
 	size_t n;
 	struct hash met; /* addresses of entries */
 	uint64_t bytes, fingerprint;
+	bool cut;      /* something was left out */
+	bool changing; /* a tree, while it was read */
 	int r;
 };
 
@@ -244,8 +247,10 @@ static void add(struct walk *w, struct found f, uint64_t sample_at)
 {
 	uint8_t sample[SAMPLE_BYTES];
 
-	if (w->n == GDB_JIT_FILES_MAX)
+	if (w->n == GDB_JIT_FILES_MAX) {
+		w->cut = true;
 		return;
+	}
 	w->v[w->n++] = f;
 	mix(w, f.address);
 	mix(w, f.bytes);
@@ -256,9 +261,13 @@ static void add(struct walk *w, struct found f, uint64_t sample_at)
 /* Whether to go on to an entry: a list that runs in a circle ends where it meets itself. */
 static bool meet(struct walk *w, uint64_t at)
 {
-	if (!at || w->n == GDB_JIT_FILES_MAX || w->met.count == GDB_JIT_FILES_MAX ||
-	    hash_get(&w->met, at) != HASH_NONE)
+	if (!at)
 		return false;
+	if (w->n == GDB_JIT_FILES_MAX || w->met.count == GDB_JIT_FILES_MAX ||
+	    hash_get(&w->met, at) != HASH_NONE) {
+		w->cut = true;
+		return false;
+	}
 	mix(w, at);
 	w->r = hash_put(&w->met, at, 0);
 	return w->r == 0;
@@ -273,8 +282,10 @@ static void walk_files(struct walk *w, uint64_t list)
 	if (!memory_read(w->debug, list, &head, sizeof(head)) || head.version != 1)
 		return;
 	for (uint64_t at = head.first; meet(w, at); at = e.next) {
-		if (!memory_read(w->debug, at, &e, sizeof(e)))
+		if (!memory_read(w->debug, at, &e, sizeof(e))) {
+			w->cut = true;
 			break;
+		}
 		add(w, (struct found){.address = e.symfile, .bytes = e.symfile_bytes},
 		    e.symfile + e.symfile_bytes - SAMPLE_BYTES);
 	}
@@ -284,8 +295,10 @@ static void add_object(struct walk *w, const struct frame_object *o)
 {
 	uint64_t at = o->frames;
 
-	if (o->bits & FRAME_OBJECT_SORTED && !memory_read(w->debug, at, &at, sizeof(at)))
+	if (o->bits & FRAME_OBJECT_SORTED && !memory_read(w->debug, at, &at, sizeof(at))) {
+		w->cut = true;
 		return;
+	}
 	if (!(o->bits & FRAME_OBJECT_ARRAY)) {
 		add(w, (struct found){.address = at, .frames = true}, at);
 		return;
@@ -298,6 +311,7 @@ static void add_object(struct walk *w, const struct frame_object *o)
 			return;
 		add(w, (struct found){.address = frames, .frames = true}, frames);
 	}
+	w->cut = true;
 }
 
 static void walk_objects(struct walk *w, uint64_t list)
@@ -308,10 +322,49 @@ static void walk_objects(struct walk *w, uint64_t list)
 	if (!memory_read(w->debug, list, &at, sizeof(at)))
 		return;
 	for (; meet(w, at); at = o.next) {
-		if (!memory_read(w->debug, at, &o, sizeof(o)))
+		if (!memory_read(w->debug, at, &o, sizeof(o))) {
+			w->cut = true;
 			break;
+		}
 		add_object(w, &o);
 	}
+}
+
+/* A tree says itself whether it changed: what is in it is read only when it did. */
+static void look_at_tree(struct walk *w, uint64_t tree)
+{
+	struct frame_tree head = {0};
+
+	(void)memory_read(w->debug, tree, &head, sizeof(head));
+	mix(w, head.root);
+	mix(w, head.lock);
+}
+
+static bool tree_memory(void *data, uint64_t address, void *to, size_t n)
+{
+	return memory_read(data, address, to, n);
+}
+
+static void walk_tree(struct walk *w, uint64_t tree)
+{
+	_cleanup_free_ uint64_t *objects = calloc(GDB_JIT_FILES_MAX, sizeof(*objects));
+	struct frame_tree_found f = {.objects = objects, .max = GDB_JIT_FILES_MAX};
+	struct frame_object o;
+
+	w->r = objects ? frame_tree_read(tree_memory, (void *)(uintptr_t)w->debug, tree, &f)
+		       : -ENOMEM;
+	/* By address, from the top: the program's own frames, which crtbeginT.o registers where it
+	 * is linked statically, are far below, and decide nothing (jit_rows.h). */
+	for (size_t i = f.n; i-- && w->r == 0;) {
+		if (!meet(w, f.objects[i]))
+			continue;
+		if (memory_read(w->debug, f.objects[i], &o, sizeof(o)))
+			add_object(w, &o);
+		else
+			w->cut = true;
+	}
+	w->cut |= f.cut || f.changed;
+	w->changing |= f.changed;
 }
 
 static int write_all(int fd, const void *p, size_t n)
@@ -403,8 +456,10 @@ static int copy_all(const struct jit_debug *d, struct walk *w)
 		uint64_t bytes = f->frames ? frames_bytes(d, f->address, chunk) : f->bytes;
 
 		/* A list of a thousand times the same file is no more than our maximum. */
-		if (!bytes || bytes > GDB_JIT_FILE_BYTES || bytes > GDB_JIT_BYTES_MAX - w->bytes)
+		if (!bytes || bytes > GDB_JIT_FILE_BYTES || bytes > GDB_JIT_BYTES_MAX - w->bytes) {
+			w->cut = true;
 			continue;
+		}
 		w->bytes += bytes;
 		any = true;
 		r = copy(d, f, bytes, fd, chunk);
@@ -414,39 +469,61 @@ static int copy_all(const struct jit_debug *d, struct walk *w)
 	return any ? TAKE_FD(fd) : -ENODATA;
 }
 
+static void look_at(struct walk *w, enum gdb_jit_list list, uint64_t address)
+{
+	if (list == GDB_JIT_LIST)
+		walk_files(w, address);
+	else if (list == GDB_JIT_FRAMES_TREE)
+		look_at_tree(w, address);
+	else
+		walk_objects(w, address);
+}
+
 /* Object files first: what is registered in both ways has names there. */
-static void walk_all(struct walk *w)
+static void walk_lists(struct walk *w)
 {
 	const struct jit_debug *d = w->debug;
 
 	for (enum gdb_jit_list list = 0; list < GDB_JIT_LISTS; list++) {
 		for (size_t i = 0; i < d->n_lists && w->r == 0; i++) {
-			if (d->lists[i].list != list)
-				continue;
-			if (list == GDB_JIT_LIST)
-				walk_files(w, d->lists[i].address);
-			else
-				walk_objects(w, d->lists[i].address);
+			if (d->lists[i].list == list)
+				look_at(w, list, d->lists[i].address);
 		}
 	}
 }
 
-int jit_debug_collect(struct jit_debug *d)
+static void walk_trees(struct walk *w)
+{
+	const struct jit_debug *d = w->debug;
+
+	for (size_t i = 0; i < d->n_lists && w->r == 0; i++) {
+		if (d->lists[i].list == GDB_JIT_FRAMES_TREE)
+			walk_tree(w, d->lists[i].address);
+	}
+}
+
+int jit_debug_collect(struct jit_debug *d, bool *ret_cut)
 {
 	_cleanup_free_ struct found *found = calloc(GDB_JIT_FILES_MAX, sizeof(*found));
 	struct walk w = {.debug = d, .v = found};
+	uint64_t fingerprint;
 	int r;
 
 	if (!found)
 		return -ENOMEM;
-	walk_all(&w);
+	walk_lists(&w);
+	fingerprint = w.fingerprint;
+	if (w.r == 0 && fingerprint != d->fingerprint)
+		walk_trees(&w);
 	hash_done(&w.met);
 	if (w.r < 0)
 		return w.r;
-	if (w.fingerprint == d->fingerprint)
+	if (fingerprint == d->fingerprint)
 		return -EAGAIN;
 	r = w.n ? copy_all(d, &w) : -ENODATA;
-	if (r >= 0 || r == -ENODATA)
-		d->fingerprint = w.fingerprint;
+	if (r >= 0 || r == -ENODATA) {
+		d->fingerprint = w.changing ? 0 : fingerprint;
+		*ret_cut = w.cut;
+	}
 	return r;
 }

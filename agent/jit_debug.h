@@ -26,5 +26,7 @@ void jit_debug_take(struct jit_debug *d, const struct table *answer);
 /* Whether a list was found. */
 bool jit_debug_has_list(const struct jit_debug *d);
 /* What is registered, in a memfd for BUILD_GDB_JIT, the caller's. -EAGAIN: nothing changed;
- * -ENODATA: nothing is registered; -ESRCH: the process is gone; another error of the system. */
-int jit_debug_collect(struct jit_debug *d);
+ * -ENODATA: nothing is registered; -ESRCH: the process is gone; another error of the system.
+ * ret_cut, for a memfd and -ENODATA: something was left out, for what our limits or its owner did.
+ */
+int jit_debug_collect(struct jit_debug *d, bool *ret_cut);

@@ -486,12 +486,14 @@ static void find_list(struct process *p);
 static void look_at_list(struct process *p, bool now)
 {
 	struct source *s = &p->sources[GDB_JIT];
+	bool list_cut = false;
 	int fd;
 
 	if (!p->debug || s->reading || (now && s->forced) ||
 	    (!now && clock_ms() < s->not_before_ms) || !jit_debug_has_list(p->debug))
 		return;
-	fd = jit_debug_collect(p->debug);
+	fd = jit_debug_collect(p->debug, &list_cut);
+	p->names->stats.lists_cut += list_cut;
 	/* The names may be of samples that were taken. */
 	if (fd == -ENODATA)
 		set_rows(p, NULL);

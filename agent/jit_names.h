@@ -68,6 +68,7 @@ int jit_names_rule_of_frame(struct jit_names *j, uint64_t frame, struct jit_rule
 struct jit_names_stats {
 	uint64_t processes, tables, functions, bytes;	       /* now */
 	uint64_t reads, failed, refused, dropped, over_budget; /* refused: not of the process */
+	uint64_t lists_cut; /* of what is registered, something was left out */
 	uint64_t child_us;
 };
 void jit_names_get_stats(const struct jit_names *j, struct jit_names_stats *ret);

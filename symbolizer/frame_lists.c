@@ -3,8 +3,10 @@
 
 #include <elf.h>
 #include <errno.h>
+#include <stddef.h>
 #include <string.h>
 
+#include "symbolizer/frame_tree.h"
 #include "symbolizer/objfile.h"
 
 #define FUNCTION_BYTES_MAX 4096
@@ -113,19 +115,53 @@ static bool find_both(const struct uses *u, enum use one, enum use other, uint64
  * Registering is "ob->next = unseen_objects; unseen_objects = ob"; taking back goes through both
  * lists with a pointer to what points to the object, first to the variable itself.
  */
+static bool find_lists(const struct objfile *o, const struct uses *put, const struct uses *take,
+		       uint64_t ret[FRAME_LIST_MAX])
+{
+	uint64_t unseen, seen;
+
+	return find_both(put, USE_STORE, USE_LOAD, 0, &unseen) &&
+	       has_use(take, unseen, USE_ADDRESS) &&
+	       find_both(take, USE_ADDRESS, USE_LOAD, unseen, &seen) &&
+	       offset_of(o, unseen, &ret[FRAME_LIST_UNSEEN]) &&
+	       offset_of(o, seen, &ret[FRAME_LIST_SEEN]);
+}
+
+/*
+ * Looking something up reads the root and, before and after, the version of the root's lock. From
+ * 13.3 on there is a second tree, by the frames' own addresses, in which nothing is looked up; what
+ * puts in and takes out is told which, by one of the two functions at least. Before, that is
+ * compiled into taking out, for the only tree, and locks it.
+ */
+static bool find_tree(const struct objfile *o, const struct uses *put, const struct uses *take,
+		      const struct uses *look, uint64_t ret[FRAME_LIST_MAX])
+{
+	for (size_t i = 0; i < look->n; i++) {
+		uint64_t tree = look->v[i].vaddr, lock = tree + offsetof(struct frame_tree, lock);
+
+		if (look->v[i].opcode == USE_LOAD && has_use(look, lock, USE_LOAD) &&
+		    (has_use(put, tree, USE_ADDRESS) || has_use(take, tree, USE_ADDRESS) ||
+		     has_use(take, lock, USE_ADDRESS)))
+			return offset_of(o, tree, &ret[FRAME_LIST_TREE]);
+	}
+	return false;
+}
+
 int frame_lists_find(struct objfile *o, uint64_t ret_offsets[FRAME_LIST_MAX])
 {
-	struct uses put, take;
-	uint64_t unseen, seen;
+	struct uses put, take, look;
+	uint64_t found[FRAME_LIST_MAX] = {0};
 
 	if (objfile_machine(o) != EM_X86_64 ||
 	    read_uses(o, "__register_frame_info_bases", &put) < 0 ||
-	    read_uses(o, "__deregister_frame_info_bases", &take) < 0 ||
-	    !find_both(&put, USE_STORE, USE_LOAD, 0, &unseen) ||
-	    !has_use(&take, unseen, USE_ADDRESS) ||
-	    !find_both(&take, USE_ADDRESS, USE_LOAD, unseen, &seen) ||
-	    !offset_of(o, unseen, &ret_offsets[FRAME_LIST_UNSEEN]) ||
-	    !offset_of(o, seen, &ret_offsets[FRAME_LIST_SEEN]))
+	    read_uses(o, "__deregister_frame_info_bases", &take) < 0)
 		return -ENOENT;
+	if (!find_lists(o, &put, &take, found)) {
+		memset(found, 0, sizeof(found));
+		if (read_uses(o, "_Unwind_Find_FDE", &look) < 0 ||
+		    !find_tree(o, &put, &take, &look, found))
+			return -ENOENT;
+	}
+	memcpy(ret_offsets, found, sizeof(found));
 	return 0;
 }

@@ -291,38 +291,43 @@ static bool find_in(struct objfile *o, uint32_t type, uint64_t *ret_offset)
 	return false;
 }
 
-/* Where which of a file's lists begin; false: it does not have it. */
-static bool find_list(struct objfile *o, enum gdb_jit_list list, uint64_t *ret_offset)
+/* Where a file's lists begin; 0: it does not have it. */
+static void find_lists(struct objfile *o, uint64_t ret_offsets[GDB_JIT_LISTS])
 {
-	uint64_t offsets[FRAME_LIST_MAX];
+	uint64_t offsets[FRAME_LIST_MAX] = {0};
 
-	if (list == GDB_JIT_LIST)
-		return find_in(o, SHT_DYNSYM, ret_offset) || find_in(o, SHT_SYMTAB, ret_offset);
+	memset(ret_offsets, 0, GDB_JIT_LISTS * sizeof(*ret_offsets));
+	if (!o)
+		return;
+	if (!find_in(o, SHT_DYNSYM, &ret_offsets[GDB_JIT_LIST]))
+		(void)find_in(o, SHT_SYMTAB, &ret_offsets[GDB_JIT_LIST]);
 	if (frame_lists_find(o, offsets) < 0)
-		return false;
-	*ret_offset = offsets[list == GDB_JIT_FRAMES_UNSEEN ? FRAME_LIST_UNSEEN : FRAME_LIST_SEEN];
-	return true;
+		return;
+	ret_offsets[GDB_JIT_FRAMES_UNSEEN] = offsets[FRAME_LIST_UNSEEN];
+	ret_offsets[GDB_JIT_FRAMES_SEEN] = offsets[FRAME_LIST_SEEN];
+	ret_offsets[GDB_JIT_FRAMES_TREE] = offsets[FRAME_LIST_TREE];
 }
 
 int gdb_jit_find(struct objfile *const *files, size_t n, struct table_writer *w)
 {
 	_cleanup_(code_map_done) struct code_map m = {0};
 	_cleanup_free_ char *text = calloc(n * GDB_JIT_LISTS + 1, HEX_DIGITS + 1);
+	uint64_t offsets[GDB_JIT_LISTS];
 	int r = text ? 0 : -ENOMEM;
 
 	for (size_t i = 0; i < n * GDB_JIT_LISTS && r == 0; i++) {
 		enum gdb_jit_list list = (enum gdb_jit_list)(i % GDB_JIT_LISTS);
-		struct objfile *o = files[i / GDB_JIT_LISTS];
 		char *hex = text + i * (HEX_DIGITS + 1);
 		struct code_map_entry e = {.start = key_of(i / GDB_JIT_LISTS, list),
 					   .size = 1,
 					   .name = hex,
 					   .name_bytes = HEX_DIGITS};
-		uint64_t offset;
 
-		if (!o || !find_list(o, list, &offset))
+		if (list == 0)
+			find_lists(files[i / GDB_JIT_LISTS], offsets);
+		if (!offsets[list])
 			continue;
-		(void)snprintf(hex, HEX_DIGITS + 1, "%016llx", (unsigned long long)offset);
+		(void)snprintf(hex, HEX_DIGITS + 1, "%016llx", (unsigned long long)offsets[list]);
 		r = code_map_add(&m, &e);
 	}
 	return r < 0 ? r : code_map_write(&m, w);

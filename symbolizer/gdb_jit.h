@@ -40,6 +40,7 @@ enum gdb_jit_list {
 	GDB_JIT_LIST,
 	GDB_JIT_FRAMES_UNSEEN, /* frame_lists.h */
 	GDB_JIT_FRAMES_SEEN,
+	GDB_JIT_FRAMES_TREE,
 	GDB_JIT_LISTS,
 };
 

@@ -6,9 +6,11 @@ import os
 import re
 import time
 
+import runtimes
 from lib import (Skip, Target, assert_complete, case, check, fixture_path, is_complete, need_program,
-                 record, spawn)
+                 record, spawn, wait_for)
 from lines import sh
+from test_ops import Agent, config, parse_metrics, value
 
 HOT = """
 volatile unsigned sink;
@@ -138,19 +140,45 @@ def registered_code_without_frame_pointers_is_walked():
     assert_complete(folded, 0.98)
 
 
-def code_whose_frames_libgcc_has_is_walked(how):
-    # Of GCC 13 and later they are in a tree, whose root is not found.
-    libgcc = sh("gcc", "-print-file-name=libgcc_s.so.1").strip()
-    with open(libgcc, "rb") as f:
-        if b"GCC_13.0.0" in f.read():
-            raise Skip("the libgcc here keeps registered frames in a tree")
-    t = Target("registered", how, "60", frameless("small", 40))
-    folded = record("-p", t.pid, d=2).folded()
-    # Without an object file it has no names.
-    whole = folded.count(lambda s: is_complete(s) and
-                         any(s[i] == "run" and s[i + 1].startswith("[jit]")
-                             for i in range(len(s) - 1))) / folded.total
-    check(whole > 0.95, f"{whole:.1%} walked:\n" + folded.show())
+# Roots of other suites: their libgcc keeps registered frames in a tree. What is here may have lists.
+TREES = {"gcc_14": "python3.13-trixie", "newest": "python3.13-sid"}
+
+
+def frames_target(how, *objects, root=None):
+    """A program that registers frames with libgcc alone, run in a root directory of its own."""
+    argv = [how, "60", *[os.path.abspath(o) for o in objects]]
+    if not root:
+        return Target("registered", *argv)
+    try:
+        r = runtimes.find(root).get()
+    except runtimes.Unavailable as e:
+        raise Skip(str(e))
+    program = os.path.abspath(fixture_path("registered"))
+    t = Target("registered", argv=r.command(*argv, program=program,
+                                            mount=[os.path.dirname(program), os.getcwd()]))
+    with open(f"/proc/{t.pid}/maps", encoding="utf-8") as f:
+        check("libgcc_s.so.1" in f.read(), "it has a libgcc of its own")
+    return t
+
+
+def unnamed_share(folded):
+    """Of the samples below run(), those with code there, which has no names without an object file,
+    and with all its callers."""
+    there = folded.only(lambda s: any(f.startswith("[jit]") for f in s) or "run" in s)
+    whole = there.count(lambda s: is_complete(s) and
+                        any(s[i] == "run" and s[i + 1].startswith("[jit]")
+                            for i in range(len(s) - 1)))
+    check(there.total > 20, "hardly a sample:\n" + folded.show())
+    return whole / there.total
+
+
+def code_whose_frames_libgcc_has_is_walked(how, root=None, least=0.95):
+    t = frames_target(how, frameless("small", 40), root=root)
+    r = record("-p", t.pid, d=2)
+    check(r.wall < 20, f"{how}: {r.wall:.0f} s")
+    folded = r.folded()
+    whole = unnamed_share(folded)
+    check(whole > least, f"{how}: {whole:.1%} walked:\n" + folded.show())
 
 
 @case
@@ -161,6 +189,51 @@ def code_whose_frames_are_registered_alone_is_walked():
 @case
 def code_whose_frames_are_sorted_by_libgcc_is_walked():
     code_whose_frames_libgcc_has_is_walked("frames_seen")
+
+
+@case
+def many_pieces_of_code_whose_frames_are_registered_are_walked():
+    code_whose_frames_libgcc_has_is_walked("frames_many")
+
+
+@case(timeout=180)
+def code_whose_frames_gcc_14_s_libgcc_has_is_walked():
+    for how in ("frames", "frames_seen", "frames_many", "frames_busy"):
+        code_whose_frames_libgcc_has_is_walked(how, TREES["gcc_14"])
+
+
+@case(timeout=180)
+def code_whose_frames_the_newest_libgcc_has_is_walked():
+    for how in ("frames", "frames_seen", "frames_many", "frames_busy"):
+        code_whose_frames_libgcc_has_is_walked(how, TREES["newest"])
+
+
+@case(timeout=180)
+def trees_that_lie_cost_nothing():
+    for how in ("frames_circle", "frames_wild", "frames_huge", "frames_locked"):
+        code_whose_frames_libgcc_has_is_walked(how, TREES["newest"])
+
+
+def rows_follow_frames_in_the_same_memory(root=None):
+    t = frames_target("frames_reuse", frameless("small", 40), frameless("large", 5000), root=root)
+    # As below: the old rows are taken for the new code until the list is looked at again.
+    folded = record("-p", t.pid, d=5).folded()
+    whole = unnamed_share(folded)
+    check(whole > 0.7, f"{whole:.1%} walked:\n" + folded.show())
+    folded = record("-p", t.pid, d=1).folded()
+    whole = unnamed_share(folded)
+    check(whole > 0.98, f"{whole:.1%} of the second walked in the end:\n" + folded.show())
+
+
+@case
+def rows_follow_frames_that_libgcc_has_in_the_same_memory():
+    rows_follow_frames_in_the_same_memory()
+
+
+@case(timeout=120)
+def rows_follow_frames_in_the_same_memory_with_trees():
+    for root in TREES.values():
+        rows_follow_frames_in_the_same_memory(root)
 
 
 @case
@@ -216,3 +289,27 @@ def lists_that_lie_cost_nothing_but_their_names():
         check(folded.total > 20, f"{how}: hardly a sample:\n" + folded.show())
         # What is sound in the list is believed.
         check(named > 0.9 or how == "garbage", f"{how}: {named:.1%} named:\n" + folded.show())
+
+
+def lists_cut(target):
+    """How often the agent says so, once it has read what the target registered."""
+    a = Agent(config(target)).ready()
+
+    def read():
+        m = parse_metrics(a.get("/metrics"))
+        return value(m, "tephra_memory_used_bytes", part="jit_names") > 0 and m
+
+    n = value(wait_for(read, 20, "names of code"), "tephra_jit_lists_cut_total")
+    a.stop()
+    target.stop()
+    return n
+
+
+@case(timeout=120)
+def what_is_left_out_of_a_list_is_counted():
+    check(lists_cut(registered("once")) == 0, "of a list that is sound")
+    check(lists_cut(registered("wild")) > 0, "nothing of a list that leads nowhere")
+    newest = TREES["newest"]
+    small = frameless("small", 40)
+    check(lists_cut(frames_target("frames_many", small, root=newest)) == 0, "of a sound tree")
+    check(lists_cut(frames_target("frames_wild", small, root=newest)) > 0, "nothing of a wild tree")
