@@ -111,25 +111,35 @@ struct wanted {
 	struct jit_debug *debug;
 	uint64_t key, offset;
 	enum gdb_jit_list list;
+	uint64_t address, end; /* where it is if data goes on that far, as it does up to here */
 };
 
-/* The list is in data that the process may write to. */
+/* The list is in data that the process may write to. What is zero at the start is behind the
+ * file's, from the next page on in memory of its own. */
 static int on_data(void *data, const struct proc_mapping *m)
 {
-	const struct wanted *w = data;
+	struct wanted *w = data;
 	struct jit_debug *d = w->debug;
 
-	if (!m->writable || !m->inode || key_of(m) != w->key || w->offset < m->offset ||
-	    w->offset - m->offset >= m->end - m->start || d->n_lists == LISTS_MAX)
+	if (!m->writable)
 		return 0;
-	d->lists[d->n_lists].address = m->start + (w->offset - m->offset);
+	if (m->inode && key_of(m) == w->key && w->offset >= m->offset)
+		w->address = m->start + (w->offset - m->offset);
+	else if (m->inode || m->start != w->end)
+		return 0;
+	w->end = m->end;
+	if (w->address >= w->end || d->n_lists == LISTS_MAX)
+		return 0;
+	d->lists[d->n_lists].address = w->address;
 	d->lists[d->n_lists++].list = w->list;
 	return 1;
 }
 
 static void add_list(struct jit_debug *d, uint64_t key, uint64_t offset, enum gdb_jit_list list)
 {
-	(void)proc_maps_read(d->proc_fd, on_data, &(struct wanted){d, key, offset, list});
+	struct wanted w = {.debug = d, .key = key, .offset = offset, .list = list};
+
+	(void)proc_maps_read(d->proc_fd, on_data, &w);
 	/* Most processes have no list, and need no second descriptor. */
 	if (d->n_lists && d->mem_fd < 0)
 		d->mem_fd = openat(d->proc_fd, "mem", O_RDONLY | O_CLOEXEC);
