@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "agent/base/cursor.h"
+#include "unwinders/hotspot_flow.h"
 #include "unwinders/target_memory.h"
 
 #define HEADER_BYTES		512
@@ -494,6 +495,8 @@ static uint32_t scope_of(const struct hotspot_proc *p, const uint8_t *desc)
 	return v;
 }
 
+#define FLOW_JUMPS_MAX 4
+
 /* So far behind a loop's poll code may still be the end of that loop. */
 #define PC_DESC_NEAR 16
 
@@ -515,20 +518,20 @@ static bool is_poll(struct target_memory *m, uint64_t addr)
 	return code[i] == 0x85 && !(code[i + 1] & 0x38) && (!mod || (mod == 1 && !code[i + 2]));
 }
 
-/*
- * The scopes of a place are those of the next PcDesc at or behind it: exact for return addresses,
- * and what the JVM itself takes for others (nmethod.hpp, pc_desc_near()). 0: none. *ret_before: of
- * the one before, when that is nearer and of a poll; else 0.
- */
-static int find_scope(struct target_memory *m, const struct hotspot_proc *p, const struct parts *s,
-		      uint32_t *ret, uint32_t *ret_before)
+/* What is written down of a place: the PcDesc at or behind it, and the one before. */
+struct place {
+	int32_t at, before, next;	   /* offsets in the code; -1: none */
+	uint32_t scope_before, scope_next; /* 0: none */
+};
+
+static int find_place(struct target_memory *m, const struct hotspot_proc *p, const struct parts *s,
+		      int32_t at, struct place *ret)
 {
 	size_t bytes = p->bytes[HT_PC_DESC], lo = 0, n = 0, part;
-	int32_t at = (int32_t)s->delta, before = -1, next;
 	uint8_t chunk[CHUNK_BYTES];
 	int r;
 
-	*ret = *ret_before = 0;
+	*ret = (struct place){.at = at, .before = -1, .next = -1};
 	if (bytes < 8 || bytes > PC_DESC_MAX || p->at[HF_PC_DESC_PC] > bytes - 4 ||
 	    p->at[HF_PC_DESC_SCOPE] > bytes - 4)
 		return -EBADMSG;
@@ -542,7 +545,7 @@ static int find_scope(struct target_memory *m, const struct hotspot_proc *p, con
 		r = target_read(m, s->pcs + (lo + half) * bytes, chunk, bytes);
 		if (r < 0)
 			return r;
-		if (pc_of(p, chunk) >= (int32_t)s->delta) {
+		if (pc_of(p, chunk) >= at) {
 			n = half + 1;
 		} else {
 			lo += half + 1;
@@ -554,21 +557,60 @@ static int find_scope(struct target_memory *m, const struct hotspot_proc *p, con
 		n++;
 	}
 	r = n ? target_read(m, s->pcs + lo * bytes, chunk, n * bytes) : 0;
-	for (size_t i = 0; r == 0 && i < n; i++) {
-		next = pc_of(p, chunk + i * bytes);
-		if (next < at) {
-			before = next;
-			*ret_before = scope_of(p, chunk + i * bytes);
-			continue;
+	for (size_t i = 0; r == 0 && i < n && ret->next < 0; i++) {
+		int32_t pc = pc_of(p, chunk + i * bytes);
+		uint32_t scope = scope_of(p, chunk + i * bytes);
+
+		if (pc < at) {
+			ret->before = pc;
+			ret->scope_before = scope;
+		} else {
+			ret->next = pc;
+			ret->scope_next = scope;
 		}
-		*ret = scope_of(p, chunk + i * bytes);
-		if (before < 0 || at - before > PC_DESC_NEAR || at - before >= next - at ||
-		    !is_poll(m, s->code + (uint64_t)before))
-			*ret_before = 0;
-		return 0;
 	}
-	*ret_before = 0;
 	return r;
+}
+
+/* Offsets of scopes that a place may belong to; 0: none. */
+struct candidates {
+	uint32_t next;	 /* of the next PcDesc: exact for a return address, and what the JVM itself
+			  * takes for others (nmethod.hpp, pc_desc_near()) */
+	uint32_t before; /* of the one before, when that is nearer and of a poll */
+	uint32_t flow;	 /* of the next one that control comes to, when it jumps before `next` */
+};
+
+static uint32_t follow(struct target_memory *m, const struct hotspot_proc *p, const struct parts *s,
+		       struct place place)
+{
+	for (int jumps = 0; jumps < FLOW_JUMPS_MAX; jumps++) {
+		int64_t to = hotspot_flow(m, s->code, (uint32_t)place.at, (uint32_t)place.next);
+
+		if (to == -ENOENT)
+			return jumps ? place.scope_next : 0;
+		if (to < 0 || to > INT32_MAX || find_place(m, p, s, (int32_t)to, &place) < 0 ||
+		    place.next < 0)
+			break;
+	}
+	return 0;
+}
+
+static int find_candidates(struct target_memory *m, const struct hotspot_proc *p,
+			   const struct parts *s, struct candidates *ret)
+{
+	struct place place;
+	int r = find_place(m, p, s, (int32_t)s->delta, &place);
+
+	*ret = (struct candidates){.next = place.scope_next};
+	if (r < 0 || place.next <= place.at)
+		return r;
+	if (place.before >= 0 && place.at - place.before <= PC_DESC_NEAR &&
+	    place.at - place.before < place.next - place.at &&
+	    is_poll(m, s->code + (uint64_t)place.before))
+		ret->before = place.scope_before;
+	else
+		ret->flow = follow(m, p, s, place);
+	return 0;
 }
 
 /* One scope: offset of the one it is inlined into, method, bytecode. */
@@ -617,14 +659,12 @@ static int read_scopes(struct target_memory *m, const struct hotspot_proc *p, co
 	return n;
 }
 
-/* The same methods, wherever in them? */
-static bool are_alike(const struct hotspot_scope *a, int n_a, const struct hotspot_scope *b,
+/* Are the outermost of `a`, which is as long or longer, the methods of b? */
+static bool is_within(const struct hotspot_scope *a, int n_a, const struct hotspot_scope *b,
 		      int n_b)
 {
-	if (n_a != n_b)
-		return false;
-	for (int i = 0; i < n_a; i++) {
-		if (a[i].method != b[i].method)
+	for (int i = 1; i <= n_b; i++) {
+		if (i > n_a || a[n_a - i].method != b[n_b - i].method)
 			return false;
 	}
 	return true;
@@ -634,10 +674,10 @@ int hotspot_scopes_read(struct target_memory *m, const struct hotspot_proc *p, u
 			uint32_t position, uint32_t compile_id,
 			struct hotspot_scope ret[HOTSPOT_SCOPES_MAX])
 {
-	struct hotspot_scope before[HOTSPOT_SCOPES_MAX];
-	uint32_t offset = 0, offset_before = 0;
+	struct hotspot_scope other[HOTSPOT_SCOPES_MAX];
+	struct candidates c = {0};
 	struct parts s;
-	int n = 0, n_before, unused, r = read_parts(m, p, nmethod, position, compile_id, &s);
+	int n = 0, n_other = 0, unused, r = read_parts(m, p, nmethod, position, compile_id, &s);
 
 	if (r < 0)
 		return r;
@@ -646,17 +686,16 @@ int hotspot_scopes_read(struct target_memory *m, const struct hotspot_proc *p, u
 		ret[0] = (struct hotspot_scope){s.method, 0};
 		return 1;
 	}
-	r = find_scope(m, p, &s, &offset, &offset_before);
+	r = find_candidates(m, p, &s, &c);
 	if (r == 0)
-		n = read_scopes(m, p, &s, offset, ret, &r);
-	/* The next PcDesc is of other functions: of what comes behind the loop that this place
-	 * ends. */
-	if (r == 0 && offset_before) {
-		n_before = read_scopes(m, p, &s, offset_before, before, &unused);
-		if (n_before && !are_alike(ret, n, before, n_before)) {
-			memcpy(ret, before, (size_t)n_before * sizeof(*ret));
-			n = n_before;
-		}
+		n = read_scopes(m, p, &s, c.next, ret, &r);
+	if (r == 0 && (c.before || c.flow))
+		n_other = read_scopes(m, p, &s, c.before ?: c.flow, other, &unused);
+	/* The next PcDesc is of other methods: of what comes behind the loop that this place ends,
+	 * or of what happens to be written behind it. */
+	if (n_other && !(is_within(ret, n, other, n_other) && (c.flow || n == n_other))) {
+		memcpy(ret, other, (size_t)n_other * sizeof(*ret));
+		n = n_other;
 	}
 	if (r == -ESRCH || (n == 0 && r == -E2BIG))
 		return r;

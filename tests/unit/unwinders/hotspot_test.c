@@ -189,9 +189,37 @@ static void test_what_is_behind_a_call_is_not_the_calls(void **state)
 	assert_innermost(&m, 0x18, INLINED, 2);
 }
 
+/* Where a compiler puts what is seldom run: behind the loop, from where it jumps back. */
+static void test_code_belongs_to_where_it_leads(void **state)
+{
+	const uint8_t back[] = {0xe9, 0xab, 0xff, 0xff, 0xff}; /* at 0x70: jmp 0x20 */
+	const uint8_t on[] = {0xeb, 0x10};		       /* at 0x80: jmp 0x92 */
+	const uint8_t circle[] = {0xeb, 0xfe};		       /* at 0x94: jmp 0x94 */
+	const uint8_t away[] = {0xe9, 0, 0, 0x10, 0};	       /* at 0x5a: jmp elsewhere */
+	struct image m;
+
+	(void)state;
+	image_init(&m, direct, sizeof(direct));
+	put(&m, CODE + 0x70, back, sizeof(back));
+	put(&m, CODE + 0x80, on, sizeof(on));
+	assert_innermost(&m, 0x60, INLINED, 2);
+	assert_innermost(&m, 0x70, INLINED, 2);
+	assert_innermost(&m, 0x76, OUTER, 1);
+	/* It leads to what it is inlined into, which is no better knowledge. */
+	put(&m, CODE + 0x20, (uint8_t[]){0xe9, 0x7b, 0, 0, 0}, 5); /* jmp 0xa0 */
+	assert_innermost(&m, 0x18, INLINED, 2);
+	put(&m, CODE + 0x20, (uint8_t[5]){0}, 5);
+	assert_innermost(&m, 0x80, OUTER, 1);
+	put(&m, CODE + 0x94, circle, sizeof(circle));
+	assert_innermost(&m, 0x92, OUTER, 1);
+	put(&m, CODE + 0x5a, away, sizeof(away));
+	assert_innermost(&m, 0x58, OUTER, 1);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_code_belongs_to_where_it_leads),
 		cmocka_unit_test(test_the_end_of_a_loop_is_behind_its_poll),
 		cmocka_unit_test(test_what_is_behind_a_call_is_not_the_calls),
 		cmocka_unit_test(test_names),
