@@ -86,6 +86,7 @@ __noinline int hotspot_begin(u32 cpu)
 	if (!p)
 		return 0;
 	s->walk.p = *p;
+	s->walk.chunk.end = 0;
 	s->serial = c->serial;
 	runtime_count(c, RUNTIME_HOTSPOT, HOTSPOT_STAT_ATTEMPTS);
 	return 1;
@@ -168,7 +169,31 @@ __noinline int hotspot_step_stub_leaf(u32 cpu)
 	return c && s ? hotspot_stub_leaf(c, &s->walk, &c->r) : HOTSPOT_REASON_BLOB;
 }
 
-/* 0 or a reason. */
+__noinline int hotspot_step_chunk(u32 cpu)
+{
+	struct cpu_state *c = cpu_state_of(cpu);
+	struct hotspot_state *s = state_get();
+
+	return c && s ? hotspot_chunk_step(c, &s->walk, &c->r) : HOTSPOT_REASON_BLOB;
+}
+
+__noinline int hotspot_open_chunk(u32 cpu)
+{
+	struct cpu_state *c = cpu_state_of(cpu);
+	struct hotspot_state *s = state_get();
+
+	return c && s ? hotspot_chunk_open(c, &s->walk, &c->r) : HOTSPOT_REASON_BLOB;
+}
+
+__noinline int hotspot_next_chunk(u32 cpu)
+{
+	struct cpu_state *c = cpu_state_of(cpu);
+	struct hotspot_state *s = state_get();
+
+	return c && s ? hotspot_chunk_next(c, &s->walk, &c->r) : HOTSPOT_REASON_BLOB;
+}
+
+/* On the stack. 0 or a reason. */
 static __always_inline int step(struct cpu_state *c, u32 cpu, struct hotspot_walk *h)
 {
 	u32 kind = h->b.kind;
@@ -187,6 +212,22 @@ static __always_inline int step(struct cpu_state *c, u32 cpu, struct hotspot_wal
 		return reason == HOTSPOT_REASON_CHAIN ? hotspot_step_pushed(cpu) : reason;
 	}
 	return c->r.is_leaf ? hotspot_step_stub_leaf(cpu) : hotspot_step_stub(cpu);
+}
+
+/* The frame of walk.b, wherever it lies. 0 or a reason. */
+static __always_inline int step_anywhere(struct cpu_state *c, u32 cpu, struct hotspot_walk *h)
+{
+	int reason;
+
+	if (h->chunk.end) {
+		reason = hotspot_step_chunk(cpu);
+	} else {
+		h->chunk.ended = 0;
+		reason = step(c, cpu, h);
+		if (reason == HOTSPOT_REASON_FROZEN)
+			reason = hotspot_open_chunk(cpu);
+	}
+	return !reason && h->chunk.ended ? hotspot_next_chunk(cpu) : reason;
 }
 
 /* One frame of Java code, or out of it. */
@@ -211,7 +252,9 @@ __noinline int hotspot_step(u32 cpu)
 	s->walk.value = 0;
 	reason = blob_get(c, cpu, s, pc);
 	if (!reason)
-		reason = step(c, cpu, &s->walk);
+		reason = step_anywhere(c, cpu, &s->walk);
+	else if (s->walk.chunk.end)
+		reason = hotspot_chunk_fail(&s->walk, &c->r);
 	if (s->walk.value) {
 		push_managed(c, RUNTIME_HOTSPOT, s->walk.value, s->walk.more);
 		runtime_count(c, RUNTIME_HOTSPOT, HOTSPOT_STAT_FRAMES);

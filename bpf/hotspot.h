@@ -88,8 +88,20 @@ enum hotspot_static {
 	HS_CALL_STUB_RETURN,
 	HS_RETURN_BARRIER, /* 27 and later */
 	HS_VM_MAJOR,
+	HS_NARROW_BASE, /* addresses of 32 bits: base + (address << shift) */
+	HS_NARROW_SHIFT,
+	HS_ENTRY_RETURN, /* 25 and later: where a virtual thread's oldest frame returns */
 	HS_MAX,
 	HS_ROOM = 8,
+};
+
+/* Options of the command line, by which objects are laid out. */
+enum hotspot_flag {
+	HG_COMPRESSED_OOPS,
+	HG_COMPRESSED_CLASS_POINTERS, /* before 27 */
+	HG_COMPACT_OBJECT_HEADERS,    /* 24 and later */
+	HG_MAX,
+	HG_ROOM = 4,
 };
 
 /* Exported numbers: how the tables' entries are laid out. In .bss, set when libjvm is loaded. */
@@ -113,8 +125,9 @@ struct hotspot_file {
 	__u16 stubs_first, n_stubs; /* entries of StubRoutines */
 	__u16 frame_complete_bytes; /* of that field: 2 or 4 */
 	__u16 pad;
+	__u64 flags[HG_ROOM]; /* addresses of the variables, of a byte */
 };
-_Static_assert(sizeof(struct hotspot_file) == 16 + 8 * 14 + 2 * 60 + 8, "hotspot_file");
+_Static_assert(sizeof(struct hotspot_file) == 16 + 8 * 14 + 2 * 60 + 8 + 8 * 4, "hotspot_file");
 
 /* Segmented: non-nmethods, profiled, non-profiled; 27 has one for hot code. */
 #define HOTSPOT_HEAPS 4
@@ -132,15 +145,20 @@ struct hotspot_proc {
 	__u64 call_stub_return; /* where Java returns to native code that called it */
 	__u64 return_barrier;	/* where the last thawed frame of a virtual thread returns; or 0 */
 	__u64 structs;		/* address of the table */
-	__u16 at[HF_ROOM];	/* offsets of fields, or HOTSPOT_NONE */
-	__u16 bytes[HT_ROOM];	/* sizes of types */
-	__u16 version;		/* feature release: 8, 11, 17... */
+	/* Addresses of these variables; 0: not there. */
+	__u64 narrow_base, narrow_shift, entry_return;
+	__u16 at[HF_ROOM];	    /* offsets of fields, or HOTSPOT_NONE */
+	__u16 bytes[HT_ROOM];	    /* sizes of types */
+	__u16 version;		    /* feature release: 8, 11, 17... */
 	__u16 frame_complete_bytes; /* as in struct hotspot_file */
 	__u16 bcp_slot;		    /* of an interpreted frame, words below rbp */
 	__u16 stubs_first, n_stubs;
-	__u16 pad[3];
+	/* Of objects of java.base that keep frames: see unwinders/hotspot.c. */
+	__u16 oop_bytes; /* of a reference: 4 or 8; 0: the rest is not known */
+	__u16 cont_tail; /* jdk.internal.vm.Continuation */
+	__u16 chunk_stack, chunk_pc, chunk_size, chunk_sp, chunk_parent; /* StackChunk */
 };
-_Static_assert(sizeof(struct hotspot_proc) == 32 * 4 + 24 + 2 * 60 + 16, "hotspot_proc");
+_Static_assert(sizeof(struct hotspot_proc) == 32 * 4 + 48 + 2 * 60 + 24, "hotspot_proc");
 
 /*
  * A frame: value = 48 bits of address, then enum hotspot_frame; more = 24 bits of position, then 32
@@ -174,7 +192,7 @@ enum hotspot_reason {
 	HOTSPOT_REASON_BLOB,	    /* the code blob could not be read, or is none */
 	HOTSPOT_REASON_INTERPRETER, /* an interpreted frame without a method */
 	HOTSPOT_REASON_STUB,	    /* code without a frame that says who called it */
-	HOTSPOT_REASON_FROZEN,	    /* frames of a virtual thread that are in the heap */
+	HOTSPOT_REASON_FROZEN,	    /* frames in the heap that can not be read */
 	HOTSPOT_REASON_MAX,
 };
 

@@ -36,10 +36,29 @@ struct hotspot_blob {
 };
 _Static_assert(sizeof(struct hotspot_blob) == 56, "hotspot_blob");
 
+/* Where the walk is in frames that lie in the heap: see bpf/hotspot_chunk.h. */
+struct hotspot_chunk {
+	__u64 end;   /* behind its oldest frame; 0: the walk is on the stack */
+	__u64 link;  /* of the frame: where its rbp is kept, two words below what is its callee's sp
+		      */
+	__u64 pc;    /* of the topmost frame */
+	__u64 next;  /* the chunk to go on with; 0: none */
+	__u64 cont;  /* the Continuation */
+	__u64 entry; /* on the stack: where rbp is kept by Continuation.enterSpecial() */
+	__u64 back_pc, back_sp, back_rbp; /* its caller */
+	__u64 base;			  /* of addresses of 32 bits */
+	__u32 shift;
+	__u32 mixed; /* it has interpreted frames */
+	__u32 ended; /* the frame that the step found is its last one */
+	__u32 taken; /* chunks that had frames */
+};
+_Static_assert(sizeof(struct hotspot_chunk) == 96, "hotspot_chunk");
+
 /* State of a walk: too much for the kernel's stack. */
 struct hotspot_walk {
 	struct hotspot_proc p;
 	struct hotspot_blob b;
+	struct hotspot_chunk chunk;
 	__u64 value, more; /* the frame that the step found; value 0: none */
 	__u64 words[2];
 	__u64 target;
@@ -284,4 +303,25 @@ static __always_inline int hotspot_after_call(WALK_ENV *e, struct hotspot_walk *
 static __always_inline int hotspot_near(__u64 addr, __u64 sp)
 {
 	return !(addr & 7) && addr - sp < HOTSPOT_FRAME_MAX;
+}
+
+/*
+ * Does Continuation.enterSpecial() return by the address at `at`? Below it lie its caller's rbp and
+ * the ContinuationEntry (continuationEntry.hpp), in product builds of 21 to 28 of 64 bytes: at 56
+ * from its end the entry that it lies inside of, at 48 the Continuation, at 40 always 0, at 32
+ * whether it is a virtual thread's, at 28 the words of arguments below it. The rest is of any
+ * value.
+ */
+#define HOTSPOT_ENTRY_BYTES 64
+#define HOTSPOT_ENTRY_CONT  48
+
+static __always_inline int hotspot_is_entry(WALK_ENV *e, __u64 at)
+{
+	__u64 fp = at - 8, outer[2], numbers[2];
+
+	if (walk_read16(e, fp - HOTSPOT_ENTRY_CONT - 8, outer) ||
+	    walk_read16(e, fp - HOTSPOT_ENTRY_CONT + 8, numbers))
+		return 0;
+	return (!outer[0] || hotspot_near(outer[0], at)) && outer[1] && !(outer[1] & 7) &&
+	       !numbers[0] && (__u32)numbers[1] <= 1 && numbers[1] >> 40 == 0;
 }

@@ -17,10 +17,11 @@ static __always_inline int hotspot_compiled(WALK_ENV *e, struct hotspot_walk *h,
 		return HOTSPOT_REASON_CHAIN;
 	h->value = HOTSPOT_VALUE(HOTSPOT_COMPILED, b->at);
 	h->more = HOTSPOT_MORE(b->cookie, pc - b->at);
-	/* The wrapper of a native method aligns the stack for some of its calls, but keeps rbp. */
+	/* The wrapper of a native method aligns the stack for some of its calls, but keeps rbp;
+	 * only Continuation.enterSpecial(), when the frames above it were in the heap, does not. */
 	if (b->kind == HOTSPOT_BLOB_NATIVE && !hotspot_rbp(e, r, &rbp) && !(rbp & 7) &&
 	    rbp - r->sp < (__u64)b->frame + 512 && rbp != r->sp + b->frame - 16 &&
-	    !hotspot_leave(e, h, r, rbp + 16))
+	    !hotspot_is_entry(e, r->sp + b->frame - 8) && !hotspot_leave(e, h, r, rbp + 16))
 		return 0;
 	return hotspot_leave(e, h, r, r->sp + b->frame);
 }

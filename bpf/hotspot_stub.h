@@ -26,17 +26,18 @@ static __always_inline int hotspot_call_stub(WALK_ENV *e, struct hotspot_walk *h
 
 /*
  * The oldest frame of a virtual thread that was put back on the stack returns here; those below it
- * are still in the heap. Behind it lies the frame of Continuation.enterSpecial(), whose caller is
- * the first return address from here on (a ContinuationEntry has none).
+ * are still in the heap (bpf/hotspot_chunk.h). Behind it lie arguments, which are of any value, and
+ * the frame of Continuation.enterSpecial(), whose caller is where the stack goes on.
  */
 static __always_inline int hotspot_frozen(WALK_ENV *e, struct hotspot_walk *h, struct walk_regs *r)
 {
 	for (int i = 0; i < HOTSPOT_SCAN; i++) {
-		__u64 at = r->sp + 8 * (__u64)i;
+		__u64 at = r->sp + HOTSPOT_ENTRY_BYTES + 8 + 8 * (__u64)i;
 
 		if (walk_read8(e, at, h->words))
 			return HOTSPOT_REASON_STACK;
-		if (!i || !hotspot_in_heap(h, h->words[0]))
+		if (!hotspot_in_heap(h, h->words[0]) ||
+		    (h->p.version >= 21 && !hotspot_is_entry(e, at)))
 			continue;
 		if (walk_read8(e, at - 8, &h->words[1]))
 			return HOTSPOT_REASON_STACK;

@@ -16,6 +16,7 @@
 #pragma once
 
 #include "bpf/hotspot_blob.h"
+#include "bpf/hotspot_chunk.h"
 #include "bpf/hotspot_compiled.h"
 #include "bpf/hotspot_interpreter.h"
 #include "bpf/hotspot_stub.h"

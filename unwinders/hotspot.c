@@ -187,6 +187,58 @@ static int read_version(const struct runtime_process *p, struct hotspot_proc *pr
 	return 0;
 }
 
+/*
+ * Where the fields of two classes are that keep the frames of virtual threads: by the bytes of a
+ * reference (4 with UseCompressedOops) and of an object's header. The JVM lays out fields by their
+ * sizes; seen the same in 21, 25, 26, 27 and 28 (Debian's and Temurin's, by their symbols
+ * jdk_internal_vm_StackChunk::_sp_offset and so on). `bottom` follows `sp`, `flags` is two further,
+ * `cont` follows `parent`.
+ */
+static int read_objects(const struct runtime_process *p, struct hotspot_proc *proc)
+{
+	static const struct {
+		uint16_t oop, header, tail, stack, pc, size, sp, parent;
+	} layouts[] = {
+		{4, 8, 28, 48, 8, 16, 20, 36},	 {8, 8, 48, 56, 8, 16, 20, 40},
+		{4, 12, 32, 48, 16, 12, 24, 40}, {8, 12, 48, 56, 16, 12, 24, 40},
+		{4, 16, 36, 56, 16, 24, 28, 44}, {8, 16, 56, 64, 16, 24, 28, 48},
+	};
+	const struct hotspot_file *f = p->file;
+	uint8_t flags[HG_MAX] = {[HG_COMPRESSED_CLASS_POINTERS] = 1};
+	uint32_t oop, header;
+
+	if (proc->version < 21 || !f->flags[HG_COMPRESSED_OOPS] || !f->statics[HS_NARROW_BASE] ||
+	    !f->statics[HS_NARROW_SHIFT])
+		return 0;
+	for (int i = 0; i < HG_MAX; i++) {
+		int r = f->flags[i] ? target_read(p->memory, p->bias + f->flags[i], &flags[i], 1)
+				    : 0;
+
+		if (r < 0)
+			return r;
+	}
+	oop = flags[HG_COMPRESSED_OOPS] ? 4 : 8;
+	header = flags[HG_COMPACT_OBJECT_HEADERS]      ? 8
+		 : flags[HG_COMPRESSED_CLASS_POINTERS] ? 12
+						       : 16;
+	for (size_t i = 0; i < ARRAY_SIZE(layouts); i++) {
+		if (layouts[i].oop != oop || layouts[i].header != header)
+			continue;
+		proc->oop_bytes = layouts[i].oop;
+		proc->cont_tail = layouts[i].tail;
+		proc->chunk_stack = layouts[i].stack;
+		proc->chunk_pc = layouts[i].pc;
+		proc->chunk_size = layouts[i].size;
+		proc->chunk_sp = layouts[i].sp;
+		proc->chunk_parent = layouts[i].parent;
+	}
+	proc->narrow_base = p->bias + f->statics[HS_NARROW_BASE];
+	proc->narrow_shift = p->bias + f->statics[HS_NARROW_SHIFT];
+	if (f->statics[HS_ENTRY_RETURN])
+		proc->entry_return = p->bias + f->statics[HS_ENTRY_RETURN];
+	return 0;
+}
+
 int hotspot_attach(const struct runtime_process *p, void *ret_proc)
 {
 	const struct hotspot_file *f = p->file;
@@ -210,6 +262,8 @@ int hotspot_attach(const struct runtime_process *p, void *ret_proc)
 		r = read_static(p, HS_CALL_STUB_RETURN, &proc->call_stub_return);
 	if (r == 0)
 		r = read_static(p, HS_RETURN_BARRIER, &proc->return_barrier);
+	if (r == 0)
+		r = read_objects(p, proc);
 	if (r == 0 && !proc->call_stub_return)
 		r = -EAGAIN;
 	return r;
@@ -237,21 +291,43 @@ static int step(struct env *e, struct hotspot_walk *h, struct walk_regs *regs)
 	return regs->is_leaf ? hotspot_stub_leaf(e, h, regs) : hotspot_stub(e, h, regs);
 }
 
+static int step_anywhere(struct env *e, struct hotspot_walk *h, struct walk_regs *regs)
+{
+	int reason;
+
+	if (h->chunk.end) {
+		reason = hotspot_chunk_step(e, h, regs);
+	} else {
+		reason = step(e, h, regs);
+		/* Of a process that runs on they may be others by now. */
+		if (reason == HOTSPOT_REASON_FROZEN && e->w->still)
+			reason = hotspot_chunk_open(e, h, regs);
+	}
+	return !reason && h->chunk.ended ? hotspot_chunk_next(e, h, regs) : reason;
+}
+
+/* A frame, and all that follow it in the heap. */
 int hotspot_walk(const struct runtime_process *p, struct native_walk *w)
 {
 	struct hotspot_walk h = {.p = *(const struct hotspot_proc *)p->proc};
 	struct env e = {w, p->memory};
 	struct walk_regs regs = w->regs;
-	uint64_t pc = regs.pc - !regs.is_leaf;
 	int reason;
 
-	if (!hotspot_in_heap(&h, pc))
+	if (!hotspot_in_heap(&h, regs.pc - !regs.is_leaf))
 		return -ENOENT;
-	reason = hotspot_blob_find(&e, &h, pc);
-	if (!reason)
-		reason = step(&e, &h, &regs);
-	if (h.value)
-		native_push(w, RUNTIME_HOTSPOT, h.value, h.more);
+	do {
+		h.value = 0;
+		reason = hotspot_blob_find(&e, &h, regs.pc - !regs.is_leaf);
+		if (!reason)
+			reason = step_anywhere(&e, &h, &regs);
+		else if (h.chunk.end)
+			reason = hotspot_chunk_fail(&h, &regs);
+		if (h.value)
+			native_push(w, RUNTIME_HOTSPOT, h.value, h.more);
+	} while (!reason && h.chunk.end && w->n_frames + 4 <= w->max_frames);
+	if (h.chunk.end)
+		(void)hotspot_chunk_fail(&h, &regs); /* there is room for no more */
 	if (reason)
 		native_push_reason(w, RUNTIME_HOTSPOT, (uint32_t)reason);
 	if (reason && reason != HOTSPOT_REASON_FROZEN)
@@ -283,8 +359,9 @@ static const struct runtime_stat stats[HOTSPOT_STAT_MAX] = {
 	[HOTSPOT_REASON_INTERPRETER] = {"UnwindHotspotErrInterpreterFP",
 					"Interpreted frames without a method."},
 	[HOTSPOT_REASON_STUB] = {"UnwindHotspotErrStub", "Stubs that do not tell their caller."},
-	[HOTSPOT_REASON_FROZEN] = {"UnwindHotspotFrozenFrames",
-				   "Stacks of virtual threads that are in the heap in part."},
+	[HOTSPOT_REASON_FROZEN] =
+		{"UnwindHotspotFrozenFrames",
+		 "Stacks of virtual threads whose frames in the heap could not be read."},
 	[HOTSPOT_STAT_FRAMES] = {"UnwindHotspotFrames", "Java frames walked."},
 	[HOTSPOT_STAT_BLOBS] = {"UnwindHotspotCodeblobs",
 				"Code blobs looked up in the JVM's segment map."},

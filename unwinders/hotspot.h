@@ -19,6 +19,8 @@ struct runtime_process;
 #define HOTSPOT_TYPE_SIZE      32
 #define HOTSPOT_STRUCTS_MAX    4096 /* 840 in JDK 11 */
 #define HOTSPOT_TYPES_MAX      4096
+#define HOTSPOT_FLAG_BYTES     24
+#define HOTSPOT_FLAGS_MAX      4096 /* some 1,500 in a product build of 28 */
 
 #define HOTSPOT_FIELD_MAX 4096		      /* offsets and sizes are below */
 #define HOTSPOT_HEAP_MAX  (UINT64_C(4) << 30) /* ReservedCodeCacheSize is at most 2 GB */

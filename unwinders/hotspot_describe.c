@@ -88,6 +88,11 @@ static const struct wanted statics[] = {
 	{HS_CALL_STUB_RETURN, "StubRoutines", "_call_stub_return_address"},
 	{HS_RETURN_BARRIER, "StubRoutines", "_cont_returnBarrier"},
 	{HS_VM_MAJOR, "Abstract_VM_Version", "_vm_major_version"},
+	{HS_NARROW_BASE, "CompressedOops", "_narrow_oop._base"},
+	{HS_NARROW_BASE, "CompressedOops", "_base"},
+	{HS_NARROW_SHIFT, "CompressedOops", "_narrow_oop._shift"},
+	{HS_NARROW_SHIFT, "CompressedOops", "_shift"},
+	{HS_ENTRY_RETURN, "ContinuationEntry", "_return_pc"},
 };
 
 static const char *const types[HT_MAX] = {
@@ -95,6 +100,12 @@ static const char *const types[HT_MAX] = {
 	[HT_CONST_METHOD] = "ConstMethod",
 	[HT_CONSTANT_POOL] = "ConstantPool",
 	[HT_PC_DESC] = "PcDesc",
+};
+
+static const char *const flags[HG_MAX] = {
+	[HG_COMPRESSED_OOPS] = "UseCompressedOops",
+	[HG_COMPRESSED_CLASS_POINTERS] = "UseCompressedClassPointers",
+	[HG_COMPACT_OBJECT_HEADERS] = "UseCompactObjectHeaders",
 };
 
 /* Exported names; the first two are the tables. */
@@ -197,8 +208,9 @@ static bool is(const char *s, const char *wanted)
 	return s && !strcmp(s, wanted);
 }
 
+/* table: address of the variable JVMFlag::flags, which points to the flags. */
 static void take_struct(const struct objfile *o, const uint64_t *entry, size_t index,
-			struct hotspot_file *f)
+			struct hotspot_file *f, uint64_t *table)
 {
 	const char *type = text(o, entry[0], NAME_MAX_BYTES);
 	const char *name = text(o, entry[1], NAME_MAX_BYTES), *kind;
@@ -219,6 +231,8 @@ static void take_struct(const struct objfile *o, const uint64_t *entry, size_t i
 		if (is(type, statics[i].type) && is(name, statics[i].name))
 			f->statics[statics[i].index] = entry[5];
 	}
+	if (is_static && is(type, "JVMFlag") && is(name, "flags"))
+		*table = entry[5];
 	if (is_static && is(type, "StubRoutines")) {
 		if (!f->n_stubs)
 			f->stubs_first = (uint16_t)index;
@@ -226,7 +240,7 @@ static void take_struct(const struct objfile *o, const uint64_t *entry, size_t i
 	}
 }
 
-static int read_structs(struct objfile *o, struct hotspot_file *f)
+static int read_structs(struct objfile *o, struct hotspot_file *f, uint64_t *flag_table)
 {
 	size_t words = HOTSPOT_STRUCT_BYTES / 8;
 	_cleanup_free_ uint64_t *table = calloc(HOTSPOT_STRUCTS_MAX, HOTSPOT_STRUCT_BYTES);
@@ -235,7 +249,28 @@ static int read_structs(struct objfile *o, struct hotspot_file *f)
 		return -ENOMEM;
 	load_words(o, f->structs, table, HOTSPOT_STRUCTS_MAX * words);
 	for (size_t i = 0; i < HOTSPOT_STRUCTS_MAX && table[i * words]; i++)
-		take_struct(o, table + i * words, i, f);
+		take_struct(o, table + i * words, i, f, flag_table);
+	return 0;
+}
+
+/* The variables of the flags. An entry of 16 and later (jvmFlag.hpp): address, name, two ints. */
+static int read_flags(struct objfile *o, uint64_t at, struct hotspot_file *f)
+{
+	_cleanup_free_ uint64_t *table = calloc(HOTSPOT_FLAGS_MAX, HOTSPOT_FLAG_BYTES);
+	size_t words = HOTSPOT_FLAG_BYTES / 8;
+
+	if (!table)
+		return -ENOMEM;
+	if (at)
+		load_words(o, at, table, HOTSPOT_FLAGS_MAX * words);
+	for (size_t i = 0; i < HOTSPOT_FLAGS_MAX && table[i * words + 1]; i++) {
+		const char *name = text(o, table[i * words + 1], NAME_MAX_BYTES);
+
+		for (size_t k = 0; name && k < HG_MAX; k++) {
+			if (!strcmp(name, flags[k]))
+				f->flags[k] = table[i * words];
+		}
+	}
 	return 0;
 }
 
@@ -262,6 +297,7 @@ int hotspot_describe(struct objfile *o, struct runtime_description *ret)
 {
 	uint64_t symbols[EXPORTS] = {0};
 	struct hotspot_file f = {.frame_complete_bytes = 4};
+	uint64_t flag_table = 0;
 	int r;
 
 	if (objfile_machine(o) != EM_X86_64)
@@ -274,9 +310,11 @@ int hotspot_describe(struct objfile *o, struct runtime_description *ret)
 	memcpy(f.layout, symbols, HL_MAX * sizeof(symbols[0]));
 	f.structs = load_word(o, symbols[TABLE_STRUCTS]);
 	f.types = load_word(o, symbols[TABLE_TYPES]);
-	r = read_structs(o, &f);
+	r = read_structs(o, &f, &flag_table);
 	if (r == 0)
 		r = read_types(o, &f);
+	if (r == 0 && flag_table)
+		r = read_flags(o, load_word(o, flag_table), &f);
 	if (r < 0)
 		return r;
 	if (!hotspot_valid(&f))

@@ -24,7 +24,8 @@ struct native_walk {
 	/* Frames of interpreters, captured with the stack: see struct event_late. Borrowed. */
 	const uint64_t *loops;
 	uint32_t n_loops, loops_at;
-	bool gap; /* something is missing in the middle */
+	bool gap;   /* something is missing in the middle */
+	bool still; /* the process has not run since the stack was copied */
 };
 
 /*

@@ -22,7 +22,7 @@ static void walk(const struct jrec *rec)
 {
 	struct target_memory memory = {.read = jrec_read, .data = (void *)rec, .budget = 1u << 20};
 	struct hotspot_proc proc;
-	struct runtime_process p = {.file = rec->file,
+	struct runtime_process p = {.file = &rec->file,
 				    .bias = rec->h->bias,
 				    .proc = &proc,
 				    .memory = &memory,
@@ -33,11 +33,12 @@ static void walk(const struct jrec *rec)
 				.stack_start = rec->regs->sp,
 				.stack_bytes = rec->h->stack_bytes,
 				.frames = words,
+				.still = true,
 				.max_frames = WORDS};
 	struct buf text = BUF_INIT(1u << 20);
 	void *names = NULL;
 
-	if (!hotspot_valid(rec->file) || hotspot_attach(&p, &proc) < 0 ||
+	if (!hotspot_valid(&rec->file) || hotspot_attach(&p, &proc) < 0 ||
 	    hotspot_runtime.names_new(&names) < 0)
 		return;
 	jrec_walk(&p, &w);

@@ -18,7 +18,7 @@ MODES = [("interpreted", "-Xint"), ("quickly compiled", "-XX:TieredStopAtLevel=1
          ("compiled", "-XX:-TieredCompilation"), ("as usual", "-XX:+TieredCompilation")]
 OWN = ("truth.",)
 # The carrier's frames are outside of a virtual thread's.
-VIRTUAL = ("virtual", "virtual again")
+VIRTUAL = ("virtual", "virtual again", "woken", "woken 20", "woken 40", "woken 60")
 
 
 def whole_stacks(runtime, scenarios, *flags, d=3, f=499, **kw):
@@ -121,6 +121,27 @@ def threads_that_end_at_once(runtime):
 @versions("jdk", newest=True)
 def virtual_threads(runtime):
     whole_stacks(runtime, "virtual_threads", other=0.3)
+
+
+def being_put_back(sample):
+    """Some frames are on their way from the heap to the stack, and the stub that called for them says
+    nothing of its caller."""
+    return sample.stack[:2] == ["[java: caller of a stub unknown]", "StubRoutines (continuation stubs)"]
+
+
+@versions("jdk", newest=True, timeout=120)
+def virtual_threads_that_have_blocked(runtime):
+    """Most of their frames are in the heap, in several ways: objects are laid out by the options."""
+    flags = ("-XX:+IgnoreUnrecognizedVMOptions", "-XX:+UnlockExperimentalVMOptions")
+    for what, mode in (*MODES, ("wide", "-XX:-UseCompressedOops"),
+                       ("compact", "-XX:+UseCompactObjectHeaders"),
+                       ("wide classes", "-XX:-UseCompressedClassPointers")):
+        print(f"---- {what}")
+        t, p = whole_stacks(runtime, "blocked_threads", *flags, mode, "-Xshare:off", d=2, other=0.5,
+                            spare=being_put_back)
+        n = sum(s.count for s in p.samples if being_put_back(s))
+        check(n <= 0.05 * sum(s.count for s in p.samples), f"{n} samples while frames are put back")
+        t.stop()
 
 
 @versions("jdk")

@@ -10,6 +10,7 @@
 #pragma once
 
 #include <errno.h>
+#include <string.h>
 
 #include "agent/base/cursor.h"
 #include "bpf/hotspot.h"
@@ -27,7 +28,7 @@ struct jrec_header {
 
 struct jrec { /* borrows the bytes it was parsed from */
 	const struct jrec_header *h;
-	const struct hotspot_file *file;
+	struct hotspot_file file; /* 0 in what was not known when it was recorded */
 	const struct walk_regs *regs;
 	const uint8_t *stack;
 	const uint64_t *addresses; /* ascending, of whole blocks */
@@ -42,13 +43,15 @@ static inline int jrec_parse(const void *data, size_t bytes, struct jrec *ret)
 	struct cursor c = cursor_of(data, bytes);
 	const struct jrec_header *h = (const void *)cursor_bytes(&c, sizeof(*h));
 	struct jrec r = {.h = h};
+	const uint8_t *file;
 
-	if (!h || h->magic != JREC_MAGIC || h->file_bytes != sizeof(struct hotspot_file) ||
+	if (!h || h->magic != JREC_MAGIC || h->file_bytes > sizeof(struct hotspot_file) ||
+	    h->file_bytes < offsetof(struct hotspot_file, flags) || h->file_bytes % 8 ||
 	    h->regs_bytes != sizeof(struct walk_regs) || h->bytes > bytes || h->bytes % 8 ||
 	    h->bytes < sizeof(*h) || h->stack_bytes % 8)
 		return -EBADMSG;
 	c = cursor_of((const uint8_t *)data + sizeof(*h), h->bytes - sizeof(*h));
-	r.file = (const void *)cursor_bytes(&c, sizeof(*r.file));
+	file = cursor_bytes(&c, h->file_bytes);
 	r.regs = (const void *)cursor_bytes(&c, sizeof(*r.regs));
 	r.stack = cursor_bytes(&c, h->stack_bytes);
 	r.addresses = (const void *)cursor_bytes(&c, 8 * (size_t)h->n_blocks);
@@ -57,6 +60,7 @@ static inline int jrec_parse(const void *data, size_t bytes, struct jrec *ret)
 	r.text = (const void *)cursor_bytes(&c, h->text_bytes);
 	if (c.bad || !h->text_bytes || r.text[h->text_bytes - 1])
 		return -EBADMSG;
+	memcpy(&r.file, file, h->file_bytes);
 	*ret = r;
 	return (int)h->bytes;
 }

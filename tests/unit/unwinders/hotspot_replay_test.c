@@ -83,7 +83,7 @@ static int replay(struct replay *t, const struct jrec *rec,
 
 	*t = (struct replay){.rec = *rec, .text = BUF_INIT(1u << 20)};
 	t->memory = (struct target_memory){.read = read, .data = data, .budget = 4u << 20};
-	t->p = (struct runtime_process){.file = rec->file,
+	t->p = (struct runtime_process){.file = &rec->file,
 					.bias = rec->h->bias,
 					.proc = &t->proc,
 					.memory = &t->memory,
@@ -93,6 +93,7 @@ static int replay(struct replay *t, const struct jrec *rec,
 				    .stack_start = rec->regs->sp,
 				    .stack_bytes = rec->h->stack_bytes,
 				    .frames = t->words,
+				    .still = true,
 				    .max_frames = WORDS};
 	r = hotspot_attach(&t->p, &t->proc);
 	if (r < 0)
@@ -117,11 +118,34 @@ static uint64_t without_id(uint64_t word)
 	return word;
 }
 
+/* 81 frames of one method, then those that every virtual thread has, then the carrier's; the
+ * stack alone ends between them. */
+static void check_virtual(struct replay *t)
+{
+	const char *text = buf_cstr(&t->text), *carrier = strstr(text, "Continuation.run() ");
+	struct native_walk w = {.regs = *t->rec.regs,
+				.stack = t->rec.stack,
+				.stack_start = t->rec.regs->sp,
+				.stack_bytes = t->rec.h->stack_bytes,
+				.frames = t->words,
+				.max_frames = WORDS};
+	uint32_t whole = t->w.n_frames, blocks = 0;
+
+	for (const char *p = text; (p = strstr(p, "truth.Truth.block(")) != NULL; p++)
+		blocks++;
+	assert_true(blocks == 21 || blocks == 41 || blocks == 61 || blocks == 81);
+	assert_non_null(strstr(text, "java.lang.VirtualThread.run(java.lang.Runnable) "));
+	assert_non_null(carrier);
+	assert_null(strstr(carrier, "Truth"));
+	jrec_walk(&t->p, &w);
+	assert_true(w.gap && w.n_frames < whole);
+}
+
 static void check(const char *name, const struct jrec *rec)
 {
 	_cleanup_free_ struct replay *t = malloc(sizeof(*t));
 
-	assert_true(hotspot_valid(rec->file));
+	assert_true(hotspot_valid(&rec->file));
 	assert_int_equal(replay(t, rec, jrec_read, (void *)rec), 0);
 	if (strcmp(buf_cstr(&t->text), rec->text) != 0)
 		print_message("%s\n", name);
@@ -129,11 +153,14 @@ static void check(const char *name, const struct jrec *rec)
 	assert_int_equal(t->w.n_frames, rec->h->n_words);
 	for (uint32_t i = 0; i < t->w.n_frames; i++)
 		assert_int_equal(without_id(t->words[i]), without_id(rec->words[i]));
-	/* A virtual thread that had slept: most of its frames are in the heap, the carrier's are
-	 * not. All others began in Java code of one program. Loops: of the target program, a loop
+	/* A virtual thread that had slept, when how objects are laid out was not recorded: most of
+	 * its frames are in the heap, the carrier's are not. Virtual: of the target program, and it
+	 * was. All others began in Java code of one program. Loops: of the target program, a loop
 	 * that is inlined right behind a call, and the end of one behind its poll. */
 	assert_int_equal(t->w.gap, strstr(rec->text, "[java: frames in the heap]") != NULL);
-	if (!strncmp(name, "loops", 5))
+	if (!strncmp(name, "virtual", 7))
+		check_virtual(t);
+	else if (!strncmp(name, "loops", 5))
 		assert_ptr_equal(strstr(rec->text, "truth.Truth.burn(truth.Truth$Way) Truth.java "),
 				 rec->text);
 	else if (t->w.gap)

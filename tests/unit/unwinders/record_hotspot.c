@@ -2,13 +2,14 @@
 /*
  * Stops threads of a JVM at random, walks their Java frames with the agent's code and names them:
  *
- *   record_hotspot [-n STOPS] [-o FILE.jrec] [-m RECORDINGS] [-p] [-s STEPS] [-t TEXT] PID
+ *   record_hotspot [-n STOPS] [-o FILE.jrec] [-m RECORDINGS] [-p] [-v] [-s STEPS] [-t TEXT] PID
  *
  * Prints what could not be walked, with the registers and the code there, and how many could. With
  * -t all stacks go into a file, too; with
  * -o a stack is recorded when its mix of frames is one that was not seen before, with -p when its
- * program counter is. With -s a thread stopped in Java code takes so many single steps, and is
- * looked at after each. record_hotspot.py records every version.
+ * program counter is, with -v if some of them lie in the heap. With -s a thread stopped in Java
+ * code takes so many single steps, and is looked at after each. record_hotspot.py records every
+ * version.
  */
 #include <dirent.h>
 #include <errno.h>
@@ -262,8 +263,24 @@ struct hunt {
 	FILE *out, *text;
 	unsigned int recordings, max, java, broken, frozen;
 	unsigned long steps;
-	bool places;
+	bool places, heap;
 };
+
+/* Do frames of this stack lie in the heap? first: as before the walk. */
+static bool partly_in_heap(const struct runtime_process *p, const struct native_walk *walked,
+			   const struct walk_regs *first)
+{
+	uint64_t words[WORDS];
+	struct native_walk w = {.regs = *first,
+				.stack = walked->stack,
+				.stack_start = walked->stack_start,
+				.stack_bytes = walked->stack_bytes,
+				.frames = words,
+				.max_frames = WORDS};
+
+	jrec_walk(p, &w);
+	return w.gap && !walked->gap;
+}
 
 static void look(struct hunt *k, const struct user_regs_struct *u)
 {
@@ -273,8 +290,11 @@ static void look(struct hunt *k, const struct user_regs_struct *u)
 	struct target_memory m = {.read = vm_read, .data = j, .budget = SIZE_MAX};
 	struct runtime_process p = {
 		.file = &j->file, .bias = j->bias, .proc = &j->proc, .memory = &m, .key = 1};
-	struct native_walk w = {
-		.stack = stack, .stack_start = u->rsp, .frames = words, .max_frames = WORDS};
+	struct native_walk w = {.stack = stack,
+				.stack_start = u->rsp,
+				.frames = words,
+				.max_frames = WORDS,
+				.still = true};
 	struct hotspot_proc again;
 	struct walk_regs first;
 	struct buf text = BUF_INIT(1u << 20);
@@ -300,7 +320,7 @@ static void look(struct hunt *k, const struct user_regs_struct *u)
 	}
 	mix = k->places ? first.pc : mix_of(&w, &first);
 	if (j->recording && (!w.gap || strstr(buf_cstr(&text), "in the heap")) &&
-	    hash_get(&k->mixes, mix) == HASH_NONE) {
+	    (!k->heap || partly_in_heap(&p, &w, &first)) && hash_get(&k->mixes, mix) == HASH_NONE) {
 		(void)hash_put(&k->mixes, mix, 1);
 		write_recording(j, &w, &first, &text, k->out);
 		k->recordings++;
@@ -360,13 +380,15 @@ int main(int argc, char **argv)
 	pid_t threads[512];
 	int c, n, r;
 
-	while ((c = getopt(argc, argv, "n:o:m:ps:t:")) != -1) {
+	while ((c = getopt(argc, argv, "n:o:m:pvs:t:")) != -1) {
 		if (c == 'n')
 			stops = strtoul(optarg, NULL, 10);
 		else if (c == 'm')
 			k.max = (unsigned int)strtoul(optarg, NULL, 10);
 		else if (c == 'p')
 			k.places = true;
+		else if (c == 'v')
+			k.heap = true;
 		else if (c == 's')
 			k.steps = strtoul(optarg, NULL, 10);
 		else if (c == 't')
