@@ -55,14 +55,25 @@ static __always_inline void hotspot_stub_entry(struct hotspot_walk *h)
 		h->more = HOTSPOT_MORE(h->b.cookie, h->target - h->b.at);
 }
 
-/* Through rbp, to Java code or native code; that of native code keeps no other register. */
+/*
+ * Through rbp, to Java code or native code; that of native code keeps no other register. The
+ * barrier that methods call when they are entered (generate_method_entry_barrier()) has a word of
+ * -1 above its rbp, for the sp of a method that may not go on.
+ */
 static __always_inline int hotspot_leave_stub(WALK_ENV *e, struct hotspot_walk *h,
 					      struct walk_regs *r, __u64 fp)
 {
+	__u64 cfa = fp + 16;
+
 	if ((fp & 7) || fp - r->sp >= HOTSPOT_STUB_MAX)
 		return HOTSPOT_REASON_STUB;
 	if (walk_read16(e, fp, h->words))
 		return HOTSPOT_REASON_STACK;
+	if (h->words[1] == ~(__u64)0) {
+		if (walk_read8(e, cfa, &h->words[1]))
+			return HOTSPOT_REASON_STACK;
+		cfa += 8;
+	}
 	if (!hotspot_after_call(e, h, h->words[1]))
 		return HOTSPOT_REASON_STUB;
 	hotspot_stub_entry(h);
@@ -72,7 +83,7 @@ static __always_inline int hotspot_leave_stub(WALK_ENV *e, struct hotspot_walk *
 			r->saved[i] = SAVED_LOST;
 	}
 	hotspot_set_rbp(r, h->words[0]);
-	hotspot_go(r, h->words[1], fp + 16);
+	hotspot_go(r, h->words[1], cfa);
 	return 0;
 }
 

@@ -17,6 +17,8 @@ from managed import (HOSTS, Profile, assert_truth, assert_whole, at_stripped_ent
 MODES = [("interpreted", "-Xint"), ("quickly compiled", "-XX:TieredStopAtLevel=1"),
          ("compiled", "-XX:-TieredCompilation"), ("as usual", "-XX:+TieredCompilation")]
 OWN = ("truth.",)
+# Not every version has every option.
+LENIENT = ("-XX:+IgnoreUnrecognizedVMOptions", "-XX:+UnlockExperimentalVMOptions")
 # The carrier's frames are outside of a virtual thread's.
 VIRTUAL = ("virtual", "virtual again", "woken", "woken 20", "woken 40", "woken 60")
 
@@ -132,12 +134,11 @@ def being_put_back(sample):
 @versions("jdk", newest=True, timeout=120)
 def virtual_threads_that_have_blocked(runtime):
     """Most of their frames are in the heap, in several ways: objects are laid out by the options."""
-    flags = ("-XX:+IgnoreUnrecognizedVMOptions", "-XX:+UnlockExperimentalVMOptions")
     for what, mode in (*MODES, ("wide", "-XX:-UseCompressedOops"),
                        ("compact", "-XX:+UseCompactObjectHeaders"),
                        ("wide classes", "-XX:-UseCompressedClassPointers")):
         print(f"---- {what}")
-        t, p = whole_stacks(runtime, "blocked_threads", *flags, mode, "-Xshare:off", d=2, other=0.5,
+        t, p = whole_stacks(runtime, "blocked_threads", *LENIENT, mode, "-Xshare:off", d=2, other=0.5,
                             spare=being_put_back)
         n = sum(s.count for s in p.samples if being_put_back(s))
         check(n <= 0.05 * sum(s.count for s in p.samples), f"{n} samples while frames are put back")
@@ -155,6 +156,20 @@ def garbage_collectors(runtime):
         t.stop()
 
 
+@versions("jdk", newest=True, timeout=90)
+def collectors_that_move_objects_meanwhile(runtime):
+    """Their barriers are code of their own in compiled methods, and pointers may have colours."""
+    for flag in ("-XX:+UseShenandoahGC", "-XX:+UseZGC"):
+        print(f"---- {flag}")
+        t, _ = whole_stacks(runtime, "calls,inlined,churn", *LENIENT, flag, other=0.8)
+        t.stop()
+
+
+@versions("jdk", newest=True)
+def one_code_heap(runtime):
+    whole_stacks(runtime, "calls,inlined,callbacks", *LENIENT, "-XX:-SegmentedCodeCache")
+
+
 @versions("jdk", newest=True)
 def classes_that_are_thrown_away(runtime):
     whole_stacks(runtime, "unloading", "-XX:MaxMetaspaceSize=64m", d=4, other=0.9)
@@ -169,8 +184,8 @@ def a_code_cache_that_is_flushed(runtime):
 @versions("jdk")
 def other_layouts_of_memory(runtime):
     """Class pointers of 64 bits, no shared archive of classes."""
-    whole_stacks(runtime, "calls,recursion", "-XX:+IgnoreUnrecognizedVMOptions",
-                 "-XX:-UseCompressedClassPointers", "-XX:-UseCompressedOops", "-Xshare:off")
+    whole_stacks(runtime, "calls,recursion", *LENIENT, "-XX:-UseCompressedClassPointers",
+                 "-XX:-UseCompressedOops", "-Xshare:off")
 
 
 @versions("jdk", newest=True)
