@@ -48,7 +48,9 @@ struct python_cpu {
 	/* What was there before the frames of this run. */
 	u64 hash;
 	u32 n_user, n_frames;
-	u64 value; /* of the last frame */
+	u64 value;   /* of the last frame */
+	u32 unsent;  /* user space has not heard what it is called */
+	u32 padding;
 	u64 known; /* thread state that is remembered */
 	struct python_memo memos[MEMO_SETS][2];
 	struct python_record record;
@@ -139,7 +141,7 @@ static __always_inline int python_send(struct cpu_state *c, struct python_cpu *p
 }
 
 /* A code object that this CPU has not met lately. 0: p->value is its hash; 0 of one without a name.
- */
+ * p->unsent: the next sample has to try again. */
 __noinline int python_learn(u32 cpu)
 {
 	struct cpu_state *c = cpu_state_of(cpu);
@@ -150,6 +152,7 @@ __noinline int python_learn(u32 cpu)
 
 	if (!c || !p)
 		return 1;
+	p->unsent = 0;
 	key.mm = p->mm;
 	key.code = p->s.code;
 	known = bpf_map_lookup_elem(&python_codes, &key);
@@ -164,8 +167,10 @@ __noinline int python_learn(u32 cpu)
 	p->value = r == 2 ? 0 : python_describe(c, &p->s, &p->record);
 	if (!p->value)
 		return r != 2;
-	if (!bpf_map_lookup_elem(&python_sent, &p->value) && python_send(c, p))
+	if (!bpf_map_lookup_elem(&python_sent, &p->value) && python_send(c, p)) {
+		p->unsent = 1;
 		return 0;
+	}
 	value.cookie = p->s.cookie;
 	value.value = p->value;
 	bpf_map_update_elem(&python_codes, &key, &value, BPF_ANY);
@@ -192,7 +197,7 @@ __noinline int python_prove(u32 cpu, u32 set, u32 way)
 			return 1;
 		m->code = p->s.code;
 		m->proof = proof;
-		m->second = p->second;
+		m->second = p->unsent ? p->second - PYTHON_TRUST_SECONDS - 1 : p->second;
 		m->value = p->value;
 	}
 	m->serial = p->serial;

@@ -6,11 +6,12 @@ other one. The truth is what the interpreter says of itself (tests/fixtures/pyth
 import json
 import os
 import random
+import signal
 import struct
 import subprocess
 
-from lib import (Folded, Skip, Target, assert_share, case, check, fresh_copy, is_reason,
-                 measured, name_matches, need_program, record)
+from lib import (TEPHRA, Folded, Skip, Target, assert_share, case, check, fresh_copy, is_reason,
+                 measured, name_matches, need_program, record, spawn, wait_for)
 from managed import (HOSTS, PYTHON, Profile, assert_truth, assert_whole, at_stripped_entry,
                      in_clone, managed, names_pushed, native_between, profile, python_argv, show,
                      start, versions)
@@ -274,6 +275,65 @@ def a_runtime_that_is_noise():
         lost = [s for s in p.samples if "main" not in s.stack]
         check(sum(s.count for s in lost) <= 0.01 * n, f"the native stack went, too:\n{show(lost)}")
         t.stop()
+
+
+# Steps that the test takes along with it: what it says is read, what it waits for is written.
+FLOOD = """
+import os, sys, time
+os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
+def beat(seconds, go_on):
+    end = time.thread_time() + seconds
+    while time.thread_time() < end:
+        pass
+    print("beat", flush=True)
+    return go_on()
+def flooded():
+    end = time.thread_time() + 2
+    i = 0
+    while time.thread_time() < end:
+        i += 1
+        names = {}
+        exec(f"def many{i}():\\n n = 9000\\n while n: n -= 1", names)
+        names[f"many{i}"]()
+def first_met_in_the_flood():
+    end = time.thread_time() + 0.5
+    while time.thread_time() < end:
+        pass
+    print("met", flush=True)
+    while True:
+        time.thread_time()
+while beat(0.3, lambda: not os.path.exists(sys.argv[1])):
+    pass
+flooded()
+first_met_in_the_flood()
+"""
+
+
+@case
+def names_that_found_no_room_come_later():
+    """User space does not read for two seconds, in which code is met for the first time: the records
+    with its names are lost, and are sent again once there is room."""
+    with open("flood.py", "w") as f:
+        f.write(FLOOD)
+    t = spawn(["/usr/bin/python3", os.path.abspath("flood.py"), os.path.abspath("go")],
+              stdout=subprocess.PIPE, text=True)
+    agent = spawn([TEPHRA, "record", "-p", t.pid, "-F", 4999, "-d", "12s", "-o", "out.folded"])
+    fds = f"/proc/{agent.pid}/fd"
+    wait_for(lambda: any("perf_event" in os.readlink(f"{fds}/{n}") for n in os.listdir(fds)
+                         if os.path.lexists(f"{fds}/{n}")), 20, "the start of the recording")
+    for _ in range(4):
+        t.stdout.readline()
+    agent.send_signal(signal.SIGSTOP)
+    open("go", "w").close()
+    wait_for(lambda: t.stdout.readline() == "met\n", 20, "the function behind the flood")
+    agent.send_signal(signal.SIGCONT)
+    check(agent.wait(60) == 0, "the recording failed")
+    p = Folded.read("out.folded")
+    many = p.count(lambda s: any(x.startswith("many") for x in s))
+    named = p.count(lambda s: "first_met_in_the_flood" in s)
+    print(f"{many} samples of the flood have names, {named} of the function behind it")
+    check(many < 5000, "the flood found room: nothing was tested")
+    check(named > 10000, "the function behind the flood has no name")
 
 
 @case
