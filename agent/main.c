@@ -7,6 +7,8 @@
 
 #include "agent/parser/build.h"
 #include "agent/parser/child.h"
+#include "agent/parser/kept.h"
+#include "agent/parser/scratch.h"
 #include "agent/verbs.h"
 
 #define MMAP_THRESHOLD (128 << 10)
@@ -38,11 +40,18 @@ static void print_help(FILE *f)
 	      f);
 }
 
-/* The sandboxed child: serves the socket it was given. */
-static int serve_parser(void)
+/* The sandboxed child: serves the socket it was given. scratch_dir may be NULL. */
+static int serve_parser(const char *scratch_dir)
 {
-	const struct child_options o = {.build = build_table};
+	_cleanup_(kept_freep) struct kept *kept = NULL;
+	struct child_options o = {.build = build_table};
+	struct scratch *scratch = NULL;
 
+	/* It works without these, too, and takes longer. */
+	if (scratch_dir)
+		(void)scratch_open(scratch_dir, SCRATCH_BYTES, &scratch);
+	if (kept_new(KEPT_BUDGET, scratch, &kept) == 0)
+		o.data = kept;
 	/* exec of /proc/self/exe leaves "exe" as the name. */
 	(void)prctl(PR_SET_NAME, "tephra-parser");
 	return child_main(CHILD_SOCKET, &o);
@@ -58,7 +67,7 @@ int main(int argc, char **argv)
 	if (!verb)
 		return usage_error("tephra", "a verb is missing");
 	if (!strcmp(verb, PARSER_CHILD_VERB))
-		return serve_parser();
+		return serve_parser(argc > 2 ? argv[2] : NULL);
 	if (!strcmp(verb, "-h") || !strcmp(verb, "--help") || !strcmp(verb, "help")) {
 		print_help(stdout);
 		return EXIT_DONE;

@@ -34,6 +34,8 @@ struct session {
 	struct loop *loop; /* borrowed */
 	struct session_options o;
 	struct profiler *profiler;
+	const char *child_argv[4];
+	char *scratch_dir; /* of the child; NULL: none */
 	struct parser *parser;
 	struct tables *tables;
 	struct http_multi *http;       /* NULL: no debuginfod servers */
@@ -295,9 +297,19 @@ static int open_runtimes(struct session *s)
 	return runtimes_new(&o, &s->runtimes);
 }
 
+static int open_parser(struct session *s)
+{
+	const char *dir = cache_dir(s);
+
+	s->scratch_dir = dir ? strdup(dir) : NULL;
+	s->child_argv[0] = "tephra";
+	s->child_argv[1] = PARSER_CHILD_VERB;
+	s->child_argv[2] = s->scratch_dir;
+	return parser_new(s->loop, s->child_argv, NULL, &s->parser);
+}
+
 static int open_parts(struct session *s)
 {
-	static const char *const child_argv[] = {"tephra", PARSER_CHILD_VERB, NULL};
 	const struct profiler_handler handler = {
 		.on_task = on_task,
 		.on_file = on_file,
@@ -311,7 +323,7 @@ static int open_parts(struct session *s)
 	int r = profiler_new(s->loop, &s->o.profiler, &handler, &s->profiler);
 
 	if (r >= 0)
-		r = parser_new(s->loop, child_argv, NULL, &s->parser);
+		r = open_parser(s);
 	if (r >= 0)
 		r = tables_new(s->loop, s->parser, cache_dir(s), CACHE_BYTES, &s->tables);
 	if (r >= 0)
@@ -373,6 +385,7 @@ struct session *session_free(struct session *s)
 	jit_names_free(s->jit);
 	tables_free(s->tables);
 	parser_free(s->parser);
+	free(s->scratch_dir);
 	stacks_done(&s->stacks);
 	tasks_done(&s->tasks);
 	kallsyms_free(s->kallsyms);

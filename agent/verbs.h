@@ -21,5 +21,5 @@ int symbolize_main(int argc, char **argv);
 
 /* Prints one line on stderr: what is wrong and how to get help. Returns EXIT_USAGE. */
 int usage_error(const char *who, const char *what);
-/* The hidden verb of the sandboxed child process. */
+/* The hidden verb of the sandboxed child process; it may be given a directory to unpack in. */
 #define PARSER_CHILD_VERB "--parser-child"

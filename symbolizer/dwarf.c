@@ -264,6 +264,20 @@ struct dwarf *dwarf_free(struct dwarf *d)
 	return NULL;
 }
 
+size_t dwarf_bytes(const struct dwarf *d)
+{
+	size_t bytes;
+
+	if (!d)
+		return 0;
+	bytes = sizeof(*d) + (d->main.cap_units + d->alt.cap_units) * sizeof(struct dwarf_unit) +
+		d->cap_covers * sizeof(*d->covers) + d->cap_missing * sizeof(struct dwarf_unit *) +
+		d->n_split * sizeof(*d->split);
+	for (size_t i = 0; i < d->n_split; i++)
+		bytes += d->split[i].cap_units * sizeof(struct dwarf_unit);
+	return bytes;
+}
+
 struct dwarf_part *dwarf_main(struct dwarf *d)
 {
 	return &d->main;

@@ -27,6 +27,8 @@ struct dwarf_files {
 int dwarf_open(const struct dwarf_files *f, struct dwarf **ret);
 struct dwarf *dwarf_free(struct dwarf *d);
 DEFINE_CLEANUP(struct dwarf *, dwarf_free)
+/* What it holds, without the files. */
+size_t dwarf_bytes(const struct dwarf *d);
 
 /* One function at an address. Strings are borrowed from the files. */
 struct dwarf_frame {
@@ -53,8 +55,8 @@ int dwarf_each_row(struct dwarf *d, dwarf_each_row_fn fn, void *data);
  * not known. */
 void dwarf_path(const struct dwarf_frame *f, char *to, size_t size);
 
-/* Split units that dwarf_expand() wanted and did not have: file name (relative to comp_dir) and
- * id. -ENOENT past the last one. */
+/* Split units that the last dwarf_expand() wanted and did not have: file name (relative to
+ * comp_dir) and id. -ENOENT past the last one. */
 struct dwarf_missing {
 	const char *comp_dir, *name;
 	uint64_t dwo_id;

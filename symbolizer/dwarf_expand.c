@@ -433,6 +433,7 @@ int dwarf_expand(struct dwarf *d, const uint64_t *vaddrs, size_t n, dwarf_fn fn,
 	struct pairs p = {0};
 	int r = 0;
 
+	d->n_missing = 0;
 	for (size_t i = 0; i < n && r >= 0; i++)
 		r = units_of(d, vaddrs[i], i, &p);
 	if (p.n)

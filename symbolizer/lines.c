@@ -235,7 +235,7 @@ static int expand_rest(struct writer *w, struct dwarf *d, const struct lines_que
 }
 
 static int expand(struct writer *w, const struct gopclntab *go, const struct dwarf_files *f,
-		  const struct lines_query *q, struct dwarf **ret_dwarf)
+		  const struct lines_query *q, struct dwarf **d, bool *ret_asked)
 {
 	size_t answered = 0;
 	int r;
@@ -249,26 +249,27 @@ static int expand(struct writer *w, const struct gopclntab *go, const struct dwa
 		answered += w->count[i] > 0;
 	if (go && answered == q->n)
 		return 0;
-	r = dwarf_open(f, ret_dwarf);
+	r = *d ? 0 : dwarf_open(f, d);
 	if (r < 0)
 		return r == -ENODATA && go ? 0 : r;
-	return expand_rest(w, *ret_dwarf, q);
+	*ret_asked = true;
+	return expand_rest(w, *d, q);
 }
 
-int lines_write(const struct gopclntab *go, const struct dwarf_files *f,
+int lines_write(const struct gopclntab *go, const struct dwarf_files *f, struct dwarf **d,
 		const struct lines_query *q, struct table_writer *to)
 {
-	_cleanup_(dwarf_freep) struct dwarf *d = NULL;
 	struct writer w = {0};
+	bool asked = false;
 	int r = -ENOMEM;
 
 	w.first = calloc(q->n + 1, sizeof(*w.first));
 	w.count = calloc(q->n + 1, sizeof(*w.count));
 	w.rest = calloc(q->n + 1, sizeof(*w.rest));
 	if (w.first && w.count && w.rest)
-		r = expand(&w, go, f, q, &d);
+		r = expand(&w, go, f, q, d, &asked);
 	if (r >= 0)
-		r = w.failed ? w.failed : sections_write(&w, d, q->n, to);
+		r = w.failed ? w.failed : sections_write(&w, asked ? *d : NULL, q->n, to);
 	intern_done(&w.strings);
 	free(w.offsets);
 	free(w.entries);

@@ -36,9 +36,10 @@ void lines_query_done(struct lines_query *q);
 /*
  * Looks all addresses up and writes both sections: in Go's table first (go; NULL: it is no Go
  * program), which every Go program has and which is complete, and what is not there in the debug
- * information. -ENODATA: there is neither; -E2BIG, -ENOMEM.
+ * information. *d is that of f, or NULL: then it is opened when it is needed, and is the caller's
+ * in any case. -ENODATA: there is neither; -E2BIG, -ENOMEM.
  */
-int lines_write(const struct gopclntab *go, const struct dwarf_files *f,
+int lines_write(const struct gopclntab *go, const struct dwarf_files *f, struct dwarf **d,
 		const struct lines_query *q, struct table_writer *w);
 
 struct lines_frame {

@@ -37,11 +37,13 @@ struct objfile {
 	size_t n_sections;
 	const char *names;
 	size_t names_bytes;
-	struct {
+	struct plain {
 		uint8_t *data;
 		uint64_t size;
+		bool stored;
 	} * plain; /* by section index: decompressed bytes; NULL before the first one */
-	uint64_t plain_bytes;
+	uint64_t plain_bytes, stored_bytes;
+	const struct objfile_store *store; /* borrowed, NULL: none */
 };
 
 /* ---- opening ---- */
@@ -188,6 +190,27 @@ int objfile_open_memory(const void *data, size_t bytes, struct objfile **ret)
 	return 0;
 }
 
+/* In the store, else in memory. */
+static int plain_init(const struct objfile *o, uint64_t bytes, struct plain *ret)
+{
+	*ret = (struct plain){.size = bytes};
+	if (o->store)
+		ret->data = o->store->get(o->store->data, bytes);
+	ret->stored = ret->data;
+	if (!ret->data)
+		ret->data = malloc(bytes ? bytes : 1);
+	return ret->data ? 0 : -ENOMEM;
+}
+
+static void plain_done(const struct objfile *o, struct plain *p)
+{
+	if (p->stored)
+		o->store->put(o->store->data, p->data);
+	else
+		free(p->data);
+	*p = (struct plain){0};
+}
+
 struct objfile *objfile_free(struct objfile *o)
 {
 	if (!o)
@@ -195,7 +218,7 @@ struct objfile *objfile_free(struct objfile *o)
 	if (o->mapped)
 		munmap((void *)o->data, o->bytes);
 	for (size_t i = 0; o->plain && i < o->n_sections; i++)
-		free(o->plain[i].data);
+		plain_done(o, &o->plain[i]);
 	free(o->plain);
 	free(o->segments);
 	free(o);
@@ -282,7 +305,7 @@ static bool packed_read(const struct objfile_section *s, struct packed *ret)
 /* Replaces data and size of *s by the decompressed bytes, which stay with the objfile. */
 static int section_decompress(struct objfile *o, size_t index, struct objfile_section *s)
 {
-	_cleanup_free_ uint8_t *out = NULL;
+	struct plain out;
 	struct packed p;
 	int r;
 
@@ -297,28 +320,40 @@ static int section_decompress(struct objfile *o, size_t index, struct objfile_se
 		return -ENOENT;
 	if (p.bytes > DECOMPRESS_BYTES_MAX - o->plain_bytes)
 		return -E2BIG;
-	out = malloc(p.bytes ? p.bytes : 1);
-	if (!out)
-		return -ENOMEM;
+	r = plain_init(o, p.bytes, &out);
+	if (r < 0)
+		return r;
 	switch (p.type) {
 	case ELFCOMPRESS_ZLIB:
-		r = inflate_zlib(s->data + p.header, s->size - p.header, out, p.bytes);
+		r = inflate_zlib(s->data + p.header, s->size - p.header, out.data, p.bytes);
 		break;
 	case 2: /* ELFCOMPRESS_ZSTD, gABI of 2022; glibc's <elf.h> has it from 2.36 */
-		r = inflate_zstd(s->data + p.header, s->size - p.header, out, p.bytes);
+		r = inflate_zstd(s->data + p.header, s->size - p.header, out.data, p.bytes);
 		break;
 	default:
-		return -ENOENT;
+		r = -ENOENT;
 	}
-	if (r < 0)
+	if (r < 0) {
+		plain_done(o, &out);
 		return r == -EBADMSG ? -ENOENT : r;
+	}
 	o->plain_bytes += p.bytes;
-	o->plain[index].data = TAKE_PTR(out);
-	o->plain[index].size = p.bytes;
+	o->stored_bytes += out.stored ? p.bytes : 0;
+	o->plain[index] = out;
 done:
 	s->data = o->plain[index].data;
 	s->size = o->plain[index].size;
 	return 0;
+}
+
+size_t objfile_plain_bytes(const struct objfile *o)
+{
+	return (size_t)(o->plain_bytes - o->stored_bytes);
+}
+
+void objfile_set_store(struct objfile *o, const struct objfile_store *store)
+{
+	o->store = store;
 }
 
 static const char *section_name(const struct objfile *o, uint32_t offset)

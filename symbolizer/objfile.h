@@ -49,6 +49,15 @@ uint32_t objfile_section_count(const struct objfile *o);
 /* Like objfile_section_at() for what the header says alone: data stays NULL, nothing is
  * decompressed, the bytes may lie outside of the file. */
 int objfile_section_header(const struct objfile *o, uint32_t index, struct objfile_section *ret);
+/* Where decompressed sections lie instead of in memory; get gives NULL when there is no room. */
+struct objfile_store {
+	void *(*get)(void *data, size_t bytes);
+	void (*put)(void *data, void *p);
+	void *data; /* borrowed, as the store; must outlive the objfile */
+};
+void objfile_set_store(struct objfile *o, const struct objfile_store *store);
+/* The memory that decompressed sections take, without those in the store. */
+size_t objfile_plain_bytes(const struct objfile *o);
 /* PT_LOAD, PT_NOTE, PT_GNU_EH_FRAME...; all program headers, bounds-checked against the file. */
 const struct objfile_segment *objfile_segments(const struct objfile *o, size_t *ret_n);
 /* File bytes that a virtual address range is loaded from; NULL when not fully inside one PT_LOAD.

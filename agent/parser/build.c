@@ -5,10 +5,9 @@
 
 #include "agent/parser/child.h"
 #include "agent/parser/image.h"
+#include "agent/parser/kept.h"
 #include "symbolizer/debuglink.h"
-#include "symbolizer/dwarf.h"
 #include "symbolizer/gdb_jit.h"
-#include "symbolizer/gopclntab.h"
 #include "symbolizer/jitdump.h"
 #include "symbolizer/lines.h"
 #include "symbolizer/objfile.h"
@@ -102,49 +101,13 @@ static int build_file(int in_fd, uint32_t kind, struct table_writer *w, uint32_t
 
 /* ---- lines ---- */
 
-/* images has room for CHILD_FILES_MAX. The first is the one that must be good. */
-static int open_all(const int *fds, size_t n, struct image *images)
+static int build_lines(struct kept *kept, const int *in_fds, size_t n, struct table_writer *w)
 {
-	for (size_t i = 0; i < n; i++) {
-		int r = image_open(fds[i], &images[i]);
-
-		if (r < 0 && (!i || r == -ENOMEM))
-			return r;
-	}
-	return 0;
-}
-
-static int expand(const struct lines_query *q, const struct image *images, size_t n,
-		  struct table_writer *w)
-{
-	_cleanup_(gopclntab_freep) struct gopclntab *go = NULL;
-	struct objfile *split[CHILD_FILES_MAX];
-	struct dwarf_files f = {.debug = images[0].object, .split = split};
-	size_t first = 1;
-	int r;
-
-	if (q->has_alt && n > 1)
-		f.alt = images[first++].object;
-	for (size_t i = first; i < n; i++) {
-		if (images[i].object)
-			split[f.n_split++] = images[i].object;
-	}
-	r = gopclntab_open(f.debug, &go);
-	return r == -ENOMEM ? r : lines_write(go, &f, q, w);
-}
-
-static int build_lines(const int *in_fds, size_t n, struct table_writer *w)
-{
-	struct image images[CHILD_FILES_MAX] = {0};
 	struct lines_query q = {0};
 	int r = lines_query_read(in_fds[0], QUERY_BYTES_MAX, &q);
 
 	if (r == 0)
-		r = open_all(in_fds + 1, n - 1, images);
-	if (r == 0)
-		r = expand(&q, images, n - 1, w);
-	for (size_t i = 0; i < n - 1; i++)
-		image_done(&images[i]);
+		r = kept_lines(kept, in_fds + 1, n - 1, &q, w);
 	lines_query_done(&q);
 	return r;
 }
@@ -204,7 +167,8 @@ static int build_gdb_jit_find(const int *in_fds, size_t n, struct table_writer *
 	return r;
 }
 
-int build_table(const int *in_fds, size_t n, uint32_t kind, int out_fd, uint32_t *ret_flags)
+int build_table(void *kept, const int *in_fds, size_t n, uint32_t kind, int out_fd,
+		uint32_t *ret_flags)
 {
 	_cleanup_writer_ struct table_writer w;
 	int r = -EINVAL;
@@ -213,7 +177,7 @@ int build_table(const int *in_fds, size_t n, uint32_t kind, int out_fd, uint32_t
 	if ((kind == BUILD_FILE || kind == BUILD_DEBUG || kind == BUILD_NAMES) && n == 1)
 		r = build_file(in_fds[0], kind, &w, ret_flags);
 	else if (kind == BUILD_LINES && n >= 2 && n <= CHILD_FILES_MAX)
-		r = build_lines(in_fds, n, &w);
+		r = build_lines(kept, in_fds, n, &w);
 	else if (kind == BUILD_GDB_JIT && n == 1)
 		r = build_gdb_jit(in_fds[0], &w);
 	else if (kind == BUILD_GDB_JIT_FIND && n <= CHILD_FILES_MAX)

@@ -33,5 +33,7 @@ enum build_kind {
 	BUILD_NAMES,
 };
 
-/* A child_build_fn. -EINVAL: an unknown kind, or not its files. */
-int build_table(const int *in_fds, size_t n, uint32_t kind, int out_fd, uint32_t *ret_flags);
+/* A child_build_fn; kept: a struct kept, for BUILD_LINES, or NULL. -EINVAL: an unknown kind, or not
+ * its files. */
+int build_table(void *kept, const int *in_fds, size_t n, uint32_t kind, int out_fd,
+		uint32_t *ret_flags);

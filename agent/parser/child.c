@@ -65,13 +65,13 @@ static void limit_cpu(uint32_t ms)
 }
 
 static int answer(int sock, const struct child_request *q, const int *fds, size_t n,
-		  child_build_fn build)
+		  const struct child_options *o)
 {
 	const uint64_t start_ns = clock_ns(CLOCK_MONOTONIC);
 	struct child_reply reply = {.id = q->id};
 
 	limit_cpu(q->cpu_ms);
-	reply.r = build(&fds[FD_IN], n - FD_IN, q->kind, fds[FD_OUT], &reply.flags);
+	reply.r = o->build(o->data, &fds[FD_IN], n - FD_IN, q->kind, fds[FD_OUT], &reply.flags);
 	limit_cpu(0);
 	close_all(fds, n);
 	/* The next file may be hours away. */
@@ -80,7 +80,7 @@ static int answer(int sock, const struct child_request *q, const int *fds, size_
 	return write(sock, &reply, sizeof(reply)) == sizeof(reply) ? 0 : -errno;
 }
 
-static int serve(int sock, child_build_fn build)
+static int serve(int sock, const struct child_options *o)
 {
 	for (;;) {
 		struct child_request q;
@@ -89,7 +89,7 @@ static int serve(int sock, child_build_fn build)
 		int r = receive(sock, &q, fds, &n);
 
 		if (r > 0)
-			r = answer(sock, &q, fds, n, build);
+			r = answer(sock, &q, fds, n, o);
 		else
 			return r;
 		if (r < 0)
@@ -126,5 +126,5 @@ int child_main(int sock, const struct child_options *o)
 	hello.r = sandbox_enter(&cage, &hello.missing);
 	if (write(sock, &hello, sizeof(hello)) != sizeof(hello) || hello.r < 0)
 		return EXIT_FAILURE;
-	return serve(sock, o->build) < 0 ? EXIT_FAILURE : EXIT_SUCCESS;
+	return serve(sock, o) < 0 ? EXIT_FAILURE : EXIT_SUCCESS;
 }

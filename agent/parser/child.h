@@ -4,7 +4,7 @@
  * SOCK_SEQPACKET socket until the other end is closed. A request carries the descriptors of an
  * empty memfd to write the table to, and of the files to read. The memfd is the agent's, so the
  * child sends back numbers only and the agent never takes a descriptor from it. Between requests it
- * holds nothing.
+ * holds what its builder keeps (kept.h), and no descriptor.
  */
 #pragma once
 
@@ -40,13 +40,14 @@ struct child_reply {
 
 /*
  * Reads the n files behind in_fds and writes a whole table to out_fd. All stay the caller's. 0 or a
- * negative errno. It leaves no mapping and no memory behind.
+ * negative errno. It leaves no mapping and no memory behind but what it keeps in data.
  */
-typedef int (*child_build_fn)(const int *in_fds, size_t n, uint32_t kind, int out_fd,
+typedef int (*child_build_fn)(void *data, const int *in_fds, size_t n, uint32_t kind, int out_fd,
 			      uint32_t *ret_flags);
 
 struct child_options {
 	child_build_fn build;
+	void *data;	       /* for build; borrowed, may be NULL */
 	uint64_t memory_bytes; /* 0: SANDBOX_MEMORY_BYTES */
 	uint64_t file_bytes;   /* 0: SANDBOX_FILE_BYTES */
 };

@@ -94,6 +94,19 @@ int image_open(int fd, struct image *ret)
 	return r;
 }
 
+void image_rest(struct image *i)
+{
+	if (!i->data)
+		return;
+	released_remove(i);
+	(void)madvise(i->data, i->bytes, MADV_DONTNEED);
+}
+
+int image_wake(struct image *i)
+{
+	return i->data ? released_add(i) : 0;
+}
+
 void image_done(struct image *i)
 {
 	objfile_free(i->object);

@@ -21,4 +21,8 @@ struct image {
  * at a time. */
 int image_open(int fd, struct image *ret);
 void image_done(struct image *i);
+/* Gives all pages back and keeps the rest for later; image_wake() before it is read again, which
+ * may fail as image_open() does. */
+void image_rest(struct image *i);
+int image_wake(struct image *i);
 #define _cleanup_image_ _cleanup_(image_done)

@@ -114,7 +114,8 @@ static int build_wait(int in_fd)
 	return 0;
 }
 
-static int build(const int *in_fds, size_t n, uint32_t kind, int out_fd, uint32_t *ret_flags)
+static int build(void *data, const int *in_fds, size_t n, uint32_t kind, int out_fd,
+		 uint32_t *ret_flags)
 {
 	static const char chatter[24] = "you did not ask for it";
 	char *const argv[] = {"true", NULL};
@@ -161,7 +162,7 @@ static int build(const int *in_fds, size_t n, uint32_t kind, int out_fd, uint32_
 	case KIND_KILL_PARENT:
 		return kill(-1, SIGKILL);
 	case KIND_REAL:
-		return build_table(in_fds, n, BUILD_FILE, out_fd, ret_flags);
+		return build_table(data, in_fds, n, BUILD_FILE, out_fd, ret_flags);
 	}
 	return -EINVAL;
 }

@@ -50,7 +50,8 @@ static int write_table(const char text[TEXT_BYTES], int out_fd)
 	return r;
 }
 
-static int build(const int *in_fds, size_t n, uint32_t kind, int out_fd, uint32_t *ret_flags)
+static int build(void *data, const int *in_fds, size_t n, uint32_t kind, int out_fd,
+		 uint32_t *ret_flags)
 {
 	const int in_fd = in_fds[0];
 	char text[TEXT_BYTES];

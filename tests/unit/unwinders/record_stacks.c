@@ -44,7 +44,7 @@ static void add_table(struct recorder *r, uint32_t id, const char *name, int fd)
 	_cleanup_close_ int out = memfd_create("table", MFD_CLOEXEC);
 	uint32_t flags = 0;
 
-	if (r->n_files == MAX_FILES || build_table(&fd, 1, BUILD_FILE, out, &flags) < 0 ||
+	if (r->n_files == MAX_FILES || build_table(NULL, &fd, 1, BUILD_FILE, out, &flags) < 0 ||
 	    table_open(out, false, &r->files[r->n_files].table) < 0) {
 		fprintf(stderr, "cannot read %s\n", name);
 		return;
