@@ -48,8 +48,8 @@ struct python_cpu {
 	/* What was there before the frames of this run. */
 	u64 hash;
 	u32 n_user, n_frames;
-	u64 value;   /* of the last frame */
-	u32 unsent;  /* user space has not heard what it is called */
+	u64 value;  /* of the last frame */
+	u32 unsent; /* user space has not heard what it is called */
 	u32 padding;
 	u64 known; /* thread state that is remembered */
 	struct python_memo memos[MEMO_SETS][2];
