@@ -20,8 +20,10 @@ static void python_undo(struct cpu_state *c, struct python_state *s);
 
 int python_frames(u32 cpu);
 int python_window(u32 cpu, u64 at);
-#define PYTHON_FRAMES_STEP(c, s) python_frames((c)->cpu)
-#define PYTHON_LOAD(c, s, at)	 python_window((c)->cpu, at)
+u64 python_hash_table(u32 at, u64 h);
+#define PYTHON_FRAMES_STEP(c, s)      python_frames((c)->cpu)
+#define PYTHON_HASH_SOME(c, r, at, h) python_hash_table(at, h)
+#define PYTHON_LOAD(c, s, at)	      python_window((c)->cpu, at)
 #define PYTHON_WALK
 #include "bpf/python_code.h"
 
@@ -138,6 +140,14 @@ static __always_inline int python_send(struct cpu_state *c, struct python_cpu *p
 	python_count(c, PYTHON_STAT_NAMED);
 	bpf_map_update_elem(&python_sent, &p->value, &one, BPF_ANY);
 	return 0;
+}
+
+/* A function of its own, as python_window(). */
+__noinline u64 python_hash_table(u32 at, u64 h)
+{
+	struct python_cpu *p = python_cpu();
+
+	return p ? python_hash_some(&p->record, at, h) : h;
 }
 
 /* A code object that this CPU has not met lately. 0: p->value is its hash; 0 of one without a name.

@@ -64,6 +64,27 @@ static __always_inline __u64 python_hash(__u64 h, __u64 word)
 	return stack_hash(h, word);
 }
 
+/* Of the line table the part that begins at `at`. */
+#define PYTHON_HASH_BYTES 512
+static __always_inline __u64 python_hash_some(const struct python_record *r, __u32 at, __u64 h)
+{
+	__u32 copied = r->table_copied;
+
+	for (__u32 i = 0; i < PYTHON_HASH_BYTES; i += 8, at += 8) {
+		__u64 word = *(const __u64 *)(r->table + (at & (PYTHON_TABLE_BYTES - 8)));
+
+		if (at >= copied)
+			break;
+		if (copied - at < 8) /* what lies behind is of another record */
+			word &= (1ULL << 8 * (copied - at)) - 1;
+		h = python_hash(h, word);
+	}
+	return h;
+}
+#ifndef PYTHON_HASH_SOME
+#define PYTHON_HASH_SOME(e, r, at, h) python_hash_some(r, at, h)
+#endif
+
 /* Fills the record of s->object but for its header; the frame's value, or 0: unreadable. */
 static __always_inline __u64 python_describe(WALK_ENV *e, struct python_state *s,
 					     struct python_record *r)
@@ -96,14 +117,10 @@ static __always_inline __u64 python_describe(WALK_ENV *e, struct python_state *s
 		h = python_hash(h, ((__u64 *)r->name_bytes)[i]);
 	for (int i = 0; i < PYTHON_PATH_BYTES / 8; i++)
 		h = python_hash(h, ((__u64 *)r->path_bytes)[i]);
-	for (__u32 i = 0; i < PYTHON_TABLE_BYTES / 8; i++) {
-		__u64 word = ((__u64 *)r->table)[i];
-
-		if (8 * i >= copied)
+	for (__u32 at = 0; at < PYTHON_TABLE_BYTES; at += PYTHON_HASH_BYTES) {
+		if (at >= copied)
 			break;
-		if (copied - 8 * i < 8) /* what lies behind is of another record */
-			word &= (1ULL << 8 * (copied - 8 * i)) - 1;
-		h = python_hash(h, word);
+		h = PYTHON_HASH_SOME(e, r, at, h);
 	}
 	h &= RUNTIME_VALUE_MASK;
 	return h ?: 1;

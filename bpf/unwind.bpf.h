@@ -110,6 +110,11 @@ struct cpu_state {
 	/* What would take too much of the 512 bytes of stack. */
 	ARCH_REGS user;
 	u64 pivots[MAPLE_PIVOTS];
+	u64 tree; /* where the search of a mapping is: a node; then the mapping */
+	struct {
+		u64 dentry, mnt;
+		u32 used;    /* bytes of file.path */
+	} path;		     /* where the walk to the root is */
 	u32 window_refused;  /* a read of the whole window failed: near the end of the mapping */
 	struct span no_code; /* set by vma_resolve() when it refuses an address: what lies there */
 	struct span data_spans[DATA_SPANS]; /* a ring */

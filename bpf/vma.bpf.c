@@ -58,84 +58,128 @@ static __always_inline void *maple_child(struct cpu_state *c, void *node, u32 ty
 	return slot;
 }
 
-static __always_inline struct vm_area_struct *maple_find(struct cpu_state *c, struct mm_struct *mm,
-							 u64 addr)
+/*
+ * A level down, from c->tree and to it. 1: it is the mapping now; 0: go on; less: there is none.
+ * This and the other steps here are functions of their own for the verifier: it looks at one step,
+ * not at all ways through forty.
+ */
+__noinline int maple_step(u32 cpu, u64 addr)
 {
-	void *entry = BPF_CORE_READ(mm, mm_mt.ma_root);
+	struct cpu_state *c = cpu_state_of(cpu);
+	u32 type;
 
-	if (((u64)entry & 3) != 2)
-		return NULL; /* a tree of at most one entry: no process looks like this */
-	for (int depth = 0; depth < MAPLE_MAX_DEPTH; depth++) {
-		u32 type = ((u64)entry >> 3) & 15;
-		void *node = (void *)((u64)entry & ~MAPLE_NODE_MASK);
-
-		if (type < MAPLE_LEAF_64 || type > MAPLE_ARANGE_64)
-			return NULL;
-		entry = maple_child(c, node, type, addr);
-		if (!entry)
-			return NULL;
-		if (type == MAPLE_LEAF_64)
-			return entry;
-	}
-	return NULL;
+	/* Each is looked at on kernels that have the other tree, too. */
+	if (!c || !bpf_core_field_exists(struct mm_struct, mm_mt))
+		return -1;
+	type = (c->tree >> 3) & 15;
+	if (type < MAPLE_LEAF_64 || type > MAPLE_ARANGE_64)
+		return -1;
+	c->tree = (u64)maple_child(c, (void *)(c->tree & ~MAPLE_NODE_MASK), type, addr);
+	if (!c->tree)
+		return -1;
+	return type == MAPLE_LEAF_64;
 }
 
-static __always_inline struct vm_area_struct *rb_find(struct mm_struct *mm, u64 addr)
+static __always_inline int maple_find(struct cpu_state *c, struct mm_struct *mm, u64 addr)
+{
+	int r = 0;
+
+	c->tree = (u64)BPF_CORE_READ(mm, mm_mt.ma_root);
+	if ((c->tree & 3) != 2)
+		return 0; /* a tree of at most one entry: no process looks like this */
+	for (int depth = 0; depth < MAPLE_MAX_DEPTH && !r; depth++)
+		r = maple_step(c->cpu, addr);
+	return r > 0;
+}
+
+__noinline int rb_step(u32 cpu, u64 addr)
+{
+	struct cpu_state *c = cpu_state_of(cpu);
+	struct vm_area_struct *vma;
+	struct rb_node *node;
+
+	if (!c || !c->tree || bpf_core_field_exists(struct mm_struct, mm_mt))
+		return -1;
+	node = (void *)c->tree;
+	vma = (void *)node - bpf_core_field_offset(struct vm_area_struct___rb, vm_rb);
+	if (addr < BPF_CORE_READ(vma, vm_start)) {
+		c->tree = (u64)BPF_CORE_READ(node, rb_left);
+		return 0;
+	}
+	if (addr >= BPF_CORE_READ(vma, vm_end)) {
+		c->tree = (u64)BPF_CORE_READ(node, rb_right);
+		return 0;
+	}
+	c->tree = (u64)vma;
+	return 1;
+}
+
+static __always_inline int rb_find(struct cpu_state *c, struct mm_struct *mm, u64 addr)
 {
 	struct mm_struct___rb *old = (void *)mm;
-	struct rb_node *node = BPF_CORE_READ(old, mm_rb.rb_node);
-	u64 offset = bpf_core_field_offset(struct vm_area_struct___rb, vm_rb);
+	int r = 0;
 
-	for (int depth = 0; depth < RB_MAX_DEPTH && node; depth++) {
-		struct vm_area_struct *vma = (void *)node - offset;
+	c->tree = (u64)BPF_CORE_READ(old, mm_rb.rb_node);
+	for (int depth = 0; depth < RB_MAX_DEPTH && !r; depth++)
+		r = rb_step(c->cpu, addr);
+	return r > 0;
+}
 
-		if (addr < BPF_CORE_READ(vma, vm_start))
-			node = BPF_CORE_READ(node, rb_left);
-		else if (addr >= BPF_CORE_READ(vma, vm_end))
-			node = BPF_CORE_READ(node, rb_right);
-		else
-			return vma;
+/* A component of a path, from c->path. Nonzero: it was the last. */
+__noinline int path_step(u32 cpu)
+{
+	struct cpu_state *c = cpu_state_of(cpu);
+	struct dentry *dentry, *parent;
+	struct mount *mnt, *up;
+	const unsigned char *name;
+	u32 used;
+	long n;
+
+	if (!c)
+		return 1;
+	dentry = (void *)c->path.dentry;
+	mnt = (void *)c->path.mnt;
+	used = c->path.used;
+	parent = BPF_CORE_READ(dentry, d_parent);
+	if (dentry == BPF_CORE_READ(mnt, mnt.mnt_root) || dentry == parent) {
+		up = BPF_CORE_READ(mnt, mnt_parent);
+		if (up != mnt && up) {
+			c->path.dentry = (u64)BPF_CORE_READ(mnt, mnt_mountpoint);
+			c->path.mnt = (u64)up;
+			return 0;
+		}
+		/* A file that is the root of its own tree: a memfd. */
+		n = used ? 0
+			 : bpf_probe_read_kernel_str(c->file.path, 256,
+						     BPF_CORE_READ(dentry, d_name.name));
+		c->path.used = n > 0 ? used + (n & 511) : used;
+		return 1;
 	}
-	return NULL;
+	if (used > FILE_PATH_BYTES - 256)
+		return 1;
+	name = BPF_CORE_READ(dentry, d_name.name);
+	asm volatile("" : "+r"(used)); /* 5.10 forgets the bounds of what was spilled */
+	n = bpf_probe_read_kernel_str(c->file.path + (used & (FILE_PATH_BYTES - 1)), 256, name);
+	if (n <= 0)
+		return 1;
+	c->path.used = used + (n & 511);
+	c->path.dentry = (u64)parent;
+	return 0;
 }
 
 /* Components from the leaf to the root of the process's view, each with its NUL. */
 static __always_inline u32 file_path(struct cpu_state *c, struct file *file)
 {
-	struct dentry *dentry = BPF_CORE_READ(file, f_path.dentry);
 	struct vfsmount *vfs = BPF_CORE_READ(file, f_path.mnt);
-	struct mount *mnt = (void *)vfs - bpf_core_field_offset(struct mount, mnt);
-	u32 used = 0;
 
+	c->path.dentry = (u64)BPF_CORE_READ(file, f_path.dentry);
+	c->path.mnt = (u64)vfs - bpf_core_field_offset(struct mount, mnt);
+	c->path.used = 0;
 	for (int i = 0; i < 40; i++) {
-		struct dentry *parent = BPF_CORE_READ(dentry, d_parent);
-		const unsigned char *name;
-		long n;
-
-		if (dentry == BPF_CORE_READ(mnt, mnt.mnt_root) || dentry == parent) {
-			struct mount *up = BPF_CORE_READ(mnt, mnt_parent);
-
-			if (up == mnt || !up) {
-				/* A file that is the root of its own tree: a memfd. */
-				name = BPF_CORE_READ(dentry, d_name.name);
-				n = used ? 0 : bpf_probe_read_kernel_str(c->file.path, 256, name);
-				used += n > 0 ? n & 511 : 0;
-				break;
-			}
-			dentry = BPF_CORE_READ(mnt, mnt_mountpoint);
-			mnt = up;
-			continue;
-		}
-		if (used > FILE_PATH_BYTES - 256)
+		if (path_step(c->cpu))
 			break;
-		name = BPF_CORE_READ(dentry, d_name.name);
-		n = bpf_probe_read_kernel_str(c->file.path + used, 256, name);
-		if (n <= 0)
-			break;
-		used += n & 511;
-		dentry = parent;
 	}
-	return used;
+	return c->path.used;
 }
 
 /* Tells user space about a file: rarely, so cost is no matter. */
@@ -252,9 +296,9 @@ __noinline int vma_resolve(u32 cpu, u64 addr)
 		return i & (WALK_RANGES - 1);
 	mm = (void *)c->mm;
 	c->stats[STAT_VMA_WALKS]++;
-	vma = bpf_core_field_exists(mm->mm_mt) ? maple_find(c, mm, addr) : rb_find(mm, addr);
-	if (!vma)
+	if (!(bpf_core_field_exists(mm->mm_mt) ? maple_find(c, mm, addr) : rb_find(c, mm, addr)))
 		return -1;
+	vma = (void *)c->tree;
 	start = BPF_CORE_READ(vma, vm_start);
 	end = BPF_CORE_READ(vma, vm_end);
 	flags = BPF_CORE_READ(vma, vm_flags);

@@ -23,7 +23,7 @@ IN_HANDLER = re.compile(r";(libc\.so[^;]*|__restore_rt[^;]*);(python3|lib(python
 # Agent CPU, % of a core per busy core. Nothing that is read of a JVM holds for the next: there the
 # names of nearly each stack are read anew, some 8 pages of the JVM's memory and 70 us a sample.
 LONG_JVM, NEW_JVMS = 0.3, 1.0
-INSNS_MAX = 750_000  # three quarters of what the verifier looks at (BPF_COMPLEXITY_LIMIT_INSNS)
+INSNS_MAX = 500_000  # half of what the verifier looks at (BPF_COMPLEXITY_LIMIT_INSNS)
 
 
 def classes():
