@@ -293,8 +293,9 @@ static __always_inline int hotspot_after_call(WALK_ENV *e, struct hotspot_walk *
 				ra - 3 + (__s32)(c[6] | c[7] << 8 | c[8] << 16 | (__u32)c[9] << 24);
 		return 1;
 	}
-	/* call reg, [reg+8], [reg+32], [rip+32] */
-	return (c[11] == 0xff && (c[12] & 0xf8) == 0xd0) ||
+	/* call reg, [reg], [reg+8], [reg+32], [rip+32] */
+	return (c[11] == 0xff &&
+		((c[12] & 0xf8) == 0xd0 || ((c[12] & 0xf8) == 0x10 && (c[12] & 6) != 4))) ||
 	       (c[10] == 0xff && (c[11] & 0xf8) == 0x50) ||
 	       (c[7] == 0xff && ((c[8] & 0xf8) == 0x90 || c[8] == 0x15));
 }

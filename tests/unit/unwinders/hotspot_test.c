@@ -13,6 +13,75 @@
 #include "unwinders/hotspot_method.h"
 #include "unwinders/target_memory.h"
 
+/* Memory is what lies before address 0x1000. */
+struct before {
+	const uint8_t *bytes;
+	size_t n;
+};
+
+#define WALK_ENV struct before
+
+static int walk_read(struct before *b, __u64 addr, void *to, __u32 bytes)
+{
+	uint64_t off = addr - (0x1000 - b->n);
+
+	if (off > b->n || bytes > b->n - off)
+		return 1;
+	memcpy(to, b->bytes + off, bytes);
+	return 0;
+}
+
+static int walk_read8(struct before *b, __u64 addr, __u64 *v)
+{
+	return walk_read(b, addr, v, 8);
+}
+
+static int walk_read16(struct before *b, __u64 addr, __u64 v[2])
+{
+	return walk_read(b, addr, v, 16);
+}
+
+#include "bpf/hotspot_blob.h"
+
+static int after_call(const char *code, size_t n, uint64_t *target)
+{
+	uint8_t bytes[32];
+	struct before b = {bytes, sizeof(bytes)};
+	struct hotspot_walk h;
+	int r;
+
+	memset(bytes, 0x90, sizeof(bytes)); /* nop */
+	memcpy(bytes + sizeof(bytes) - n, code, n);
+	r = hotspot_after_call(&b, &h, 0x1000);
+	*target = h.target;
+	return r;
+}
+
+#define AFTER(code, target) after_call(code, sizeof(code) - 1, target)
+
+static void test_calls(void **state)
+{
+	uint64_t to;
+
+	(void)state;
+	assert_true(AFTER("\xe8\x10\x00\x00\x00", &to)); /* call +0x10 */
+	assert_int_equal(to, 0x1010);
+	assert_true(AFTER("\x49\xba\x01\x02\x03\x04\x05\x06\x07\x00\x41\xff\xd2", &to));
+	assert_int_equal(to, 0x7060504030201);
+	assert_true(AFTER("\xff\xd0", &to)); /* rax */
+	assert_int_equal(to, 0);
+	assert_true(AFTER("\xff\x10", &to));		     /* [rax] */
+	assert_true(AFTER("\x41\xff\x17", &to));	     /* [r15] */
+	assert_true(AFTER("\xff\x50\x08", &to));	     /* [rax+8] */
+	assert_true(AFTER("\xff\x90\x00\x01\x00\x00", &to)); /* [rax+256] */
+	assert_true(AFTER("\xff\x15\x00\x01\x00\x00", &to)); /* [rip+256] */
+	assert_false(AFTER("\xff\xe0", &to));		     /* jmp rax */
+	assert_false(AFTER("\xff\x30", &to));		     /* push [rax] */
+	assert_false(AFTER("\xff\x15", &to));		     /* a part of one */
+	assert_false(AFTER("\xff\x14", &to));
+	assert_false(AFTER("", &to));
+}
+
 static void assert_readable(const char *class_name, const char *name, const char *signature,
 			    const char *expected)
 {
@@ -222,6 +291,7 @@ int main(void)
 		cmocka_unit_test(test_code_belongs_to_where_it_leads),
 		cmocka_unit_test(test_the_end_of_a_loop_is_behind_its_poll),
 		cmocka_unit_test(test_what_is_behind_a_call_is_not_the_calls),
+		cmocka_unit_test(test_calls),
 		cmocka_unit_test(test_names),
 		cmocka_unit_test(test_long_names_are_cut),
 		cmocka_unit_test(test_lines),
