@@ -18,6 +18,10 @@ static __always_inline int walk_read(struct cpu_state *c, u64 addr, void *to, u3
 	return bpf_probe_read_user(to, bytes, (void *)addr) != 0;
 }
 
+static int method_const_get(struct cpu_state *c, u64 method, u64 bcp, u64 bcp2, u64 *ret);
+#define HOTSPOT_METHOD_CONST(c, h, method, bcp, bcp2, ret) \
+	method_const_get(c, method, bcp, bcp2, ret)
+
 #include "bpf/hotspot_walk.h"
 
 struct hotspot_files_map {
@@ -62,6 +66,27 @@ struct hotspot_memos_map {
 	__type(value, struct hotspot_memo);
 } hotspot_memos SEC(".maps");
 
+/*
+ * By address space and Method. A frame that runs bytecode of the ConstMethod that was the Method's
+ * proves that it still is, unless another one overlaps it by now: then the frame's cookie is the
+ * old one's, which user space refuses, and the frame has no name.
+ */
+#define METHODS 512 /* of a CPU; a power of two */
+
+struct hotspot_method_memo {
+	u64 mm, method;
+	u64 method_const, codes;
+	u32 bytes; /* of bytecode; 0: it has none */
+	u32 pad;
+};
+
+struct hotspot_methods_map {
+	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+	__uint(max_entries, METHODS);
+	__type(key, u32);
+	__type(value, struct hotspot_method_memo);
+} hotspot_methods SEC(".maps");
+
 static __always_inline struct hotspot_state *state_get(void)
 {
 	u32 zero = 0;
@@ -87,6 +112,7 @@ __noinline int hotspot_begin(u32 cpu)
 		return 0;
 	s->walk.p = *p;
 	s->walk.chunk.end = 0;
+	s->walk.b.bytes = 0;
 	s->serial = c->serial;
 	runtime_count(c, RUNTIME_HOTSPOT, HOTSPOT_STAT_ATTEMPTS);
 	return 1;
@@ -103,7 +129,52 @@ __noinline int hotspot_search(u32 cpu)
 	return hotspot_blob_find(c, &s->walk, c->r.pc - !c->r.is_leaf);
 }
 
-/* The blob of the pc into walk.b: remembered or searched for. 0 or a reason. */
+static __always_inline struct hotspot_method_memo *method_memo(struct cpu_state *c, u64 method)
+{
+	u32 at = (method ^ c->mm >> 6) * 0x9e3779b97f4a7c15ULL >> 48 & (METHODS - 1);
+
+	return bpf_map_lookup_elem(&hotspot_methods, &at);
+}
+
+/* Reads the Method and remembers it. 0, or it is none. */
+__noinline int hotspot_learn_method(u32 cpu, u64 method)
+{
+	struct cpu_state *c = cpu_state_of(cpu);
+	struct hotspot_state *s = state_get();
+	struct hotspot_method_memo *m;
+	u16 bytes = 0;
+
+	m = c ? method_memo(c, method) : NULL;
+	if (!s || !m)
+		return 1;
+	m->mm = 0;
+	if (hotspot_method_read(c, &s->walk, method, &m->method_const))
+		return 1;
+	if (s->walk.p.at[HF_CONST_CODE_SIZE] != HOTSPOT_NONE &&
+	    walk_read(c, m->method_const + s->walk.p.at[HF_CONST_CODE_SIZE], &bytes, 2))
+		return 1;
+	m->codes = m->method_const + s->walk.p.bytes[HT_CONST_METHOD];
+	m->bytes = bytes;
+	m->method = method;
+	m->mm = c->mm;
+	return 0;
+}
+
+static __always_inline int method_const_get(struct cpu_state *c, u64 method, u64 bcp, u64 bcp2,
+					    u64 *ret)
+{
+	struct hotspot_method_memo *m = method_memo(c, method);
+
+	if (!m || ((m->method != method || m->mm != c->mm ||
+		    (bcp - m->codes >= m->bytes && bcp2 - m->codes >= m->bytes)) &&
+		   hotspot_learn_method(c->cpu, method)))
+		return 1;
+	*ret = m->method_const;
+	return 0;
+}
+
+/* The blob of the pc into walk.b: that of the frame before, remembered or searched for. 0 or a
+ * reason. */
 static __always_inline int blob_get(struct cpu_state *c, u32 cpu, struct hotspot_state *s, u64 pc)
 {
 	u64 piece = pc >> MEMO_SHIFT;
@@ -111,6 +182,8 @@ static __always_inline int blob_get(struct cpu_state *c, u32 cpu, struct hotspot
 	struct hotspot_memo *m = bpf_map_lookup_elem(&hotspot_memos, &at);
 	int r;
 
+	if (pc - s->walk.b.at < s->walk.b.bytes)
+		return 0;
 	if (!m)
 		return HOTSPOT_REASON_BLOB;
 	if (m->piece == piece && m->mm == c->mm &&
@@ -121,8 +194,10 @@ static __always_inline int blob_get(struct cpu_state *c, u32 cpu, struct hotspot
 		return 0;
 	}
 	r = hotspot_search(cpu);
-	if (r)
+	if (r) {
+		s->walk.b.bytes = 0; /* it may be half of one */
 		return r;
+	}
 	m->mm = c->mm;
 	m->piece = piece;
 	m->blob = s->walk.b;

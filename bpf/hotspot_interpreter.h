@@ -4,15 +4,25 @@
 
 #include "bpf/hotspot_blob.h"
 
+static __always_inline int hotspot_method_read(WALK_ENV *e, const struct hotspot_walk *h,
+					       __u64 method, __u64 *ret_const)
+{
+	return !method || (method & 7) || method >> 47 ||
+	       walk_read(e, method + h->p.at[HF_METHOD_CONST], ret_const, 8) || !*ret_const ||
+	       (*ret_const & 7) || *ret_const >> 47;
+}
+/* The ConstMethod of a Method, of which one of the bytecode pointers may be. */
+#ifndef HOTSPOT_METHOD_CONST
+#define HOTSPOT_METHOD_CONST(e, h, method, bcp, bcp2, ret) hotspot_method_read(e, h, method, ret)
+#endif
+
 /* Is this a Method? Fills the frame. bcp 0: a native method, or not known. */
 static __always_inline int hotspot_method(WALK_ENV *e, struct hotspot_walk *h, __u64 method,
 					  __u64 bcp, __u64 bcp2, int bcp_needed)
 {
 	__u64 method_const, codes, bci = 0;
 
-	if (!method || (method & 7) || method >> 47 ||
-	    walk_read(e, method + h->p.at[HF_METHOD_CONST], &method_const, 8) || !method_const ||
-	    (method_const & 7) || method_const >> 47)
+	if (HOTSPOT_METHOD_CONST(e, h, method, bcp, bcp2, &method_const))
 		return HOTSPOT_REASON_INTERPRETER;
 	codes = method_const + h->p.bytes[HT_CONST_METHOD];
 	if (bcp - codes < 65536)
