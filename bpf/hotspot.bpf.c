@@ -33,7 +33,7 @@ struct hotspot_files_map {
 
 struct hotspot_procs_map {
 	__uint(type, BPF_MAP_TYPE_LRU_HASH);
-	__uint(max_entries, 4096);
+	__uint(max_entries, 3072);
 	__type(key, struct process_key);
 	__type(value, struct hotspot_proc);
 } hotspot_procs SEC(".maps");
