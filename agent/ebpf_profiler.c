@@ -195,6 +195,13 @@ static void change(struct ebpf_profiler *e, const struct ebpf_args *old)
 	loop_set_timer(e->interval, interval_ms(args), interval_ms(args));
 }
 
+static void absorb(struct ebpf_profiler *e)
+{
+	e->absorbed_ms = clock_ms();
+	if (session_absorb(e->session) < 0)
+		log_debug("cannot read the counts, trying again later");
+}
+
 /* The interval is over; it is collected when its names are there. Most were asked for as the stacks
  * came, the rest is now. */
 static void on_names(void *data)
@@ -216,6 +223,7 @@ static void on_interval(void *data)
 	struct ebpf_profiler *e = data;
 
 	e->collect_by_ms = clock_ms() + NAMES_PATIENCE_MS;
+	absorb(e);
 	on_names(e);
 }
 
@@ -227,9 +235,7 @@ static void on_tick(void *data)
 	session_poll(e->session);
 	if (clock_ms() - e->absorbed_ms + TICK_MS < profiler_patience_ms(p))
 		return;
-	e->absorbed_ms = clock_ms();
-	if (session_absorb(e->session) < 0)
-		log_debug("cannot read the counts, trying again later");
+	absorb(e);
 }
 
 /* ---- Start and end ---- */

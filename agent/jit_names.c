@@ -25,7 +25,7 @@
 #define PAUSE_SHARE    20   /* a read that took t is followed by a pause of at least 20 t */
 #define PAUSE_MAX_MS   60000
 #define LIST_PAUSE_MS  250 /* the same for what is registered: stacks end where it is not known */
-#define WATCH_MS       500 /* between two looks at a list with rows ... */
+#define WATCH_MS       500 /* between two looks at a list ... */
 #define WATCH_SHARE    100 /* ... or this many times of what a look took */
 #define STATUS_BYTES   4096
 
@@ -577,8 +577,8 @@ void jit_names_watch(struct jit_names *j)
 		struct process *p = (struct process *)(uintptr_t)s->value;
 		uint64_t start = clock_ns(CLOCK_MONOTONIC), took;
 
-		if (!p->code_file || j->interval - p->last_interval > 1 ||
-		    start / 1000000 < p->watch_ms)
+		if (!p->debug || !jit_debug_has_list(p->debug) ||
+		    j->interval - p->last_interval > 1 || start / 1000000 < p->watch_ms)
 			continue;
 		look_at_list(p, false);
 		took = clock_ns(CLOCK_MONOTONIC) - start;

@@ -40,7 +40,8 @@ DEFINE_CLEANUP(struct jit_names *, jit_names_free)
 void jit_names_want(struct jit_names *j, struct task_id id);
 /* Reads again what changed; `now`: also what was read a moment ago, once an interval. */
 void jit_names_update(struct jit_names *j, bool now);
-/* Some times a second: rows that are in use must not outlive the code that they are for. */
+/* Some times a second: rows that are in use must not outlive the code that they are for, and code
+ * that is registered gets its rows. */
 void jit_names_watch(struct jit_names *j);
 /* Files that are being read. The loop must run for them to be. */
 size_t jit_names_pending(const struct jit_names *j);

@@ -266,6 +266,8 @@ static int write_result(struct record *r)
 	struct session_status s;
 	int err;
 
+	if (session_absorb(r->session) < 0)
+		log_debug("cannot read the counts, trying again later");
 	wait_for_late(r);
 	clear_line(r);
 	err = session_collect(r->session, true, &p);

@@ -54,8 +54,9 @@ int session_absorb(struct session *s);
  */
 int session_change(struct session *s, const struct session_options *o, struct profile **ret);
 /*
- * Asks for all that the names of this interval need and do not have yet. What is still awaited:
- * late samples, files, lines, names of generated code. The loop must run for it to come.
+ * Asks for all that the names of this interval need and do not have yet, as far as it was absorbed:
+ * whose code without a file is run is known by the counts. What is still awaited: late samples,
+ * files, lines, names of generated code. The loop must run for it to come.
  */
 size_t session_prepare(struct session *s);
 /*

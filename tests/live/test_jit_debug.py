@@ -4,11 +4,12 @@ a program that makes code while it is profiled, and lists that lie."""
 
 import os
 import re
+import signal
 import time
 
 import runtimes
-from lib import (Skip, Target, assert_complete, case, check, fixture_path, is_complete, need_program,
-                 record, spawn, wait_for)
+from lib import (TEPHRA, Folded, Skip, Target, assert_complete, case, check, fixture_path,
+                 is_complete, need_program, record, spawn, wait_for)
 from lines import sh
 from test_ops import Agent, config, parse_metrics, value
 
@@ -270,16 +271,45 @@ int registered_code(volatile int *p)
     return Target("registered", how, str(seconds), "code.o")
 
 
+def in_the_middle(t, act):
+    """A recording in which something is done once all stacks are known: kernel frames would make new
+    ones, and a new stack has its code looked at."""
+    begin = t.cpu_s()
+    p = spawn([TEPHRA, "record", "-p", str(t.pid), "-F", "499", "--kernel", "no", "-d", "4s",
+               "-o", "out.folded"])
+    wait_for(lambda: t.cpu_s() > begin + 2.8, 30, "the middle of the recording")
+    act()
+    check(p.wait(30) == 0, "the recording failed")
+    return Folded.read("out.folded")
+
+
 @case
 def code_that_is_registered_while_profiled_is_named():
-    """Once, on a machine with much to do, no sample was; no other of some fifty recordings did that.
-    The agent's own words tell more than the frames, should it happen again."""
-    def named(t):
-        folded = record("-p", t.pid, "--log-level", "debug", d=4).folded()
-        n = share(folded, "registered_code")
-        print(f"{n:.1%} named:\n" + folded.show())
-        return n > 0.9
-    check(named(registered("late")) or named(registered("late")), "not named, twice")
+    t = registered("late")
+    folded = in_the_middle(t, lambda: os.kill(t.pid, signal.SIGUSR1))
+    named, walked = (share(folded, *f) for f in (("registered_code",), ("run", "registered_code")))
+    check(named > 0.9, f"{named:.1%} named:\n" + folded.show())
+    # It has no frame pointer: the rows of what was registered are used from then on.
+    check(0.15 < walked < 0.99, f"{walked:.1%} walked:\n" + folded.show())
+
+
+@case
+def a_map_that_is_written_while_profiled_names_code():
+    t = registered("late")
+    path = f"/tmp/perf-{t.pid}.map"
+
+    def write():
+        with open(f"/proc/{t.pid}/maps", encoding="utf-8") as f:
+            at = next(ln.split("-")[0] for ln in f if " rwxp " in ln)
+        with open(path, "w", encoding="ascii") as f:
+            f.write(f"{at} 1000 written_late\n")
+    try:
+        folded = in_the_middle(t, write)
+    finally:
+        if os.path.exists(path):
+            os.unlink(path)
+    named = share(folded, "written_late")
+    check(named > 0.9, f"{named:.1%} named:\n" + folded.show())
 
 
 @case
