@@ -277,7 +277,7 @@ def a_runtime_that_is_noise():
         t.stop()
 
 
-# Steps that the test takes along with it: what it says is read, what it waits for is written.
+# Says that it runs until a file is there; then runs ever new functions, then one for ever.
 FLOOD = """
 import os, sys, time
 os.sched_setaffinity(0, {max(os.sched_getaffinity(0))})
