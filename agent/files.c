@@ -504,14 +504,17 @@ int files_names(struct files *f, const struct file *file, uint64_t offset,
 	return symbols_get(&symbols, vaddr, ret);
 }
 
-void files_want(struct files *f, const struct file *file, uint64_t offset)
+bool files_want(struct files *f, const struct file *file, uint64_t offset)
 {
 	const struct symbols symbols = {.debug = file->debug, .lines = f->o.lines};
 	uint64_t vaddr;
+	int r;
 
-	if (debug_file_has_lines(file->debug) && file->table &&
-	    table_offset_to_vaddr(file->table, offset, &vaddr) == 0)
-		(void)symbols_want(&symbols, vaddr);
+	if (!debug_file_has_lines(file->debug) || !file->table ||
+	    table_offset_to_vaddr(file->table, offset, &vaddr) < 0)
+		return false;
+	r = symbols_want(&symbols, vaddr);
+	return r >= 0 || r == -EAGAIN;
 }
 
 enum unnamed files_why_unnamed(const struct file *f)

@@ -87,8 +87,8 @@ size_t files_loading(const struct files *f);
  * executable segment. */
 int files_names(struct files *f, const struct file *file, uint64_t offset,
 		struct symbols_names *ret);
-/* Asks for what files_names() would have to wait for. */
-void files_want(struct files *f, const struct file *file, uint64_t offset);
+/* Asks for what files_names() would have to wait for. False: that can not be asked for yet. */
+bool files_want(struct files *f, const struct file *file, uint64_t offset);
 
 /* Gives the pages of all tables back to the page cache; they return when they are read again. */
 void files_next_interval(struct files *f);

@@ -13,10 +13,19 @@
 #include "symbolizer/symtab.h"
 #include "unwinders/runtime.h"
 
+#define RECENT 512
+
+/* Most frames of a stack are those of stacks before. */
+struct recent_location {
+	uint64_t key; /* of `locations`; 0: free */
+	int64_t location;
+};
+
 struct namer {
 	const struct naming *n;
 	struct profile *p;
 	struct hash locations; /* frame word (mixed with the process for JIT code) -> location */
+	struct recent_location recent[RECENT];
 	struct hash processes; /* task id -> process */
 	struct hash mappings;  /* file id -> mapping + 1 */
 	struct buf text;       /* scratch */
@@ -27,11 +36,11 @@ static int64_t add_function(struct namer *k, const char *name, const char *syste
 {
 	struct profile_function f = {
 		.name = intern_str(&k->p->strings, name),
-		.system_name = intern_str(&k->p->strings, system_name),
 		.file = intern_str(&k->p->strings, file ? file : ""),
 		.start_line = start_line,
 	};
 
+	f.system_name = system_name == name ? f.name : intern_str(&k->p->strings, system_name);
 	return profile_add_function(k->p, &f);
 }
 
@@ -206,6 +215,7 @@ static int64_t name_frame(struct namer *k, uint64_t frame, uint64_t more, struct
 static int64_t locate(struct namer *k, uint64_t frame, uint64_t more, struct task_id id)
 {
 	uint64_t process = hash_mix((uint64_t)id.tgid << 32 | id.mm), key = frame;
+	struct recent_location *recent;
 	uint64_t known;
 	int64_t r;
 
@@ -213,12 +223,18 @@ static int64_t locate(struct namer *k, uint64_t frame, uint64_t more, struct tas
 		key = hash_mix(frame ^ hash_mix(more));
 	if (FRAME_KIND(frame) == FRAME_ANON || runtimes_frame_is_per_process(frame))
 		key = hash_mix(key ^ process);
+	recent = &k->recent[key % RECENT];
+	if (key && recent->key == key)
+		return recent->location;
 	known = hash_get(&k->locations, key);
-	if (known != HASH_NONE)
-		return (int64_t)known;
-	r = name_frame(k, frame, more, id);
-	if (r >= 0 && hash_put(&k->locations, key, (uint64_t)r) < 0)
-		return -ENOMEM;
+	r = (int64_t)known;
+	if (known == HASH_NONE) {
+		r = name_frame(k, frame, more, id);
+		if (r >= 0 && hash_put(&k->locations, key, (uint64_t)r) < 0)
+			r = -ENOMEM;
+	}
+	if (r >= 0)
+		*recent = (struct recent_location){key, r};
 	return r;
 }
 

@@ -542,9 +542,24 @@ void profiler_forget_process(struct profiler *p, struct process_key key)
 	(void)bpf_map_delete_elem(bpf_map__fd(p->skel->maps.processes), &key);
 }
 
-void profiler_forget_stack(struct profiler *p, uint64_t hash)
+void profiler_forget_stacks(struct profiler *p, const uint64_t *hashes, size_t n)
 {
-	(void)bpf_map_delete_elem(bpf_map__fd(p->skel->maps.stacks), &hash);
+	int fd = bpf_map__fd(p->skel->maps.stacks);
+
+	while (n) {
+		uint32_t done = (uint32_t)n;
+		uint64_t absent;
+
+		if (bpf_map_delete_batch(fd, hashes, &done, NULL) == 0)
+			return;
+		/* It ends at one that the kernel let go of itself; or it did not begin. */
+		if (errno != ENOENT || done >= n)
+			done = 0;
+		absent = hashes[done++];
+		(void)bpf_map_delete_elem(fd, &absent);
+		hashes += done;
+		n -= done;
+	}
 }
 
 void profiler_forget_task(struct profiler *p, struct task_id id)

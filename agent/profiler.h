@@ -94,8 +94,8 @@ int profiler_set_file(struct profiler *p, const struct file_key *key, uint32_t i
 		      enum range_state state, uint32_t runtime);
 /* The kernel numbers and announces these files again when they are next met. */
 void profiler_forget_files(struct profiler *p, const struct file_key *keys, size_t n);
-/* The stack will be delivered again when it is next met. */
-void profiler_forget_stack(struct profiler *p, uint64_t hash);
+/* The stacks will be delivered again when they are next met. */
+void profiler_forget_stacks(struct profiler *p, const uint64_t *hashes, size_t n);
 /* The process will be announced again when it is next met. */
 void profiler_forget_task(struct profiler *p, struct task_id id);
 

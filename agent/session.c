@@ -7,6 +7,7 @@
 
 #include "agent/base/clock.h"
 #include "agent/base/log.h"
+#include "agent/base/recent.h"
 #include "agent/debuginfod.h"
 #include "agent/files.h"
 #include "agent/http/multi.h"
@@ -60,6 +61,7 @@ struct session {
 	struct naming_stats naming;
 	uint64_t intervals, collect_ns, collect_max_ns, lost_user, tasks_new;
 	uint64_t map_bytes, map_bytes_ms; /* when it was read; 0: never */
+	struct recent wanted;		  /* frame words, files_want() of this interval */
 	struct hash named;		  /* frame word -> 1 named, 0 not: for the status line */
 };
 
@@ -84,11 +86,11 @@ static void want_lines(struct session *s, const uint64_t *frames, uint32_t n)
 	for (uint32_t i = 0; i < n; i++) {
 		const struct file *f;
 
-		if (FRAME_KIND(frames[i]) != FRAME_NATIVE)
+		if (FRAME_KIND(frames[i]) != FRAME_NATIVE || recent_has(&s->wanted, frames[i]))
 			continue;
 		f = files_get(s->files, FRAME_FILE(frames[i]));
-		if (f)
-			files_want(s->files, f, FRAME_OFFSET(frames[i]));
+		if (f && files_want(s->files, f, FRAME_OFFSET(frames[i])))
+			recent_add(&s->wanted, frames[i]);
 	}
 }
 
@@ -96,12 +98,13 @@ static void on_stack(void *data, const struct event_stack *e, const uint64_t *fr
 {
 	struct session *s = data;
 	const struct stack *st;
+	const uint64_t hash = e->hash;
 
 	/* Without room for it now, the kernel shall deliver it again in a later interval. */
 	st = stacks_add(&s->stacks, e->hash, frames, e->n_kernel, e->n_user,
 			e->flags & STACK_COMPLETE);
 	if (!st)
-		profiler_forget_stack(s->profiler, e->hash);
+		profiler_forget_stacks(s->profiler, &hash, 1);
 	else if (st->has_anon)
 		jit_names_want(s->jit, e->id);
 	runtimes_want(s->runtimes, e->id, frames + e->n_kernel, e->n_user);
@@ -425,7 +428,7 @@ void session_stop(struct session *s)
  * may be others. */
 static void want_jit_names(struct session *s, bool now)
 {
-	for (size_t i = 0; i < s->stacks.n_samples; i++) {
+	for (size_t i = 0; s->stacks.n_anon && i < s->stacks.n_samples; i++) {
 		const struct stack_sample *sample = &s->stacks.samples[i];
 
 		if (sample->stack && sample->stack->has_anon)
@@ -492,11 +495,11 @@ static uint64_t count_lost(struct session *s)
 	return lost;
 }
 
-static void forget_stack(void *data, uint64_t hash)
+static void forget_stacks(void *data, const uint64_t *hashes, size_t n)
 {
 	struct session *s = data;
 
-	profiler_forget_stack(s->profiler, hash);
+	profiler_forget_stacks(s->profiler, hashes, n);
 }
 
 static void forget_task(void *data, struct task_id id)
@@ -508,9 +511,10 @@ static void forget_task(void *data, struct task_id id)
 
 static void next_interval(struct session *s)
 {
-	stacks_next_interval(&s->stacks, forget_stack, s);
+	stacks_next_interval(&s->stacks, forget_stacks, s);
 	tasks_next_interval(&s->tasks, forget_task, s);
 	/* What the naming touched is not needed before then. */
+	recent_clear(&s->wanted);
 	files_next_interval(s->files);
 	line_cache_next_interval(s->lines);
 	jit_names_next_interval(s->jit);

@@ -8,8 +8,9 @@
 
 #define KEEP_INTERVALS 3
 /* Within an interval nobody knows yet which stacks count: they are let grow to so many budgets. */
-#define OVER_BUDGET 4
-#define SAMPLES_MAX (1u << 18) /* some 15 MB */
+#define OVER_BUDGET    4
+#define FORGET_AT_ONCE 256
+#define SAMPLES_MAX    (1u << 18) /* some 15 MB */
 
 void stacks_init(struct stacks *s, size_t max_bytes)
 {
@@ -75,6 +76,7 @@ const struct stack *stacks_add(struct stacks *s, uint64_t hash, const uint64_t *
 		return NULL;
 	}
 	s->bytes += stack_bytes(st);
+	s->n_anon += st->has_anon;
 	return st;
 }
 
@@ -129,10 +131,12 @@ int stacks_count(struct stacks *s, uint64_t hash, struct task_id id, uint64_t co
 	return 0;
 }
 
-void stacks_next_interval(struct stacks *s, void (*forget)(void *data, uint64_t hash), void *data)
+void stacks_next_interval(struct stacks *s, stacks_forget_fn forget, void *data)
 {
 	uint32_t keep = s->bytes > s->max_bytes ? 1 : KEEP_INTERVALS;
+	uint64_t forgotten[FORGET_AT_ONCE];
 	struct hash kept = {0};
+	size_t n = 0;
 
 	s->n_samples = 0;
 	s->lost = 0;
@@ -144,9 +148,16 @@ void stacks_next_interval(struct stacks *s, void (*forget)(void *data, uint64_t 
 		    hash_put(&kept, slot->key, slot->value) == 0)
 			continue;
 		s->bytes -= stack_bytes(st);
-		forget(data, st->hash);
+		s->n_anon -= st->has_anon;
+		forgotten[n++] = st->hash;
 		free(st);
+		if (n == FORGET_AT_ONCE) {
+			forget(data, forgotten, n);
+			n = 0;
+		}
 	}
+	if (n)
+		forget(data, forgotten, n);
 	hash_done(&s->by_hash);
 	s->by_hash = kept;
 	s->interval++;

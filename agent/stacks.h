@@ -29,6 +29,7 @@ struct stacks {
 	struct stack_sample *samples;
 	size_t n_samples, cap_samples;
 	struct hash sample_ids; /* hash of (stack, task) -> index of the sample */
+	size_t n_anon;		/* stacks that has_anon is true of */
 	size_t bytes, max_bytes;
 	uint32_t interval;
 	uint64_t lost; /* samples of this interval that could not be counted: no memory */
@@ -46,5 +47,6 @@ uint64_t stacks_hash(const uint64_t *frames, size_t n);
  * ones are counted on their process, without a stack. */
 int stacks_count(struct stacks *s, uint64_t hash, struct task_id id, uint64_t count);
 /* Forgets the samples and the stacks that were not counted for a while; `forget` is told their
- * hashes. */
-void stacks_next_interval(struct stacks *s, void (*forget)(void *data, uint64_t hash), void *data);
+ * hashes, many at once. */
+typedef void (*stacks_forget_fn)(void *data, const uint64_t *hashes, size_t n);
+void stacks_next_interval(struct stacks *s, stacks_forget_fn forget, void *data);

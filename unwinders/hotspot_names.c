@@ -11,6 +11,7 @@
 
 #include "agent/base/hash.h"
 #include "agent/base/intern.h"
+#include "agent/base/recent.h"
 #include "unwinders/hotspot_method.h"
 #include "unwinders/hotspot_stubs.h"
 #include "unwinders/runtime.h"
@@ -42,9 +43,11 @@ struct hotspot_names {
 	struct intern strings;
 	struct hash frames;  /* -> struct named */
 	struct hash methods; /* -> struct method */
+	struct hash members; /* method of a frame -> key of methods */
 	struct hash stubs;   /* process -> struct hotspot_stubs */
 	size_t bytes;	     /* of all but `strings` */
 	uint32_t interval;
+	struct recent wanted;	    /* keys of `frames` that were used in this interval */
 	struct hotspot_method read; /* too much for the stack */
 };
 
@@ -60,8 +63,10 @@ static void forget_all(struct hotspot_names *k)
 		free((void *)(uintptr_t)s->value);
 	hash_done(&k->frames);
 	hash_done(&k->methods);
+	hash_done(&k->members);
 	hash_done(&k->stubs);
 	intern_done(&k->strings);
+	recent_clear(&k->wanted);
 	k->bytes = 0;
 }
 
@@ -151,6 +156,32 @@ static int get_method(struct hotspot_names *k, const struct runtime_process *pro
 	return r;
 }
 
+/*
+ * The same for a method of what `f` runs: itself, known by a part of its ConstMethod's address when
+ * it was sampled, or compiled code that was just seen to be there still. While that is, its methods
+ * are: which ConstMethod they have is asked once.
+ */
+static int get_member(struct hotspot_names *k, const struct runtime_frame *f, uint64_t addr,
+		      struct method **ret)
+{
+	uint64_t code = key_of(f->process->key, f->value, HOTSPOT_COOKIE(f->more));
+	uint64_t key = hash_mix(code ^ hash_mix(addr)), found = hash_get(&k->members, key);
+	int r;
+
+	if (found != HASH_NONE && hash_get(&k->methods, found) != HASH_NONE) {
+		*ret = (struct method *)(uintptr_t)hash_get(&k->methods, found);
+		(*ret)->used = k->interval;
+		return 0;
+	}
+	r = get_method(k, f->process, addr, ret);
+	if (r == 0 && HOTSPOT_KIND(f->value) == HOTSPOT_INTERPRETED &&
+	    (uint32_t)((*ret)->method_const >> 3) != HOTSPOT_COOKIE(f->more))
+		return -ESTALE;
+	if (r == 0)
+		(void)hash_put(&k->members, key, (*ret)->key);
+	return r;
+}
+
 static struct function function_of(const struct method *m, uint32_t bci)
 {
 	return (struct function){
@@ -169,12 +200,10 @@ static int name_interpreted(struct hotspot_names *k, const struct runtime_frame 
 			    struct function *ret)
 {
 	struct method *m;
-	int r = get_method(k, f->process, HOTSPOT_ADDRESS(f->value), &m);
+	int r = get_member(k, f, HOTSPOT_ADDRESS(f->value), &m);
 
 	if (r < 0)
 		return r;
-	if ((uint32_t)(m->method_const >> 3) != HOTSPOT_COOKIE(f->more))
-		return -ESTALE;
 	ret[0] = function_of(m, HOTSPOT_POSITION(f->more));
 	return 1;
 }
@@ -188,7 +217,7 @@ static int name_compiled(struct hotspot_names *k, const struct runtime_frame *f,
 
 	for (int i = 0; i < n; i++) {
 		struct method *m;
-		int r = get_method(k, f->process, scopes[i].method, &m);
+		int r = get_member(k, f, scopes[i].method, &m);
 
 		if (r < 0)
 			return r;
@@ -273,12 +302,16 @@ static size_t named_bytes(const struct named *named)
 	return sizeof(*named) + named->n * sizeof(struct function) + 2 * sizeof(struct hash_slot);
 }
 
+static uint64_t frame_key(const struct runtime_frame *f)
+{
+	return key_of(f->process ? f->process->key : 0, f->value, f->more);
+}
+
 /* NULL: it is not to be had now, and *ret_why says why. */
 static const struct named *get_named(struct hotspot_names *k, const struct runtime_frame *f,
-				     const char **ret_why)
+				     uint64_t key, const char **ret_why)
 {
-	uint64_t process = f->process ? f->process->key : 0;
-	uint64_t key = key_of(process, f->value, f->more), found = hash_get(&k->frames, key);
+	uint64_t found = hash_get(&k->frames, key);
 	struct function functions[HOTSPOT_SCOPES_MAX];
 	struct named *named;
 	int n;
@@ -313,16 +346,19 @@ static const struct named *get_named(struct hotspot_names *k, const struct runti
 
 void hotspot_names_want(void *names, const struct runtime_frame *f)
 {
+	struct hotspot_names *k = names;
+	uint64_t key = frame_key(f);
 	const char *why;
 
-	(void)get_named(names, f, &why);
+	if (!recent_has(&k->wanted, key) && get_named(k, f, key, &why))
+		recent_add(&k->wanted, key);
 }
 
 int hotspot_names_frame(void *names, const struct runtime_frame *f, struct runtime_function *ret,
 			const char **ret_why)
 {
 	struct hotspot_names *k = names;
-	const struct named *named = get_named(k, f, ret_why);
+	const struct named *named = get_named(k, f, frame_key(f), ret_why);
 
 	if (!named)
 		return 0;
@@ -409,9 +445,12 @@ void hotspot_names_next_interval(void *names, void (*forget)(void *data, uint64_
 
 	(void)forget, (void)data; /* no records */
 	k->interval++;
+	recent_clear(&k->wanted);
 	forget_old(k, &k->frames, frame_used, drop_frame);
 	forget_old(k, &k->methods, method_used, drop_method);
 	forget_old(k, &k->stubs, stubs_used, drop_stubs);
-	if (k->bytes + k->strings.bytes > BUDGET_BYTES)
+	if (k->interval % KEPT_INTERVALS == 0)
+		hash_done(&k->members);
+	if (k->bytes + k->strings.bytes + k->members.cap * sizeof(struct hash_slot) > BUDGET_BYTES)
 		forget_all(k);
 }

@@ -86,7 +86,7 @@ static uint32_t intern_add(struct intern *t, const char *s, size_t n, uint64_t h
 static uint32_t find(const struct intern *t, const char *s, size_t n, uint64_t head)
 {
 	for (uint64_t id = head; id < t->n_strings; id = t->next[id]) {
-		if (strlen(t->strings[id]) == n && !memcmp(t->strings[id], s, n))
+		if (!strncmp(t->strings[id], s, n) && !t->strings[id][n])
 			return (uint32_t)id;
 	}
 	return INTERN_INVALID;

@@ -15,12 +15,12 @@ struct forgotten {
 	size_t n;
 };
 
-static void forget(void *data, uint64_t hash)
+static void forget(void *data, const uint64_t *hashes, size_t n)
 {
 	struct forgotten *f = data;
 
-	f->last = hash;
-	f->n++;
+	f->last = hashes[n - 1];
+	f->n += n;
 }
 
 /* A stack of n frames that no other `seed` has. */
@@ -157,6 +157,20 @@ static void over_the_budget_only_what_was_counted_stays(void **state)
 	stacks_done(&s);
 }
 
+static void all_that_go_are_told_however_many(void **state)
+{
+	struct forgotten f = {0};
+	struct stacks s;
+
+	stacks_init(&s, 1 << 20);
+	for (uint64_t i = 1; i <= 1000; i++)
+		(void)add(&s, i, 2);
+	for (int i = 0; i < 10; i++)
+		stacks_next_interval(&s, forget, &f);
+	assert_int_equal(f.n, 1000);
+	stacks_done(&s);
+}
+
 static void ever_new_stacks_do_not_take_more_than_some_budgets(void **state)
 {
 	struct stacks s;
@@ -208,6 +222,7 @@ int main(void)
 		cmocka_unit_test(a_stack_stays_some_intervals_without_samples_and_then_goes),
 		cmocka_unit_test(over_the_budget_only_what_was_counted_stays),
 		cmocka_unit_test(ever_new_samples_are_bounded_and_none_is_forgotten),
+		cmocka_unit_test(all_that_go_are_told_however_many),
 		cmocka_unit_test(ever_new_stacks_do_not_take_more_than_some_budgets),
 	};
 
