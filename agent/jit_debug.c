@@ -218,6 +218,13 @@ void jit_debug_take(struct jit_debug *d, const struct table *answer)
 	d->n_given = 0;
 }
 
+void jit_debug_lost(struct jit_debug *d)
+{
+	for (size_t i = 0; i < d->n_given; i++)
+		(void)hash_del(&d->seen, d->given[i].file);
+	d->n_given = 0;
+}
+
 bool jit_debug_has_list(const struct jit_debug *d)
 {
 	return d->n_lists && d->mem_fd >= 0;
@@ -536,4 +543,9 @@ int jit_debug_collect(struct jit_debug *d, bool *ret_cut)
 		*ret_cut = w.cut;
 	}
 	return r;
+}
+
+void jit_debug_collect_again(struct jit_debug *d)
+{
+	d->fingerprint = 0;
 }

@@ -23,6 +23,8 @@ DEFINE_CLEANUP(struct jit_debug *, jit_debug_free)
  * caller's. What BUILD_GDB_JIT_FIND says of them is for jit_debug_take(); NULL: none has a list. */
 size_t jit_debug_unseen(struct jit_debug *d, int *ret_fds, size_t max);
 void jit_debug_take(struct jit_debug *d, const struct table *answer);
+/* In place of it: there was no answer, jit_debug_unseen() shall give them again. */
+void jit_debug_lost(struct jit_debug *d);
 /* Whether a list was found. */
 bool jit_debug_has_list(const struct jit_debug *d);
 /* What is registered, in a memfd for BUILD_GDB_JIT, the caller's. -EAGAIN: nothing changed;
@@ -30,3 +32,5 @@ bool jit_debug_has_list(const struct jit_debug *d);
  * ret_cut, for a memfd and -ENODATA: something was left out, for what our limits or its owner did.
  */
 int jit_debug_collect(struct jit_debug *d, bool *ret_cut);
+/* What was collected last was not read: it counts as changed. */
+void jit_debug_collect_again(struct jit_debug *d);

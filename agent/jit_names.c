@@ -402,6 +402,15 @@ static void settle(struct process *p)
 	j->o.ready(j->o.data);
 }
 
+/* As if nothing had been read: the next look finds it changed. */
+static void read_again(struct source *s)
+{
+	s->size = 0;
+	s->forced = false;
+	if (s->kind == BUILD_GDB_JIT)
+		jit_debug_collect_again(s->process->debug);
+}
+
 static void on_table(void *data, struct parser_result *result)
 {
 	struct source *s = data;
@@ -422,6 +431,8 @@ static void on_table(void *data, struct parser_result *result)
 	} else {
 		take_table(s, TAKE_PTR(result->table));
 	}
+	if (parser_may_answer_later(result->r))
+		read_again(s);
 	if (s->kind == BUILD_GDB_JIT)
 		settle(s->process);
 }
@@ -431,8 +442,10 @@ static bool start_reading(struct source *s, int fd)
 {
 	struct jit_names *j = s->process->names;
 
-	if (parser_request(j->o.parser, fd, s->kind, on_table, s) < 0)
+	if (parser_request(j->o.parser, fd, s->kind, on_table, s) < 0) {
+		read_again(s);
 		return false;
+	}
 	s->reading = true;
 	j->pending++;
 	j->stats.reads++;
@@ -512,7 +525,10 @@ static void on_found(void *data, struct parser_result *result)
 	p->names->stats.child_us += result->us;
 	if (result->r == 0 || result->r == -ENODATA)
 		jit_debug_take(p->debug, result->table);
-	find_list(p);
+	if (parser_may_answer_later(result->r))
+		jit_debug_lost(p->debug); /* asked for at the next search */
+	else
+		find_list(p);
 	look_at_list(p, false);
 	settle(p);
 }
@@ -524,9 +540,12 @@ static void find_list(struct process *p)
 	int fds[CHILD_FILES_MAX];
 	size_t n = p->finding ? 0 : jit_debug_unseen(p->debug, fds, ARRAY_SIZE(fds));
 
-	if (!n ||
-	    parser_request_files(p->names->o.parser, fds, n, BUILD_GDB_JIT_FIND, on_found, p) < 0)
+	if (!n)
 		return;
+	if (parser_request_files(p->names->o.parser, fds, n, BUILD_GDB_JIT_FIND, on_found, p) < 0) {
+		jit_debug_lost(p->debug);
+		return;
+	}
 	p->finding = true;
 	p->names->pending++;
 }

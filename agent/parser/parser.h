@@ -7,6 +7,8 @@
  */
 #pragma once
 
+#include <errno.h>
+
 #include "agent/base/macro.h"
 
 struct loop;
@@ -25,6 +27,13 @@ enum parser_failure {
 	PARSER_FAIL_MAX,
 };
 const char *parser_failure_name(enum parser_failure f);
+
+/* Of a result, or of a request that was not taken: not the fault of what was asked for; another
+ * time there may be an answer. */
+static inline bool parser_may_answer_later(int r)
+{
+	return r == -EIO || r == -ECHILD || r == -ENOMEM || r == -ENOBUFS;
+}
 
 struct parser_result {
 	/*

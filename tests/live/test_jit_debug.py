@@ -293,6 +293,56 @@ def code_that_is_registered_while_profiled_is_named():
     check(0.15 < walked < 0.99, f"{walked:.1%} walked:\n" + folded.show())
 
 
+def kill_parsers(agent, until):
+    """Each child that reads files for this agent, as soon as it is there; how many."""
+    killed = 0
+    while not until():
+        with open(f"/proc/{agent}/task/{agent}/children", encoding="ascii") as f:
+            children = [int(x) for x in f.read().split()]
+        for pid in children:
+            try:
+                with open(f"/proc/{pid}/cmdline", "rb") as f:
+                    if b"--parser-child" not in f.read():
+                        continue
+                os.kill(pid, signal.SIGKILL)
+                killed += 1
+            except (FileNotFoundError, ProcessLookupError):
+                pass
+        time.sleep(0.005)
+    return killed
+
+
+def answers_that_are_lost_are_asked_for_again(frame, t):
+    p = spawn([TEPHRA, "record", "-p", str(t.pid), "-F", "199", "-d", "12s", "-o", "out.folded"])
+    end = time.monotonic() + 3
+    killed = kill_parsers(p.pid, lambda: time.monotonic() > end)
+    check(killed >= 3, f"only {killed} children were there to be killed")
+    check(p.wait(60) == 0, "the recording failed")
+    folded = Folded.read("out.folded")
+    named = share(folded, frame)
+    check(named > 0.9, f"{named:.1%} named after {killed} children:\n" + folded.show())
+
+
+@case
+def where_a_list_is_is_asked_again_when_the_answer_is_lost():
+    answers_that_are_lost_are_asked_for_again("registered_code", registered("once"))
+
+
+@case
+def a_map_is_read_again_when_its_names_are_lost():
+    t = registered("late")
+    path = f"/tmp/perf-{t.pid}.map"
+    try:
+        with open(f"/proc/{t.pid}/maps", encoding="utf-8") as f:
+            at = next(ln.split("-")[0] for ln in f if " rwxp " in ln)
+        with open(path, "w", encoding="ascii") as f:
+            f.write(f"{at} 1000 written_early\n")
+        answers_that_are_lost_are_asked_for_again("written_early", t)
+    finally:
+        if os.path.exists(path):
+            os.unlink(path)
+
+
 @case
 def a_map_that_is_written_while_profiled_names_code():
     t = registered("late")
