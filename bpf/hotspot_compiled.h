@@ -47,19 +47,32 @@ static __always_inline int hotspot_compiled_pushed(WALK_ENV *e, struct hotspot_w
 	return HOTSPOT_REASON_CHAIN;
 }
 
+/* [vzeroupper;] ret */
+static __always_inline int hotspot_returns(const __u8 *c)
+{
+	return c[0] == 0xc3 || (c[0] == 0xc5 && c[1] == 0xf8 && c[2] == 0x77 && c[3] == 0xc3);
+}
+
+/* test [reg], eax, and a return. In loops the same poll is followed by something else. */
+static __always_inline int hotspot_polled(const __u8 *c)
+{
+	return c[0] == 0x41 ? c[1] == 0x85 && c[2] < 4 && hotspot_returns(c + 3)
+			    : c[0] == 0x85 && (c[1] < 4 || c[1] == 6 || c[1] == 7) &&
+				      hotspot_returns(c + 2);
+}
+
 /* Does a return follow, with the frame gone already? c: code at pc. The polls of 8 to 28:
- * test [rip+x], eax; mov r10, [r15+x]; test [r10], eax; cmp rsp, [r15+x]; ja. */
+ * test [rip+x], eax; mov reg, [r15+x]; test [reg], eax (r10, with Graal any); cmp rsp, [r15+x]; ja.
+ */
 static __always_inline int hotspot_popped(const __u8 *c)
 {
-	if (c[0] == 0xc3 || c[0] == 0xc2)
+	if (hotspot_returns(c) || c[0] == 0xc2 || hotspot_polled(c))
 		return 1;
 	if (c[0] == 0x49 && c[1] == 0x3b && (c[2] == 0x67 || c[2] == 0xa7))
 		return 1;
 	if (c[0] == 0x0f && c[1] == 0x87 && c[6] == 0xc3)
 		return 1;
 	if (c[0] == 0x85 && c[1] == 0x05 && c[6] == 0xc3)
-		return 1;
-	if (c[0] == 0x41 && c[1] == 0x85 && c[2] == 0x02 && c[3] == 0xc3)
 		return 1;
 	/* Of a native method: cmp qword [r15+x], 0; jne; ret: has it thrown? */
 	if (c[0] == 0x49 && c[1] == 0x81 && c[2] == 0x7f && c[8] == 0x0f && c[9] == 0x85)
@@ -68,13 +81,10 @@ static __always_inline int hotspot_popped(const __u8 *c)
 		return c[11] == 0xc3;
 	if (c[0] == 0x0f && c[1] == 0x85 && c[6] == 0xc3)
 		return 1;
-	/* In loops the same poll is followed by something else. */
-	if (c[0] == 0x4d && c[1] == 0x8b && c[2] == 0x97 && c[7] == 0x41 && c[8] == 0x85 &&
-	    c[10] == 0xc3)
-		return 1;
-	if (c[0] == 0x4d && c[1] == 0x8b && c[2] == 0x57 && c[4] == 0x41 && c[5] == 0x85 &&
-	    c[7] == 0xc3)
-		return 1;
+	if ((c[0] == 0x49 || c[0] == 0x4d) && c[1] == 0x8b && (c[2] & 0xc7) == 0x87)
+		return hotspot_polled(c + 7);
+	if ((c[0] == 0x49 || c[0] == 0x4d) && c[1] == 0x8b && (c[2] & 0xc7) == 0x47)
+		return hotspot_polled(c + 4);
 	/* What the poll jumps to: lea r10, [rip+x]; mov [r15+y], r10; jmp. The mov alone also
 	 * stores the top of a thread's allocation buffer. */
 	if (c[0] == 0x4c && c[1] == 0x8d && c[2] == 0x15) {
@@ -140,6 +150,35 @@ static __always_inline __u32 hotspot_prologue(const struct hotspot_walk *h, __u3
 	return HOTSPOT_BUILT_NOTHING;
 }
 
+/* mov [rsp+x], rbp? */
+static __always_inline int hotspot_saves_rbp(const __u8 *c)
+{
+	return c[0] == 0x48 && c[1] == 0x89 && (c[2] == 0x2c || c[2] == 0x6c || c[2] == 0xac) &&
+	       c[3] == 0x24;
+}
+
+/*
+ * Graal's code does not say where its frame is complete (CodeOffsets::frame_never_safe in 11): sub
+ * rsp, x; mov [rsp+y], rbp. There is no mov in methods during which nobody else can look at the
+ * frame, and they do not touch rbp (AMD64HotSpotLIRGenerator.SaveRbp). h->code is the beginning of
+ * the code.
+ */
+static __always_inline __u32 hotspot_unmarked(const struct hotspot_walk *h, __u64 at)
+{
+	for (__u32 i = 0; i < HOTSPOT_PROLOGUE; i++) {
+		const __u8 *c = h->code + i;
+		__u32 n = hotspot_is_sub(c, h->b.frame - 8);
+
+		if (n && at <= i)
+			return HOTSPOT_BUILT_NOTHING;
+		if (n && (at <= i + n || !hotspot_saves_rbp(n == 4 ? c + 4 : c + 7)))
+			return HOTSPOT_BUILT_MOVED;
+		if (n)
+			return HOTSPOT_BUILT_ALL;
+	}
+	return HOTSPOT_BUILT_ALL;
+}
+
 static __always_inline int hotspot_compiled_leaf(WALK_ENV *e, struct hotspot_walk *h,
 						 struct walk_regs *r)
 {
@@ -165,6 +204,11 @@ static __always_inline int hotspot_compiled_leaf(WALK_ENV *e, struct hotspot_wal
 			built = HOTSPOT_BUILT_NOTHING;
 		else if (h->code[0] == 0x5d) /* pop rbp */
 			built = HOTSPOT_BUILT_PUSHED;
+		else if ((__s32)b->complete < 0 && b->kind == HOTSPOT_BLOB_NMETHOD &&
+			 walk_read(e, b->code, h->code, HOTSPOT_PROLOGUE + 16))
+			return HOTSPOT_REASON_BLOB;
+		else if ((__s32)b->complete < 0 && b->kind == HOTSPOT_BLOB_NMETHOD)
+			built = hotspot_unmarked(h, off);
 	}
 	if (built == HOTSPOT_BUILT_NOTHING)
 		return hotspot_leave_bare(e, h, r);

@@ -35,3 +35,25 @@ int64_t hotspot_flow(struct target_memory *m, uint64_t code, uint32_t at, uint32
 	}
 	return -ENOENT;
 }
+
+bool hotspot_goes_back(struct target_memory *m, uint64_t code, uint32_t at, uint32_t end,
+		       int64_t from, int64_t to)
+{
+	uint8_t block[BLOCK_BYTES];
+	size_t n = MIN((size_t)(end - at), sizeof(block));
+	struct x86_insn i;
+
+	if (end <= at || target_read(m, code + at, block, n) < 0)
+		return false;
+	for (size_t here = 0; here < n && x86_insn_decode(block + here, n - here, &i);
+	     here += i.bytes) {
+		int64_t target = at + (int64_t)here + i.value;
+
+		if ((i.op == X86_JMP || i.op == X86_JCC) && target >= from && target <= to)
+			return true;
+		if (i.op == X86_JMP || i.op == X86_RET || i.op == X86_TRAP ||
+		    i.op == X86_JMP_INDIRECT)
+			break;
+	}
+	return false;
+}

@@ -16,3 +16,8 @@ struct target_memory;
  * no, or the instructions are none that are known, or are too many. The error of a read.
  */
 int64_t hotspot_flow(struct target_memory *m, uint64_t code, uint32_t at, uint32_t end);
+
+/* Does the code at `at` go back, before `end` and without leaving for elsewhere, to what lies in
+ * [from, to]? Then it is of the loop that begins there. */
+bool hotspot_goes_back(struct target_memory *m, uint64_t code, uint32_t at, uint32_t end,
+		       int64_t from, int64_t to);

@@ -578,7 +578,17 @@ struct candidates {
 			  * takes for others (nmethod.hpp, pc_desc_near()) */
 	uint32_t before; /* of the one before, when that is nearer and of a poll */
 	uint32_t flow;	 /* of the next one that control comes to, when it jumps before `next` */
+	bool loop;	 /* `before` is that of the loop that the place is in, for certain */
 };
+
+/* Graal's loops begin with their poll: all up to the jump back is behind it. */
+static bool in_loop(struct target_memory *m, const struct parts *s, const struct place *place)
+{
+	return place->before >= 0 && place->next > place->at &&
+	       is_poll(m, s->code + (uint64_t)place->before) &&
+	       hotspot_goes_back(m, s->code, (uint32_t)place->at, (uint32_t)place->next,
+				 (int64_t)place->before - PC_DESC_NEAR, place->before);
+}
 
 static uint32_t follow(struct target_memory *m, const struct hotspot_proc *p, const struct parts *s,
 		       struct place place)
@@ -591,6 +601,8 @@ static uint32_t follow(struct target_memory *m, const struct hotspot_proc *p, co
 		if (to < 0 || to > INT32_MAX || find_place(m, p, s, (int32_t)to, &place) < 0 ||
 		    place.next < 0)
 			break;
+		if (in_loop(m, s, &place))
+			return place.scope_before;
 	}
 	return 0;
 }
@@ -604,9 +616,10 @@ static int find_candidates(struct target_memory *m, const struct hotspot_proc *p
 	*ret = (struct candidates){.next = place.scope_next};
 	if (r < 0 || place.next <= place.at)
 		return r;
-	if (place.before >= 0 && place.at - place.before <= PC_DESC_NEAR &&
-	    place.at - place.before < place.next - place.at &&
-	    is_poll(m, s->code + (uint64_t)place.before))
+	ret->loop = in_loop(m, s, &place);
+	if (ret->loop || (place.before >= 0 && place.at - place.before <= PC_DESC_NEAR &&
+			  place.at - place.before < place.next - place.at &&
+			  is_poll(m, s->code + (uint64_t)place.before)))
 		ret->before = place.scope_before;
 	else
 		ret->flow = follow(m, p, s, place);
@@ -693,7 +706,8 @@ int hotspot_scopes_read(struct target_memory *m, const struct hotspot_proc *p, u
 		n_other = read_scopes(m, p, &s, c.before ?: c.flow, other, &unused);
 	/* The next PcDesc is of other methods: of what comes behind the loop that this place ends,
 	 * or of what happens to be written behind it. */
-	if (n_other && !(is_within(ret, n, other, n_other) && (c.flow || n == n_other))) {
+	if (n_other &&
+	    (c.loop || !(is_within(ret, n, other, n_other) && (c.flow || n == n_other)))) {
 		memcpy(ret, other, (size_t)n_other * sizeof(*ret));
 		n = n_other;
 	}

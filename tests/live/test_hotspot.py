@@ -4,13 +4,16 @@ the shares that the program itself measures. Each case runs with the host's vers
 suite `runtimes` with every other one. The truth is what the JVM says of itself
 (tests/fixtures/hotspot/Truth.java)."""
 
+import contextlib
+import os
 import random
+import subprocess
 import threading
 import time
 
-from lib import (Folded, Target, assert_share, case, check, fixture_path, is_reason, measured,
-                 name_matches, record)
-from managed import (HOSTS, Profile, assert_truth, assert_whole, at_stripped_entry, in_clone,
+from lib import (Folded, Skip, Target, assert_share, case, check, fixture_path, is_reason, measured,
+                 name_matches, record, wait_for)
+from managed import (HOSTS, HOTSPOT, Profile, assert_truth, assert_whole, at_stripped_entry, in_clone,
                      java_argv, managed, names_pushed, native_between, plain, profile, show, start,
                      versions)
 
@@ -30,12 +33,12 @@ def whole_stacks(runtime, scenarios, *flags, d=3, f=499, **kw):
     return t, p
 
 
-def known_split(runtime):
-    t = Target("split", argv=java_argv(runtime, "split", seconds=7))
-    record("-p", t.pid, f=997, d=10, out="out.pb.gz")
+def known_split(runtime, *flags, seconds=7, **kw):
+    t = Target("split", argv=java_argv(runtime, "split", *flags, seconds=seconds))
+    record("-p", t.pid, f=997, d=seconds + 3, out="out.pb.gz")
     truth = t.finish()["shares"]
     p = Profile("out.pb.gz")
-    assert_truth(p, t.info, exact=False)
+    assert_truth(p, t.info, exact=False, **kw)
     own = Folded([([f[0] for f in managed(s)], s.count) for s in p.samples
                   if any(f[0] == "truth.Truth.split" for f in managed(s))])
     for name, share in truth.items():
@@ -45,6 +48,73 @@ def known_split(runtime):
 @versions("jdk", newest=True)
 def known_split_is_within_the_binomial_bound(runtime):
     measured(lambda: known_split(runtime))
+
+
+# Soon enough for a test: what runs often is compiled by Graal after some seconds.
+GRAAL = ("-XX:+UnlockExperimentalVMOptions", "-XX:+EnableJVMCI", "-XX:+UseJVMCICompiler",
+         "-XX:Tier4InvocationThreshold=200", "-XX:Tier4MinInvocationThreshold=100",
+         "-XX:Tier4CompileThreshold=300", "-XX:Tier4BackEdgeThreshold=2000")
+
+
+@contextlib.contextmanager
+def graal(runtime):
+    """Options that make a JVM compile with Graal, and a function: the methods that it has compiled,
+    by its own log. Only JDK 11 has it inside."""
+    r = subprocess.run(runtime.command("--describe-module", "jdk.internal.vm.compiler"),
+                       stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, check=False)
+    if "provides " not in r.stdout:
+        raise Skip("it has no Graal compiler")
+    log = os.path.join(HOTSPOT, f"graal-{os.getpid()}.log")
+
+    def compiled():
+        if not os.path.exists(log):
+            return set()
+        with open(log, encoding="utf-8") as f:
+            rows = [line.split() for line in f if line.startswith("HotSpotCompilation-")]
+        return {row[1].strip("L;").replace("/", ".") + "." + row[2] for row in rows}
+    try:
+        yield (*GRAAL, "-Dgraal.PrintCompilation=true", f"-Dgraal.LogFile={log}"), compiled
+    finally:
+        if os.path.exists(log):
+            os.unlink(log)
+
+
+@versions("jdk", timeout=150)
+def graal_compiles(runtime):
+    """Its loops begin with their poll, it keeps rbp elsewhere, and says of no place that the frame is
+    complete. All of the calls do the same work, so each has its share."""
+    wanted = {"truth.Truth." + n for n in ("burn", "down", "calls")}
+    with graal(runtime) as (flags, compiled):
+        t = start(java_argv(runtime, "calls,inlined,callbacks,jni,recursion", *flags))
+        wait_for(lambda: wanted <= compiled(), 90, "compilations by Graal")
+        p = profile(t, d=8)
+        count, _ = assert_truth(p, t.info, own=OWN, exact=False, other=0.3)
+        calls = ("square", "circle", "constructor", "synchronized", "default method", "generic", "catch",
+                 "finally", "lambda", "anonymous", "locked", "tiny")
+        mean = sum(count[c] for c in calls) / len(calls)
+        check(all(mean / 2 < count[c] < mean * 2 for c in calls),
+              f"the same work, but: { {c: count[c] for c in calls} }")
+        t.stop()
+
+
+@versions("jdk", timeout=90)
+def graal_alone(runtime):
+    """No other compiler: Graal's own code is in the profile, interpreted and compiled."""
+    with graal(runtime) as (flags, compiled):
+        t = start(java_argv(runtime, "calls,callbacks", *flags, "-XX:-TieredCompilation"))
+        wait_for(lambda: "truth.Truth.burn" in compiled(), 40, "compilations by Graal")
+        assert_truth(profile(t, d=8), t.info, own=OWN, exact=False, other=0.9)
+        t.stop()
+
+
+@versions("jdk", timeout=120)
+def graal_splits_within_the_binomial_bound(runtime):
+    def once():
+        with graal(runtime) as (flags, compiled):
+            known_split(runtime, *flags, seconds=16, other=0.9)
+            own = {n for n in compiled() if n.startswith(OWN)}
+            check("truth.Truth.burn" in own, f"compiled by Graal: {own}")
+    measured(once)
 
 
 @versions("jdk", newest=True, timeout=90)
