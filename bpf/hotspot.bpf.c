@@ -339,7 +339,7 @@ __noinline int hotspot_step(u32 cpu)
 		return 0;
 	push_runtime_reason(c, RUNTIME_HOTSPOT, reason);
 	runtime_count(c, RUNTIME_HOTSPOT, reason);
-	if (reason == HOTSPOT_REASON_FROZEN)
+	if (reason == HOTSPOT_REASON_FROZEN || reason == HOTSPOT_REASON_THAWING)
 		return 0;
 	c->result = OUTCOME_COMPLETE; /* the reason is in place: c->gap */
 	return 1;

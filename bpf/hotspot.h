@@ -68,6 +68,8 @@ enum hotspot_field {
 	HF_SPACE_LOW,
 	HF_BLOCK_HEADER,
 	HF_BLOCK_USED,
+	HF_Z_LOAD_BAD, /* 21 and later: pointers to variables */
+	HF_Z_LOAD_SHIFT,
 	HF_MAX,
 	HF_ROOM = 56,
 };
@@ -126,8 +128,9 @@ struct hotspot_file {
 	__u16 frame_complete_bytes; /* of that field: 2 or 4 */
 	__u16 pad;
 	__u64 flags[HG_ROOM]; /* addresses of the variables, of a byte */
+	__u64 z_globals;      /* of the pointer to ZGC's; 21 and later */
 };
-_Static_assert(sizeof(struct hotspot_file) == 16 + 8 * 14 + 2 * 60 + 8 + 8 * 4, "hotspot_file");
+_Static_assert(sizeof(struct hotspot_file) == 16 + 8 * 14 + 2 * 60 + 8 + 8 * 5, "hotspot_file");
 
 /* Segmented: non-nmethods, profiled, non-profiled; 27 has one for hot code. */
 #define HOTSPOT_HEAPS 4
@@ -147,18 +150,19 @@ struct hotspot_proc {
 	__u64 structs;		/* address of the table */
 	/* Addresses of these variables; 0: not there. */
 	__u64 narrow_base, narrow_shift, entry_return;
-	__u16 at[HF_ROOM];	    /* offsets of fields, or HOTSPOT_NONE */
-	__u16 bytes[HT_ROOM];	    /* sizes of types */
-	__u16 version;		    /* feature release: 8, 11, 17... */
-	__u16 frame_complete_bytes; /* as in struct hotspot_file */
-	__u16 bcp_slot;		    /* of an interpreted frame, words below rbp */
+	__u64 z_load_bad, z_load_shift; /* how addresses are coloured, see bpf/hotspot_chunk.h */
+	__u16 at[HF_ROOM];		/* offsets of fields, or HOTSPOT_NONE */
+	__u16 bytes[HT_ROOM];		/* sizes of types */
+	__u16 version;			/* feature release: 8, 11, 17... */
+	__u16 frame_complete_bytes;	/* as in struct hotspot_file */
+	__u16 bcp_slot;			/* of an interpreted frame, words below rbp */
 	__u16 stubs_first, n_stubs;
 	/* Of objects of java.base that keep frames: see unwinders/hotspot.c. */
 	__u16 oop_bytes; /* of a reference: 4 or 8; 0: the rest is not known */
 	__u16 cont_tail; /* jdk.internal.vm.Continuation */
 	__u16 chunk_stack, chunk_pc, chunk_size, chunk_sp, chunk_parent; /* StackChunk */
 };
-_Static_assert(sizeof(struct hotspot_proc) == 32 * 4 + 48 + 2 * 60 + 24, "hotspot_proc");
+_Static_assert(sizeof(struct hotspot_proc) == 32 * 4 + 64 + 2 * 60 + 24, "hotspot_proc");
 
 /*
  * A frame: value = 48 bits of address, then enum hotspot_frame; more = 24 bits of position, then 32
@@ -193,6 +197,7 @@ enum hotspot_reason {
 	HOTSPOT_REASON_INTERPRETER, /* an interpreted frame without a method */
 	HOTSPOT_REASON_STUB,	    /* code without a frame that says who called it */
 	HOTSPOT_REASON_FROZEN,	    /* frames in the heap that can not be read */
+	HOTSPOT_REASON_THAWING,	    /* frames that are being put back on the stack */
 	HOTSPOT_REASON_MAX,
 };
 

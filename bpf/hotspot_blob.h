@@ -47,12 +47,14 @@ struct hotspot_chunk {
 	__u64 entry; /* on the stack: where rbp is kept by Continuation.enterSpecial() */
 	__u64 back_pc, back_sp, back_rbp; /* its caller */
 	__u64 base;			  /* of addresses of 32 bits */
-	__u32 shift;
-	__u32 mixed; /* it has interpreted frames */
-	__u32 ended; /* the frame that the step found is its last one */
-	__u32 taken; /* chunks that had frames */
+	__u64 bad;			  /* of coloured addresses: bits of which none may be set */
+	__u32 shift, colour;		  /* of each kind; colour 0: they have none */
+	__u32 mixed;			  /* it has interpreted frames */
+	__u32 ended;			  /* the frame that the step found is its last one */
+	__u32 taken;			  /* chunks that had frames */
+	__u32 pad;
 };
-_Static_assert(sizeof(struct hotspot_chunk) == 96, "hotspot_chunk");
+_Static_assert(sizeof(struct hotspot_chunk) == 112, "hotspot_chunk");
 
 /* State of a walk: too much for the kernel's stack. */
 struct hotspot_walk {

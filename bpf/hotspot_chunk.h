@@ -12,6 +12,11 @@
  * thread runs frames above it, and objects do not move while it runs Java code. Who moves them
  * meanwhile (any collector while the thread runs native code, Shenandoah, ZGC) marks them or their
  * addresses, and we give up. The memory is read by walk_read(), it is not the stack.
+ *
+ * ZGC with generations (zAddress.hpp, zAddress_x86.cpp of 21 and 26) keeps addresses in objects
+ * coloured: the address is the word shifted right by as much as the collection that runs says, as
+ * long as none of the bits is set that would say that the object may be elsewhere. On the stack
+ * they have no colours.
  */
 #pragma once
 
@@ -34,13 +39,16 @@ static __always_inline __u64 hotspot_chunk_u64(const struct hotspot_walk *h, __u
 	return *(const __u64 *)(h->code + (offset & (HOTSPOT_CHUNK_HEADER - 8)));
 }
 
-/* The address of an object, from h->code. */
+/* The address of an object, from h->code; 1, which is none, when it is not known any more. */
 static __always_inline __u64 hotspot_chunk_oop(const struct hotspot_walk *h, __u32 offset)
 {
 	__u32 narrow;
+	__u64 oop;
 
-	if (h->p.oop_bytes == 8)
-		return hotspot_chunk_u64(h, offset);
+	if (h->p.oop_bytes == 8) {
+		oop = hotspot_chunk_u64(h, offset);
+		return oop & h->chunk.bad ? 1 : oop >> (h->chunk.colour & 31);
+	}
 	narrow = hotspot_chunk_u32(h, offset);
 	return narrow ? h->chunk.base + ((__u64)narrow << (h->chunk.shift & 31)) : 0;
 }
@@ -134,10 +142,13 @@ static __always_inline int hotspot_chunk_open(WALK_ENV *e, struct hotspot_walk *
 	k->back_sp = r->sp;
 	k->back_rbp = r->regs[SLOT_RBP];
 	k->base = k->shift = k->taken = 0;
+	k->bad = k->colour = 0;
 	/* Not known when the process is attached to: the heap may not be reserved yet. */
 	if (!h->p.oop_bytes ||
 	    (h->p.oop_bytes == 4 && (walk_read(e, h->p.narrow_base, &k->base, 8) ||
 				     walk_read(e, h->p.narrow_shift, &k->shift, 4))) ||
+	    (h->p.z_load_bad && (walk_read(e, h->p.z_load_bad, &k->bad, 8) ||
+				 walk_read(e, h->p.z_load_shift, &k->colour, 4))) ||
 	    walk_read8(e, k->entry - HOTSPOT_ENTRY_CONT, &k->cont) || (k->cont & 7) || !k->cont ||
 	    k->cont >> 47 || walk_read(e, k->cont + h->p.cont_tail, h->code, 8))
 		return HOTSPOT_REASON_FROZEN;

@@ -48,6 +48,37 @@ static __always_inline int hotspot_frozen(WALK_ENV *e, struct hotspot_walk *h, s
 	return HOTSPOT_REASON_CHAIN;
 }
 
+/*
+ * Called by the stub that puts frames of a virtual thread back on the stack (generate_cont_thaw()):
+ * Continuation::prepare_thaw() with sp where the ContinuationEntry is, and thaw() with the bytes in
+ * rbx that it made room for; between are maybe a word for alignment, two for what the frame that
+ * has returned gave back, and its arguments. Before that everything is in the heap as it was; then
+ * it is in neither place for certain.
+ */
+#define HOTSPOT_THAW_SCAN 16 /* words; a power of two */
+
+static __always_inline int hotspot_thawing(WALK_ENV *e, struct hotspot_walk *h, struct walk_regs *r)
+{
+	__u64 room = 0;
+	int known =
+		!walk_get_slot(e, r, SLOT_RBX, &room) && !(room & 7) && room < HOTSPOT_FRAME_MAX;
+
+	for (int i = 0; i < 2 * HOTSPOT_THAW_SCAN; i++) {
+		__u64 at =
+			r->sp + HOTSPOT_ENTRY_BYTES + 8 + 8 * (__u64)(i & (HOTSPOT_THAW_SCAN - 1));
+
+		if (i < HOTSPOT_THAW_SCAN)
+			at += known ? room & (HOTSPOT_FRAME_MAX - 8) : 0;
+		if (walk_read16(e, at - 8, h->words) || !hotspot_in_heap(h, h->words[1]) ||
+		    !hotspot_is_entry(e, at))
+			continue;
+		hotspot_set_rbp(r, h->words[0]);
+		hotspot_go(r, h->words[1], at + 8);
+		return i < HOTSPOT_THAW_SCAN ? HOTSPOT_REASON_THAWING : HOTSPOT_REASON_FROZEN;
+	}
+	return HOTSPOT_REASON_STUB;
+}
+
 /* Where the stub was called says which one of the blob it is: better than a pc. */
 static __always_inline void hotspot_stub_entry(struct hotspot_walk *h)
 {
@@ -104,6 +135,12 @@ static __always_inline int hotspot_stub(WALK_ENV *e, struct hotspot_walk *h, str
 	}
 	if (h->b.frame >= 16 && !hotspot_leave(e, h, r, r->sp + h->b.frame))
 		return 0;
+	if (h->p.version >= 21 && h->b.frame < 16) {
+		int reason = hotspot_thawing(e, h, r);
+
+		if (reason != HOTSPOT_REASON_STUB)
+			return reason;
+	}
 	return hotspot_leave_stub(e, h, r, fp);
 }
 

@@ -239,6 +239,26 @@ static int read_objects(const struct runtime_process *p, struct hotspot_proc *pr
 	return 0;
 }
 
+/* Where ZGC keeps how it colours addresses (vmStructs_z.hpp); both are 0 while another collector
+ * or, in 21, one without generations is in use. */
+static int read_colours(const struct runtime_process *p, struct hotspot_proc *proc)
+{
+	const struct hotspot_file *f = p->file;
+	const uint16_t *at = proc->at;
+	uint64_t globals;
+	int r;
+
+	if (!f->z_globals || at[HF_Z_LOAD_BAD] == HOTSPOT_NONE ||
+	    at[HF_Z_LOAD_SHIFT] == HOTSPOT_NONE)
+		return 0;
+	r = target_read_u64(p->memory, p->bias + f->z_globals, &globals);
+	if (r == 0)
+		r = target_read(p->memory, globals + at[HF_Z_LOAD_BAD], &proc->z_load_bad, 8);
+	if (r == 0)
+		r = target_read(p->memory, globals + at[HF_Z_LOAD_SHIFT], &proc->z_load_shift, 8);
+	return r;
+}
+
 int hotspot_attach(const struct runtime_process *p, void *ret_proc)
 {
 	const struct hotspot_file *f = p->file;
@@ -264,6 +284,8 @@ int hotspot_attach(const struct runtime_process *p, void *ret_proc)
 		r = read_static(p, HS_RETURN_BARRIER, &proc->return_barrier);
 	if (r == 0)
 		r = read_objects(p, proc);
+	if (r == 0)
+		r = read_colours(p, proc);
 	if (r == 0 && !proc->call_stub_return)
 		r = -EAGAIN;
 	return r;
@@ -330,7 +352,7 @@ int hotspot_walk(const struct runtime_process *p, struct native_walk *w)
 		(void)hotspot_chunk_fail(&h, &regs); /* there is room for no more */
 	if (reason)
 		native_push_reason(w, RUNTIME_HOTSPOT, (uint32_t)reason);
-	if (reason && reason != HOTSPOT_REASON_FROZEN)
+	if (reason && reason != HOTSPOT_REASON_FROZEN && reason != HOTSPOT_REASON_THAWING)
 		return -EIO;
 	w->regs = regs;
 	return 0;
@@ -345,6 +367,7 @@ static const char *const reasons[HOTSPOT_REASON_MAX] = {
 	[HOTSPOT_REASON_INTERPRETER] = "[java: interpreter frame unreadable]",
 	[HOTSPOT_REASON_STUB] = "[java: caller of a stub unknown]",
 	[HOTSPOT_REASON_FROZEN] = "[java: frames in the heap]",
+	[HOTSPOT_REASON_THAWING] = "[java: frames are being put back]",
 };
 
 static const struct runtime_stat stats[HOTSPOT_STAT_MAX] = {
@@ -362,6 +385,9 @@ static const struct runtime_stat stats[HOTSPOT_STAT_MAX] = {
 	[HOTSPOT_REASON_FROZEN] =
 		{"UnwindHotspotFrozenFrames",
 		 "Stacks of virtual threads whose frames in the heap could not be read."},
+	[HOTSPOT_REASON_THAWING] =
+		{"UnwindHotspotThawingFrames",
+		 "Stacks of virtual threads whose frames were just being put back."},
 	[HOTSPOT_STAT_FRAMES] = {"UnwindHotspotFrames", "Java frames walked."},
 	[HOTSPOT_STAT_BLOBS] = {"UnwindHotspotCodeblobs",
 				"Code blobs looked up in the JVM's segment map."},

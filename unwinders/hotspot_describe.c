@@ -80,6 +80,8 @@ static const struct wanted fields[] = {
 	{HF_SPACE_LOW, "VirtualSpace", "_low"},
 	{HF_BLOCK_HEADER, "HeapBlock", "_header"},
 	{HF_BLOCK_USED, "HeapBlock::Header", "_used"},
+	{HF_Z_LOAD_BAD, "ZGlobalsForVMStructs", "_ZPointerLoadBadMask"},
+	{HF_Z_LOAD_SHIFT, "ZGlobalsForVMStructs", "_ZPointerLoadShift"},
 };
 
 static const struct wanted statics[] = {
@@ -231,6 +233,8 @@ static void take_struct(const struct objfile *o, const uint64_t *entry, size_t i
 		if (is(type, statics[i].type) && is(name, statics[i].name))
 			f->statics[statics[i].index] = entry[5];
 	}
+	if (is_static && is(type, "ZGlobalsForVMStructs") && is(name, "_instance_p"))
+		f->z_globals = entry[5];
 	if (is_static && is(type, "JVMFlag") && is(name, "flags"))
 		*table = entry[5];
 	if (is_static && is(type, "StubRoutines")) {

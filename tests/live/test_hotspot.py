@@ -196,9 +196,16 @@ def virtual_threads(runtime):
 
 
 def being_put_back(sample):
-    """Some frames are on their way from the heap to the stack, and the stub that called for them says
-    nothing of its caller."""
-    return sample.stack[:2] == ["[java: caller of a stub unknown]", "StubRoutines (continuation stubs)"]
+    """Some frames are on their way from the heap to the stack: those of the carrier are there, and what
+    puts them back."""
+    return sample.cut() == "[java: frames are being put back]" and \
+        "jdk.internal.vm.Continuation.run()" in sample.stack and \
+        any("thaw" in n for n in sample.stack)
+
+
+def being_put_back_or_moved(sample):
+    return being_put_back(sample) or (sample.cut() == "[java: frames in the heap]" and
+                                      "jdk.internal.vm.Continuation.run()" in sample.stack)
 
 
 @versions("jdk", newest=True, timeout=120)
@@ -213,6 +220,24 @@ def virtual_threads_that_have_blocked(runtime):
         n = sum(s.count for s in p.samples if being_put_back(s))
         check(n <= 0.05 * sum(s.count for s in p.samples), f"{n} samples while frames are put back")
         t.stop()
+
+
+@versions("jdk", newest=True)
+def virtual_threads_under_zgc(runtime):
+    """Its addresses in the heap have colours, which change with each of its collections. In 21 and 22
+    it may have generations or not; before, and later, it has no choice. While one runs, objects may be
+    elsewhere: a frame says that there are some, and those of the carrier follow."""
+    version = getattr(runtime, "version", (0,))[0]
+    modes = [["-XX:+ZGenerational"], ["-XX:-ZGenerational"]] if 21 <= version < 23 else [[]]
+    for flags in modes:
+        for what, spared, right in (("blocked_threads", being_put_back, 0.99),
+                                    ("blocked_threads,churn", being_put_back_or_moved, 0.95)):
+            print(f"---- {flags} {what}")
+            t, p = whole_stacks(runtime, what, *LENIENT, "-XX:+UseZGC", *flags, d=4, other=0.8,
+                                spare=spared, at_least=right)
+            n = sum(s.count for s in p.samples if spared(s))
+            check(n <= 0.05 * sum(s.count for s in p.samples), f"{n} are not whole")
+            t.stop()
 
 
 @versions("jdk")
