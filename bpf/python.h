@@ -20,6 +20,7 @@ enum python_flags {
 /* Bytes that are read at once. */
 #define PYTHON_FRAME_BYTES  80	/* of a _PyInterpreterFrame */
 #define PYTHON_OBJECT_BYTES 128 /* of a PyFrameObject, to 3.10 */
+#define PYTHON_OBJECT_MORE  16	/* ... of 3.6 with Py_TRACE_REFS besides */
 #define PYTHON_CODE_BYTES   136 /* of a code object, from its type on */
 #define PYTHON_COOKIE_BYTES 32	/* of it, from co_filename on; the other names follow */
 

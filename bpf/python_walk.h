@@ -379,7 +379,8 @@ static __always_inline int python_find(WALK_ENV *e, struct python_state *s, __u6
 {
 	__u64 off = at - s->window_at;
 
-	if (off < PYTHON_WINDOW_BYTES && off + PYTHON_FRAME_BYTES <= s->window_bytes) {
+	if (!(off & 7) && off < PYTHON_WINDOW_BYTES &&
+	    off + PYTHON_FRAME_BYTES <= s->window_bytes) {
 		s->piece = off;
 		return 0;
 	}
@@ -389,10 +390,11 @@ static __always_inline int python_find(WALK_ENV *e, struct python_state *s, __u6
 /* To 3.10: one PyFrameObject for each run. */
 static __always_inline int python_frame_object(WALK_ENV *e, struct python_state *s)
 {
+	__u32 more = s->file.frame_instr < PYTHON_OBJECT_BYTES ? 0 : PYTHON_OBJECT_MORE;
 	__s32 last;
 
 	s->piece = 0;
-	if (walk_read(e, s->chain.frame, s->window, PYTHON_OBJECT_BYTES))
+	if (walk_read(e, s->chain.frame, s->window, PYTHON_OBJECT_BYTES + more))
 		return python_lost(s, PYTHON_REASON_FRAME);
 	s->code = python_piece(s, s->file.frame_code);
 	last = python_piece_int(s, s->file.frame_instr);

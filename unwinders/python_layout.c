@@ -307,7 +307,7 @@ static bool fits(uint16_t offset, uint16_t size, uint16_t room)
 bool python_layout_valid(const struct python_file *f)
 {
 	bool objects = f->flags & PYTHON_FRAME_OBJECTS;
-	uint16_t frame = objects ? PYTHON_OBJECT_BYTES : PYTHON_FRAME_BYTES;
+	uint16_t frame = objects ? PYTHON_OBJECT_BYTES + PYTHON_OBJECT_MORE : PYTHON_FRAME_BYTES;
 
 	return f->version >= 0x0300 && fits(f->frame_previous, 8, frame) &&
 	       fits(f->frame_code, 8, frame) && fits(f->frame_instr, objects ? 4 : 8, frame) &&

@@ -274,6 +274,41 @@ static void a_thread_is_found_by_its_id(void **state)
 	each_recording(check_cached);
 }
 
+/* A frame is at a multiple of eight, also when it lies in what was read already. */
+static void check_odd(const char *name, struct recording *r)
+{
+	struct python_memory m = {.read = read_recorded, .data = r};
+	struct python_state s;
+	int result = PYTHON_AGAIN;
+
+	(void)name;
+	if (r->h.file.flags & PYTHON_FRAME_OBJECTS)
+		return;
+	python_memory_init(&m, FRAMES);
+	state_init(&s, r);
+	while (m.n == 0 && result == PYTHON_AGAIN)
+		result = python_walk(&m, &s);
+	assert_int_equal(s.phase, PYTHON_FRAMES);
+	/* As if what lies below had been read along. */
+	memmove(s.window + PYTHON_FRAME_BYTES, s.window + s.piece, PYTHON_FRAME_BYTES);
+	memset(s.window, 0, PYTHON_FRAME_BYTES);
+	s.window_at += s.piece - PYTHON_FRAME_BYTES;
+	s.window_bytes = 2 * PYTHON_FRAME_BYTES;
+	for (uint64_t odd = 1; odd < 8; odd++) {
+		struct python_state at_odd = s;
+
+		at_odd.chain.frame = s.window_at + odd;
+		assert_int_equal(python_run(&m, &at_odd), -PYTHON_REASON_FRAME);
+	}
+	python_memory_done(&m);
+}
+
+static void a_frame_at_an_odd_place_is_none(void **state)
+{
+	(void)state;
+	each_recording(check_odd);
+}
+
 static uint32_t noise(uint64_t *seed)
 {
 	*seed = *seed * 6364136223846793005u + 1442695040888963407u;
@@ -335,6 +370,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(frames_go_to_the_loop_that_runs_them),
 		cmocka_unit_test(a_loop_without_a_frame_yet_gets_none),
 		cmocka_unit_test(a_thread_is_found_by_its_id),
+		cmocka_unit_test(a_frame_at_an_odd_place_is_none),
 		cmocka_unit_test(a_walk_over_damaged_memory_ends),
 	};
 

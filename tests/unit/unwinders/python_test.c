@@ -210,7 +210,7 @@ static void objects_begin_later_with_trace_refs(void **state)
 	struct python_file f, plain;
 
 	(void)state;
-	for (unsigned int v = 0x0307; v <= 0x030c; v++) {
+	for (unsigned int v = 0x0306; v <= 0x030c; v++) {
 		assert_int_equal(python_layout_of_version(v, &plain), 0);
 		f = plain;
 		python_layout_trace_refs(&f);
@@ -222,10 +222,6 @@ static void objects_begin_later_with_trace_refs(void **state)
 		assert_int_equal(f.frame_previous,
 				 plain.frame_previous + (v < 0x030b ? PYTHON_TRACE_REFS_BYTES : 0));
 	}
-	/* f_lasti of 3.6 lies behind what is read of a frame: such a build is refused. */
-	assert_int_equal(python_layout_of_version(0x0306, &f), 0);
-	python_layout_trace_refs(&f);
-	assert_false(python_runtime.valid(&f));
 }
 
 /* ---- Names ---- */
