@@ -264,7 +264,7 @@ static int attach_object(struct process *p, const struct mapped *mapped)
 	if (!o->in_kernel)
 		r = profiler_put(profiler, o->rt->name, "files", &o->id, o->file);
 	o->in_kernel |= r == 0;
-	if (r == 0)
+	if (r == 0 && o->rt->proc_bytes)
 		r = profiler_put(profiler, o->rt->name, "procs", &p->key, p->proc);
 	if (r < 0)
 		return r;
@@ -274,7 +274,7 @@ static int attach_object(struct process *p, const struct mapped *mapped)
 }
 
 /* -ENOENT: nothing that it has mapped is a runtime that is wanted. */
-static int attach(struct process *p)
+static int attach_some(struct process *p, bool last)
 {
 	const struct mapped *mapped = (const struct mapped *)p->mapped.data;
 	struct processes *owner = p->owner;
@@ -284,7 +284,7 @@ static int attach(struct process *p)
 		const struct object *o = mapped[i].object;
 		int r;
 
-		if (!o->rt || !owner->o.wanted(owner->o.data, o->rt))
+		if (!o->rt || o->rt->attach_last != last || !owner->o.wanted(owner->o.data, o->rt))
 			continue;
 		r = attach_object(p, &mapped[i]);
 		if (r == 0 || result == -ENOENT)
@@ -294,6 +294,13 @@ static int attach(struct process *p)
 					p->key.tgid);
 	}
 	return result;
+}
+
+static int attach(struct process *p)
+{
+	int r = attach_some(p, false);
+
+	return r == -ENOENT ? attach_some(p, true) : r;
 }
 
 static void tell_kernel(struct process *p)

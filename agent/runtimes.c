@@ -171,7 +171,14 @@ int runtimes_code_step(struct runtimes *r, struct task_id id, struct native_walk
 	const struct runtime *rt;
 	int result = processes_find(r->processes, id, &rt, &process);
 
-	return result < 0 ? result : rt->walk(process, w);
+	if (result == 0)
+		return rt->walk(process, w);
+	for (uint32_t i = 1; i < RUNTIME_MAX && result == -ENOENT; i++) {
+		rt = runtime_get(i);
+		if (rt->attach_last && is_wanted(r, rt))
+			result = rt->walk(NULL, w);
+	}
+	return result;
 }
 
 void runtimes_code_changed(struct runtimes *r, struct process_key key)

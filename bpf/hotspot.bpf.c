@@ -345,6 +345,12 @@ __noinline int hotspot_step(u32 cpu)
 	return 1;
 }
 
+/* Nothing can be said of its code before user space has read where it is. */
+__noinline int hotspot_claims(u32 cpu)
+{
+	return 0;
+}
+
 /* Java's frames are found on the stack: nothing to take along. */
 __noinline int hotspot_capture(u32 cpu)
 {

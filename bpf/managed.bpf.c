@@ -37,6 +37,18 @@ __noinline int process_find(u32 cpu)
 	return 1;
 }
 
+/* Code without a file in a process that user space has not looked at yet, and may not in time: the
+ * step of a runtime that knows its code by what lies on the stack. 0: it is nobody's so far. */
+__noinline int code_claimed(u32 cpu)
+{
+#define RUNTIME(name, NAME)     \
+	if (name##_claims(cpu)) \
+		return 1;
+#include "bpf/runtimes.inc"
+#undef RUNTIME
+	return 0;
+}
+
 static __always_inline int walk_step(struct cpu_state *c, u32 cpu)
 {
 	switch (c->mode) {

@@ -258,9 +258,12 @@ __noinline int native_step(u32 cpu)
 		return walk_done(c, OUTCOME_CUT,
 				 c->n_user == 0 && c->in_kernel ? REASON_EXEC : REASON_NO_MAPPING);
 	if (range->file == FILE_ID_ANON && c->not_managed != c->r.pc) {
-		if (!c->process_runtime && !process_find(cpu))
+		if (!c->process_runtime && !process_find(cpu) && code_claimed(cpu))
+			return 0;
+		if (!c->process_runtime)
 			return walk_done(c, OUTCOME_LATE, REASON_NONE);
 		c->mode = c->process_runtime - 1;
+		c->loop.frame = 0;
 		if (c->mode)
 			return 0;
 	}

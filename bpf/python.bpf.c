@@ -8,6 +8,8 @@
 
 #define WALK_ENV struct cpu_state
 
+#include "bpf/window.bpf.h"
+
 static __always_inline int walk_read(struct cpu_state *c, u64 addr, void *to, u32 bytes)
 {
 	return bpf_probe_read_user(to, bytes, (void *)addr) != 0;
@@ -26,6 +28,9 @@ u64 python_hash_table(u32 at, u64 h);
 #define PYTHON_LOAD(c, s, at)	      python_window((c)->cpu, at)
 #define PYTHON_WALK
 #include "bpf/python_code.h"
+
+#define PYTHON_JIT
+#include "bpf/python_jit.h"
 
 /* What the code objects' names were, per CPU: true while the object has not changed. User space
  * lets go of names that nobody asked for in a long time, thus nothing is believed for longer. */
@@ -335,6 +340,30 @@ __noinline int python_frames(u32 cpu)
 	return r;
 }
 
+/* Code that the JIT compiler has made: its frame is one like those of files. No name needs what is
+ * only found in the process, so that children that are gone at once have whole stacks, too. */
+__noinline int python_claims(u32 cpu)
+{
+	struct cpu_state *c = cpu_state_of(cpu);
+	struct python_cpu *p = python_cpu();
+	struct range *range;
+	u64 frame;
+
+	if (!c || !p)
+		return 0;
+	range = &c->ranges[c->current_range & (WALK_RANGES - 1)];
+	frame = range->first_frame + (c->r.pc - !c->r.is_leaf - range->start);
+	_Static_assert(8 * PYTHON_JIT_WORDS <= PYTHON_WINDOW_BYTES, "room for the stack");
+	p->s.window_bytes = 0;
+	if (walk_read(c, c->r.sp, p->s.window, 8 * PYTHON_JIT_WORDS) ||
+	    python_jit_leave(c, &c->r, (const u64 *)p->s.window))
+		return 0;
+	c->n_frames++;
+	push_word(c, frame);
+	c->mode = RUNTIME_NONE;
+	return 1;
+}
+
 __noinline int python_step(u32 cpu)
 {
 	struct cpu_state *c = cpu_state_of(cpu);
@@ -344,6 +373,11 @@ __noinline int python_step(u32 cpu)
 
 	if (!c || !p)
 		return 1;
+	if (!c->capturing && !c->loop.frame) {
+		if (!python_claims(cpu))
+			not_managed(c);
+		return 0;
+	}
 	if ((p->serial != c->serial || p->file != c->loop.file) && python_begin(c, p)) {
 		python_fail(c, PYTHON_REASON_NO_FILE);
 		return c->capturing;

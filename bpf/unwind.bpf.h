@@ -60,7 +60,7 @@ struct span {
 
 /* The loop of an interpreter that the walk has come to. */
 struct loop_frame {
-	u64 frame; /* frame word */
+	u64 frame; /* frame word; 0: the walk is at code without a file */
 	u64 rule;  /* how it is left */
 	u64 load;  /* where the byte 0 of the file would lie, by the mapping of the code */
 	u64 end;   /* of the native frame, which begins at c->r.sp; 0: not known */
@@ -289,8 +289,9 @@ static __always_inline void not_managed(struct cpu_state *c)
 	c->not_managed = c->r.pc;
 }
 
-#define RUNTIME(name, NAME)       \
-	int name##_step(u32 cpu); \
+#define RUNTIME(name, NAME)         \
+	int name##_step(u32 cpu);   \
+	int name##_claims(u32 cpu); \
 	int name##_capture(u32 cpu);
 #include "bpf/runtimes.inc"
 #undef RUNTIME
@@ -301,6 +302,9 @@ extern __u32 keep_loops; /* show the frames of interpreters' loops, too */
 /* What the process's code without a file is: sets c->process_runtime, c->code_*. 0: user space has
  * not looked yet. */
 int process_find(u32 cpu);
+/* A step through such code before user space has looked, by a runtime that needs no more than what
+ * lies on the stack. 0: nobody could. */
+int code_claimed(u32 cpu);
 /* Before a sample goes to user space: the frames of interpreters that the walk has not come to. */
 int loops_capture(u32 cpu);
 /* Some steps of the walk. Nonzero: it has ended. */

@@ -78,6 +78,15 @@ void native_push(struct native_walk *w, uint32_t runtime, uint64_t value, uint64
 	push(w, FRAME(FRAME_MORE, more));
 }
 
+void native_push_code(struct native_walk *w)
+{
+	uint64_t pc = w->regs.pc - !w->regs.is_leaf;
+	const struct range *range = find_range(w, pc);
+
+	w->depth++;
+	push(w, range ? range->first_frame + (pc - range->start) : FRAME(FRAME_ANON, pc));
+}
+
 void native_push_reason(struct native_walk *w, uint32_t runtime, uint32_t code)
 {
 	w->gap = true;

@@ -58,6 +58,8 @@ int native_walk(struct native_walk *w, const struct native_ops *ops, void *data)
 
 /* For those who walk code without a file: the two words of a frame. */
 void native_push(struct native_walk *w, uint32_t runtime, uint64_t value, uint64_t more);
+/* ... and the frame as it is without a runtime: the code's address. */
+void native_push_code(struct native_walk *w);
 /* A reason of the runtime's own; sets w->gap. */
 void native_push_reason(struct native_walk *w, uint32_t runtime, uint32_t code);
 /* Words of the recorded stack; nonzero: it is not in the copy. */

@@ -2,7 +2,7 @@
 /*
  * What the parts of the CPython runtime share: python_describe.c finds out in the child where
  * things lie, python_layout.c knows it for each version, python_loop.c finds the code of the loop,
- * python_lines.c reads line tables, python.c names frames.
+ * python_jit.c leaves compiled code, python_lines.c reads line tables, python.c names frames.
  */
 #pragma once
 
@@ -10,8 +10,10 @@
 #include "bpf/python.h"
 #include "unwinders/rows.h"
 
+struct native_walk;
 struct objfile;
 struct runtime_description;
+struct runtime_process;
 
 /* ---- python_describe.c ---- */
 /* See struct runtime, describe(). */
@@ -41,6 +43,11 @@ int python_loop_parts(struct objfile *o, struct rows_range *ranges, size_t *n, s
  * store to its member `frame`, and from one on that the end of the function follows. */
 void python_loop_gaps(struct objfile *o, const struct rows_range *loop, unsigned int member,
 		      struct python_gap ret[PYTHON_GAPS]);
+
+/* ---- python_jit.c ---- */
+/* See struct runtime, attach() and walk(). */
+int python_jit_attach(const struct runtime_process *p, void *ret_proc);
+int python_jit_walk(const struct runtime_process *p, struct native_walk *w);
 
 /* ---- python_lines.c ---- */
 /* The line of the instruction at a byte offset; first_line when the table does not tell. cut: there

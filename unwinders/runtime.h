@@ -68,7 +68,7 @@ struct runtime {
 	 * everywhere, also when the process is gone. */
 	bool per_process;
 	/* Of struct NAME_file, the value of the map `NAME_files`, and of struct NAME_proc, the
-	 * value of `NAME_procs`, which is there when attach() is. */
+	 * value of `NAME_procs`, which is there when it has bytes. */
 	size_t file_bytes, proc_bytes;
 
 	/*
@@ -84,10 +84,13 @@ struct runtime {
 	 * not set. 0, -EAGAIN when the runtime has not got that far, or why there will be nothing.
 	 */
 	int (*attach)(const struct runtime_process *p, void *ret_proc);
+	/* Code of another runtime may be in the same process, and would not be known for it. */
+	bool attach_last;
 	/*
 	 * One step as NAME_step() takes it, over a recorded stack: pushes with native_push() and
-	 * replaces w->regs. 0: go on. -ENOENT: the code is not the runtime's. -EIO: the stack ends
-	 * here, with a reason that was pushed (native_push_reason()).
+	 * replaces w->regs. p is NULL when the process is gone: `attach_last` only. 0: go on.
+	 * -ENOENT: the code is not the runtime's. -EIO: the stack ends here, with a reason that was
+	 * pushed (native_push_reason()).
 	 */
 	int (*walk)(const struct runtime_process *p, struct native_walk *w);
 

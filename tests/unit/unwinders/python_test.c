@@ -270,6 +270,166 @@ static void a_frame_has_the_name_of_its_record(void **state)
 	python_runtime.names_free(names);
 }
 
+/* ---- Compiled code ---- */
+
+/* The loop calls a shim at SHIM, which has called the piece of code at PIECE. */
+#define LOOP  0x500000u
+#define SHIM  0x7f0000001000u
+#define PIECE (SHIM + 0x200)
+#define STACK 0x7ffe00001000u
+#define RBP   (STACK + 0x400)
+
+static const uint8_t shim[] = {
+	0x41, 0x57, 0x41, 0x56, 0x41, 0x55, 0x41, 0x54, 0x53, /* push r15, r14, r13, r12, rbx */
+	0x49, 0x89, 0xfc, 0x49, 0x89, 0xf5, 0x49, 0x89, 0xd6, /* mov rdi, r12; rsi, r13; rdx, r14 */
+	0xe8, 0x0a, 0x00, 0x00, 0x00,			      /* call */
+	0x5b, 0x41, 0x5c, 0x41, 0x5d, 0x41, 0x5e, 0x41, 0x5f, 0xc3, /* pop ...; ret */
+};
+
+static int read_shim(void *data, uint64_t addr, void *to, size_t n)
+{
+	const uint8_t *code = data;
+
+	if (addr - SHIM >= sizeof(shim) || n > sizeof(shim) - (addr - SHIM))
+		return -EFAULT;
+	memcpy(to, code + (addr - SHIM), n);
+	return 0;
+}
+
+struct jit_stack {
+	struct range ranges[2];
+	uint64_t words[128], frames[4];
+	struct native_walk w;
+	uint8_t code[sizeof(shim)];
+	struct target_memory memory;
+	struct python_file file;
+	struct runtime_process process;
+};
+
+/* What a piece has pushed is `pushed` words, the last one its caller's rbp when it uses that. */
+static void jit_stack_init(struct jit_stack *t, size_t pushed, bool uses_rbp)
+{
+	*t = (struct jit_stack){
+		.ranges = {{.start = LOOP - 0x1000,
+			    .size = 0x2000,
+			    .first_frame = FRAME_OF_FILE(5, 0),
+			    .file = 5,
+			    .runtime = RUNTIME_PYTHON},
+			   {.start = SHIM,
+			    .size = 0x1000,
+			    .first_frame = FRAME(FRAME_ANON, SHIM),
+			    .file = FILE_ID_ANON}},
+		.memory = {.read = read_shim, .budget = 1 << 20},
+		.file = {.version = 0x030e},
+		.process = {.file = &t->file, .memory = &t->memory},
+		.w = {.regs = {.pc = PIECE, .sp = STACK, .is_leaf = 1},
+		      .ranges = t->ranges,
+		      .n_ranges = 2,
+		      .stack = (const uint8_t *)t->words,
+		      .stack_start = STACK,
+		      .stack_bytes = sizeof(t->words),
+		      .frames = t->frames,
+		      .max_frames = 4,
+		      .limit = 4},
+	};
+	memcpy(t->code, shim, sizeof(shim));
+	t->memory.data = t->code;
+	t->w.regs.regs[SLOT_RBP] = uses_rbp ? 42 : RBP;
+	for (int i = 0; i < SLOT_MAX; i++)
+		t->w.regs.saved[i] = SAVED_NOWHERE;
+	for (size_t i = 0; i < pushed; i++)
+		t->words[i] = i + 1 < pushed || !uses_rbp ? 0x1234 : RBP;
+	t->words[pushed] = SHIM + 0x17;
+	for (size_t i = 1; i <= 5; i++)
+		t->words[pushed + i] = 100 + i;
+	t->words[pushed + 6] = LOOP;
+}
+
+static void assert_left(const struct jit_stack *t, size_t pushed)
+{
+	const struct walk_regs *r = &t->w.regs;
+
+	assert_int_equal(r->pc, LOOP);
+	assert_int_equal(r->sp, STACK + 8 * (pushed + 7));
+	assert_int_equal(r->is_leaf, 0);
+	assert_int_equal(r->regs[SLOT_RBP], RBP);
+	assert_int_equal(r->saved[SLOT_RBP], SAVED_NOWHERE);
+	assert_int_equal(r->saved[SLOT_RBX], STACK + 8 * (pushed + 1));
+	assert_int_equal(r->saved[SLOT_R15], STACK + 8 * (pushed + 5));
+	assert_int_equal(t->w.n_frames, 1);
+	assert_int_equal(t->frames[0], FRAME(FRAME_ANON, PIECE));
+}
+
+static void compiled_code_is_left_for_the_loop(void **state)
+{
+	static const size_t pushed[] = {0, 1, 20, 63};
+	struct jit_stack t;
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(pushed); i++) {
+		for (int uses_rbp = 0; uses_rbp <= (pushed[i] > 0); uses_rbp++) {
+			jit_stack_init(&t, pushed[i], uses_rbp);
+			assert_int_equal(python_runtime.attach(&t.process, NULL), 0);
+			assert_int_equal(python_runtime.walk(&t.process, &t.w), 0);
+			assert_left(&t, pushed[i]);
+			/* A process that is gone: by where the words point to. */
+			jit_stack_init(&t, pushed[i], uses_rbp);
+			assert_int_equal(python_runtime.walk(NULL, &t.w), 0);
+			assert_left(&t, pushed[i]);
+		}
+	}
+}
+
+static void assert_not_left(struct jit_stack *t, const struct runtime_process *p)
+{
+	struct walk_regs before = t->w.regs;
+
+	assert_int_equal(python_runtime.walk(p, &t->w), -ENOENT);
+	assert_memory_equal(&t->w.regs, &before, sizeof(before));
+	assert_int_equal(t->w.n_frames, 0);
+}
+
+static void code_without_a_shim_is_not_pythons(void **state)
+{
+	struct jit_stack t;
+
+	(void)state;
+	jit_stack_init(&t, 64, false); /* too far above */
+	assert_not_left(&t, &t.process);
+	jit_stack_init(&t, 2, false);
+	t.words[2]++;
+	assert_not_left(&t, NULL);
+	/* Each byte that is looked at is another one. */
+	for (size_t i = 0; i < sizeof(shim) - 2; i++) {
+		if (i >= 16 && i < 23)
+			continue;
+		jit_stack_init(&t, 2, false);
+		t.code[i] ^= 1;
+		assert_not_left(&t, &t.process);
+	}
+	jit_stack_init(&t, 2, false);
+	t.words[8] = 0x1000; /* nothing of Python's called it */
+	assert_not_left(&t, NULL);
+	jit_stack_init(&t, 2, false);
+	t.w.stack_bytes = 256; /* the copy ends */
+	assert_not_left(&t, &t.process);
+	t.file.version = 0x030f;
+	assert_int_equal(python_runtime.attach(&t.process, NULL), -ENOENT);
+}
+
+/* The loop's rbp is nowhere: it is not made up. */
+static void a_lost_frame_pointer_is_said_to_be_lost(void **state)
+{
+	struct jit_stack t;
+
+	(void)state;
+	jit_stack_init(&t, 2, true);
+	t.words[1] = 7;
+	assert_int_equal(python_runtime.walk(&t.process, &t.w), 0);
+	assert_int_equal(t.w.regs.pc, LOOP);
+	assert_int_equal(t.w.regs.saved[SLOT_RBP], SAVED_LOST);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -283,6 +443,9 @@ int main(void)
 		cmocka_unit_test(every_known_version_has_a_layout),
 		cmocka_unit_test(objects_begin_later_with_trace_refs),
 		cmocka_unit_test(a_frame_has_the_name_of_its_record),
+		cmocka_unit_test(compiled_code_is_left_for_the_loop),
+		cmocka_unit_test(code_without_a_shim_is_not_pythons),
+		cmocka_unit_test(a_lost_frame_pointer_is_said_to_be_lost),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
