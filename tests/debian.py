@@ -47,11 +47,11 @@ def options(suite, arch="amd64", sources=False):
     return [a for k, v in opts.items() for a in ("-o", f"{k}={v}")]
 
 
-def update(suite, arch="amd64", sources=False):
-    """Fetches the suite's index unless it is recent."""
+def update(suite, arch="amd64", sources=False, again=False):
+    """Fetches the suite's index unless it is recent, or again."""
     opts = options(suite, arch, sources)
     stamp = os.path.join(CACHE, "apt", f"{suite}-{arch}" + ("-src" if sources else ""), "updated")
-    if not os.path.exists(stamp) or time.time() - os.path.getmtime(stamp) > INDEX_DAYS * 86400:
+    if again or not os.path.exists(stamp) or time.time() - os.path.getmtime(stamp) > INDEX_DAYS * 86400:
         r = subprocess.run(["apt-get", *opts, "update"], capture_output=True, text=True)
         if r.returncode != 0:
             raise Unavailable(f"apt-get update for {suite} {arch}: {r.stderr.strip()[-300:]}")

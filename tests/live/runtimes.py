@@ -6,11 +6,12 @@ Every CPython and OpenJDK that Debian's suites offer, each in a small root direc
     tests/live/runtimes.py [--list | --get NAME... | --run NAME ARG...]
 
 A runtime's name is python3.13-trixie, python3.13d-trixie (Py_DEBUG), jdk21-sid, or that of a build
-from source that no suite has as a package: python3.13t (free-threaded), python3.11refs
-(Py_TRACE_REFS). Its root is made of its packages and what they depend on, downloaded by apt (which
-checks them) and unpacked, not installed: no script of a package runs. Kept in the test cache; what
-was downloaded before an interruption is not downloaded again. --run starts it in its root, with
-/proc and /dev.
+from source that no suite has as a package : python3.13t (free-threaded), python3.11refs
+(Py_TRACE_REFS), python3.13musl and python3.13static (with musl). python3.14jit-sid is python3.14-sid
+with its JIT compiler switched on. Its root is made of its packages and what they depend on,
+downloaded by apt (which checks them) and unpacked, not installed: no script of a package runs. Kept
+in the test cache; what was downloaded before an interruption is not downloaded again. --run starts
+it in its root, with /proc and /dev.
 """
 
 import contextlib
@@ -32,8 +33,13 @@ from debian import CACHE, Unavailable  # noqa: E402
 SUITES = ["bullseye", "bookworm", "trixie", "sid"]
 ROOTS = os.path.join(CACHE, "runtimes")
 # Built from the source package: the suite, arguments of configure.
-BUILDS = {"python3.13t": ("trixie", "--disable-gil"),
-          "python3.11refs": ("bookworm", "--with-trace-refs")}
+BUILDS = {"python3.11refs": ("bookworm", "--with-trace-refs"),
+          "python3.13t": ("trixie", "--disable-gil"),
+          "python3.13musl": ("trixie", ""),
+          "python3.13static": ("trixie", "LDFLAGS=-static MODULE_BUILDTYPE=static")}
+MUSL = ("python3.13musl", "python3.13static")
+# Packages that have the JIT compiler in them, which is off (--enable-experimental-jit=yes-off).
+JITS = ("python3.14jit-sid", "python3.15jit-sid")
 # Modules that take long to build or need libraries that are not there, and are not needed.
 LEFT_OUT = ("_decimal _sqlite3 _ssl _curses _curses_panel _tkinter _dbm _gdbm readline _lzma _bz2 "
             "_codecs_cn _codecs_hk _codecs_iso2022 _codecs_jp _codecs_kr _codecs_tw _multibytecodec "
@@ -50,8 +56,14 @@ class Runtime:
         self.kind, self.suite, self.packages = kind, suite, packages
         self.version = tuple(int(x) for x in version.split("."))
         self.variant, self.debug = variant, packages[0].endswith("-dbg")
-        self.name = f"{kind}{version}" + (variant or ("d" if self.debug else "") + f"-{suite}")
-        self.root = os.path.join(ROOTS, self.name)
+        self.name = f"{kind}{version}{variant or 'd' * self.debug}-{suite}"
+        if variant and variant != "jit":
+            self.name = f"{kind}{version}{variant}"
+        self.built = self.name in BUILDS
+        self.environment = ["PYTHON_JIT=1"] if variant == "jit" else []
+        # With another environment it is the same program.
+        self.home = self.name.replace("jit-", "-") if self.environment else self.name
+        self.root = os.path.join(ROOTS, self.home)
 
     @property
     def program(self):
@@ -73,15 +85,15 @@ class Runtime:
         directories that it sees under the same path."""
         binds = "".join(f'mkdir -p "{self.root}{d}" && mount --rbind "{d}" "{self.root}{d}" && '
                         for d in ("/proc", "/dev", *mount))
-        script = f'{binds}exec chroot "{self.root}" "$@"'
+        script = f'{binds}exec env {" ".join(self.environment)} chroot "{self.root}" "$@"'
         return ["unshare", "-m", "sh", "-c", script, "sh", program or self.program,
                 *[str(a) for a in args]]
 
     def get(self):
         """Makes its root directory unless it is there; returns itself."""
-        with locked(self.name):
+        with locked(self.home):
             if not os.path.exists(f"{self.root}/.complete"):
-                if self.variant:
+                if self.built:
                     build(self)
                 else:
                     unpack(self)
@@ -108,11 +120,11 @@ def tried(argv, what, **kw):
 
 # ---- What there is ---------------------------------------------------------------------------
 
-def updated(suite, sources=False):
+def updated(suite, sources=False, again=False):
     with locked(f"index-{suite}"):
         for attempt in range(TRIES):
             try:
-                return debian.update(suite, sources=sources)
+                return debian.update(suite, sources=sources, again=again)
             except Unavailable:
                 if attempt == TRIES - 1:
                     raise
@@ -136,7 +148,9 @@ def in_suite(suite):
 def available():
     """All that the suites offer, oldest first."""
     every = [r for s in SUITES for r in in_suite(s)]
+    names = {r.name for r in every}
     every += [parse(name) for name in BUILDS]
+    every += [parse(name) for name in JITS if name.replace("jit-", "-") in names]
     return sorted(every, key=lambda r: (r.kind != "python", r.version, r.variant,
                                         SUITES.index(r.suite)))
 
@@ -146,10 +160,10 @@ def parse(name):
     if name in BUILDS:
         m = re.fullmatch(r"python([\d.]+)(\w+)", name)
         return Runtime("python", m[1], BUILDS[name][0], ["python" + m[1]], variant=m[2])
-    if m := re.fullmatch(r"(python|jdk)([\d.]+)(d?)-(\w+)", name):
+    if m := re.fullmatch(r"(python|jdk)([\d.]+)(d?|jit)-(\w+)", name):
         package = f"openjdk-{m[2]}-jre-headless" if m[1] == "jdk" else \
-            m[1] + m[2] + ("-dbg" if m[3] else "")
-        return Runtime(m[1], m[2], m[4], [package])
+            m[1] + m[2] + ("-dbg" if m[3] == "d" else "")
+        return Runtime(m[1], m[2], m[4], [package], variant="jit" if m[3] == "jit" else "")
     return None
 
 
@@ -219,44 +233,73 @@ def finish_root(root):
 
 # ---- From source -----------------------------------------------------------------------------
 
-def build(r):
-    """From the source package, with shared memory of nothing but libc: 3 to 5 minutes on two CPUs."""
+MUSL_CC = """#!/bin/sh
+# configure asks for whom the compiler compiles; musl-gcc would give the answer of gcc.
+[ "$*" = --print-multiarch ] && exec echo x86_64-linux-musl
+exec musl-gcc "$@"
+"""
+
+
+def source(r, work):
+    """Unpacks the source package; the name of its description."""
     opts = updated(r.suite, sources=True)
-    work = os.path.join(ROOTS, f"{r.name}.build")
-    os.makedirs(work, exist_ok=True)
-    tried(["apt-get", *opts, "-q", "source", "--download-only", r.packages[0]],
-          f"source of {r.packages[0]}", cwd=work)
+    argv = ["-q", "source", "--download-only", r.packages[0]]
+    try:
+        tried(["apt-get", *opts, *argv], f"source of {r.packages[0]}", cwd=work)
+    except Unavailable:  # another version has taken its place
+        opts = updated(r.suite, sources=True, again=True)
+        tried(["apt-get", *opts, *argv], f"source of {r.packages[0]}", cwd=work)
     dsc = sorted(glob.glob(f"{work}/*.dsc"))[-1]
     shutil.rmtree(f"{work}/src", ignore_errors=True)
     subprocess.run(["dpkg-source", "--no-check", "--skip-patches", "-x", dsc, f"{work}/src"],
                    check=True, capture_output=True)
+    return os.path.basename(dsc)
+
+
+def options(r, work):
+    """Arguments of configure."""
+    given = BUILDS[r.name][1] + " CFLAGS=-g1 "
+    if r.name in MUSL:
+        with open(f"{work}/musl-cc", "w") as f:
+            f.write(MUSL_CC)
+        os.chmod(f"{work}/musl-cc", 0o755)
+        # What pkg-config knows is of the other libc.
+        given += f"CC={work}/musl-cc PKG_CONFIG=false "
+    return given + " ".join(f"py_cv_module_{m}=n/a" for m in LEFT_OUT)
+
+
+def build(r):
+    """From the source package, with shared memory of nothing but libc: 3 to 5 minutes on two CPUs."""
+    work, part = os.path.join(ROOTS, f"{r.name}.build"), f"{r.root}.part"
+    os.makedirs(work, exist_ok=True)
+    dsc = source(r, work)
     os.makedirs(f"{work}/out", exist_ok=True)
     log = f"{r.root}.log"
-    without = " ".join(f"py_cv_module_{m}=n/a" for m in LEFT_OUT)
-    steps = [f"../src/configure {BUILDS[r.name][1]} --prefix=/usr --without-ensurepip "
-             f"--disable-test-modules CFLAGS=-g1 {without} >/dev/null",
-             "nice -n 10 make -j2 -s", f"make -s install DESTDIR={r.root}.part"]
-    shutil.rmtree(f"{r.root}.part", ignore_errors=True)
+    steps = [f"../src/configure {options(r, work)} --prefix=/usr --without-ensurepip "
+             "--disable-test-modules >/dev/null",
+             "nice -n 10 make -j2 -s LINKFORSHARED=" if r.variant == "static" else
+             "nice -n 10 make -j2 -s", f"make -s install DESTDIR={part}"]
+    shutil.rmtree(part, ignore_errors=True)
     with open(log, "w") as out:
         for step in steps:
             if subprocess.run(step, shell=True, cwd=f"{work}/out", stdout=out, stderr=out,
                               stdin=subprocess.DEVNULL).returncode != 0:
                 raise Unavailable(f"building {r.name} failed, see {log}")
     for d in ("proc", "dev", "tmp"):
-        os.makedirs(f"{r.root}.part/{d}", exist_ok=True)
-    copy_libraries(r)
-    with open(f"{r.root}.part/.complete", "w") as f:
-        f.write(os.path.basename(dsc) + "\n")
-    os.rename(f"{r.root}.part", r.root)
+        os.makedirs(f"{part}/{d}", exist_ok=True)
+    copy_libraries(part, "/lib/ld-musl-x86_64.so.1" if r.name in MUSL else
+                   "/lib64/ld-linux-x86-64.so.2")
+    with open(f"{part}/.complete", "w") as f:
+        f.write(dsc + "\n")
+    os.rename(part, r.root)
     shutil.rmtree(work)
 
 
-def copy_libraries(r):
+def copy_libraries(part, loader):
     """This machine's libc and what else it was linked with, so that it runs in its root."""
-    part = f"{r.root}.part"
     for exe in glob.glob(f"{part}/usr/bin/python3.*[0-9t]") + \
             glob.glob(f"{part}/usr/lib/python3.*/lib-dynload/*.so"):
-        out = subprocess.run(["ldd", exe], capture_output=True, text=True).stdout
+        out = subprocess.run([loader, "--list", exe], capture_output=True, text=True).stdout
         for path in re.findall(r"(/\S+) \(0x", out):
             if not os.path.exists(part + path):
                 os.makedirs(os.path.dirname(part + path), exist_ok=True)

@@ -59,6 +59,8 @@ def native_code_calls_back(runtime):
             ("callbacks", "of_map", "*"), ("callbacks", "compare", "qsort*")):
         between = [native_between(s, outer, inner) for s in p.samples]
         between = [b for b in between if b is not None]
+        if inner == "compare" and "ctypes" in t.info["skipped"]:
+            continue
         check(between, f"{outer} > {inner} was not seen")
         check(all(b for b in between), f"nothing native between {outer} and {inner}")
         if what == "qsort*":
