@@ -309,6 +309,32 @@ static void a_frame_at_an_odd_place_is_none(void **state)
 	each_recording(check_odd);
 }
 
+/* Threads without a GIL have copies of the bytecode: entries of an array behind its size. */
+static int read_copies(struct python_memory *m, uint64_t addr, void *to, size_t n)
+{
+	const uint64_t *words = m->data;
+
+	if (addr - 0x1000 > 56 || n != 8)
+		return -EFAULT;
+	memcpy(to, words + (addr - 0x1000) / 8, n);
+	return 0;
+}
+
+static void a_thread_runs_its_copy_of_the_bytecode(void **state)
+{
+	static const uint64_t words[8] = {[2] = 0x1020, [4] = 3, [5] = 0x5000, [7] = 0x7000};
+	struct python_memory m = {.read = read_copies, .data = (void *)words};
+	struct python_state s = {.file = {.frame_tlbc = 72, .code_tlbc = 16, .code_instrs = 232},
+				 .code = 0x1000};
+	uint32_t index = 2;
+
+	(void)state;
+	memcpy(s.window + 72, &index, sizeof(index));
+	assert_int_equal(python_bytecode(&m, &s), 0x7000);
+	memset(s.window + 72, 0, sizeof(index)); /* the code object's own */
+	assert_int_equal(python_bytecode(&m, &s), 0x1000 + 232);
+}
+
 static uint32_t noise(uint64_t *seed)
 {
 	*seed = *seed * 6364136223846793005u + 1442695040888963407u;
@@ -371,6 +397,7 @@ int main(int argc, char **argv)
 		cmocka_unit_test(a_loop_without_a_frame_yet_gets_none),
 		cmocka_unit_test(a_thread_is_found_by_its_id),
 		cmocka_unit_test(a_frame_at_an_odd_place_is_none),
+		cmocka_unit_test(a_thread_runs_its_copy_of_the_bytecode),
 		cmocka_unit_test(a_walk_over_damaged_memory_ends),
 	};
 

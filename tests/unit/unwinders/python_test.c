@@ -154,6 +154,71 @@ static void the_runtime_says_where_things_lie(void **state)
 	assert_int_equal(f.frame_tlbc, 0);
 }
 
+/* Of 3.14.10 and 3.15.2 without a GIL: the compiler's answer to Debian's headers
+ * (libpython3.14-dev, libpython3.15-dev; internal/pycore_debug_offsets.h) with Py_GIL_DISABLED. */
+static const uint64_t offsets_314t[] = {
+	0,    0x30e0af0, 1,    365624, 784,  808, 249976, 7280, 7272, 7344,  7360, 7408,
+	7712, 7696,	 7704, 16,     7808, 0,	  7832,	  7824, 8024, 17300, 832,  0,
+	8,    16,	 72,   152,    160,  232, 32,	  88,	8,    0,     56,   80,
+	78,   64,	 72,   240,    128,  136, 144,	  152,	84,   68,    112,  120,
+	232,  224,	 32,   24,     432,  40,  104,	  184,	56,   48,    32,   56,
+	40,   32,	 216,  40,     56,   48,  64,	  48,	56,   40,    32,   48,
+	32,   40,	 56,   32,     48,   80,  48,	  32,	56};
+static const uint64_t offsets_315t[] = {
+	0,    0x30f02f0, 1,    409296, 912,  936, 250328, 7272, 7264, 7336,  7352, 7400,
+	7592, 7576,	 7584, 16,     7736, 0,	  7760,	  7752, 7952, 17252, 888,  0,
+	8,    16,	 72,   80,     88,   96,  176,	  184,	256,  32,    36,   40,
+	136,  288,	 0,    88,     8,    0,	  56,	  80,	78,   64,    72,   240,
+	128,  136,	 144,  152,    84,   68,  112,	  120,	232,  224,   32,   24,
+	440,  40,	 104,  184,    48,   304, 968,	  904,	56,   48,    32,   56,
+	40,   32,	 216,  40,     56,   48,  64,	  48,	56,   40,    32,   48,
+	32,   40,	 56,   32,     48,   80,  48,	  32,	56};
+
+static void builds_without_a_gil_say_it_as_well(void **state)
+{
+	static const struct {
+		const uint64_t *words;
+		size_t n;
+		uint16_t version, thread_id;
+	} builds[] = {
+		{offsets_314t, ARRAY_SIZE(offsets_314t), 0x030e, 152},
+		{offsets_315t, ARRAY_SIZE(offsets_315t), 0x030f, 176},
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(builds); i++) {
+		uint64_t words[128];
+		size_t bytes = offsets_with_cookie(builds[i].words, builds[i].n, words);
+		struct python_file f;
+
+		/* All but the table's own numbers are what the same compiler said of the structs.
+		 */
+		assert_int_equal(python_layout_of_runtime((void *)words, bytes, words[3], &f), 0);
+		assert_int_equal(f.version, builds[i].version);
+		assert_int_equal(f.thread_next, 8);
+		assert_int_equal(f.thread_frame, 72);
+		assert_int_equal(f.thread_id, builds[i].thread_id);
+		assert_int_equal(f.frame_previous, 8);
+		assert_int_equal(f.frame_code, 0);
+		assert_int_equal(f.frame_instr, 56);
+		assert_int_equal(f.frame_owner, 78);
+		assert_int_equal(f.frame_tlbc, 72);
+		assert_int_equal(f.code_ob_type, 24);
+		assert_int_equal(f.code_file, 128 - 24);
+		assert_int_equal(f.code_name, 144 - 24);
+		assert_int_equal(f.code_table, 152 - 24);
+		assert_int_equal(f.code_line, 84 - 24);
+		assert_int_equal(f.code_instrs, 232);
+		assert_int_equal(f.code_tlbc, 224);
+		assert_int_equal(f.string_state, 48);
+		assert_int_equal(f.string_ascii, 56);
+		assert_int_equal(f.string_wide, 72);
+		assert_int_equal(f.string_kind_bit, 8);
+		assert_int_equal(f.bytes_length, 32);
+		assert_int_equal(f.bytes_data, 48);
+	}
+}
+
 static void a_runtime_of_another_kind_is_refused(void **state)
 {
 	uint64_t words[ARRAY_SIZE(offsets_313)];
@@ -438,6 +503,7 @@ int main(void)
 		cmocka_unit_test(strings_of_each_width_become_utf8),
 		cmocka_unit_test(a_string_that_is_not_all_there_says_so),
 		cmocka_unit_test(the_runtime_says_where_things_lie),
+		cmocka_unit_test(builds_without_a_gil_say_it_as_well),
 		cmocka_unit_test(a_runtime_of_another_kind_is_refused),
 		cmocka_unit_test(a_newer_version_is_tried),
 		cmocka_unit_test(every_known_version_has_a_layout),
