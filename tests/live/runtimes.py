@@ -23,6 +23,7 @@ import re
 import shutil
 import subprocess
 import sys
+import tempfile
 import time
 
 sys.dont_write_bytecode = True
@@ -184,8 +185,12 @@ def download(suite, packages):
     opts = updated(suite)
     argv = ["apt-get", *opts, "-q", "-y", "--no-install-recommends", "install", *packages]
     # Where the answer is "nothing is broken" only because nothing is installed: libc6 is a
-    # dependency of all, and brings what it needs.
-    planned = tried([*argv, "--print-uris"], f"resolve {packages}")
+    # dependency of all, and brings what it needs. Files that are there already, of a download that
+    # was interrupted, would not be named: the plan is made as if none was.
+    with tempfile.TemporaryDirectory() as empty:
+        os.mkdir(f"{empty}/partial")
+        planned = tried([*argv, "-o", f"Dir::Cache::archives={empty}", "--print-uris"],
+                        f"resolve {packages}")
     names = re.findall(r"^'[^']+' (\S+\.deb) \d+", planned, re.M)
     archives = os.path.join(CACHE, "apt", f"{suite}-amd64", "cache", "archives")
     tried([*argv, "--download-only"], f"download {packages} of {suite}")
