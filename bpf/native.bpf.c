@@ -12,6 +12,11 @@
 
 #define WALK_ENV struct cpu_state
 
+/* What is seldom needed is in functions of its own: the others' code then lies close together, and
+ * fewer lines of it must be fetched. */
+int native_rare(u32 cpu, u64 rule);
+#define WALK_APPLY_RARE(c, r, rule) native_rare((c)->cpu, rule)
+
 #include "bpf/window.bpf.h"
 #include "bpf/walk.h"
 
@@ -124,14 +129,16 @@ static __always_inline int pair_get(const volatile struct rule_pair *p, u64 fram
 	return 1;
 }
 
-static __always_inline void rule_remember(struct cpu_state *c, u64 frame, u64 rule, u64 *index)
+static __always_inline void rule_remember(struct cpu_state *c, u64 frame, u64 rule)
 {
+	u32 slot = rule_slot_of(frame);
+	u64 *index = bpf_map_lookup_elem(&rule_index, &slot);
 	/* Each CPU fills a part of its own, so that no two write the same pair; all read all. */
 	u32 part = (rule_cache_mask + 1) / n_cpus;
 	u32 at = c->cpu * part + c->rules_kept++ % (part ?: 1);
 	volatile struct rule_pair *p = bpf_map_lookup_elem(&rule_cache, &at);
 
-	if (!p)
+	if (!p || !index)
 		return;
 	p->frame = 0;
 	barrier();
@@ -140,6 +147,17 @@ static __always_inline void rule_remember(struct cpu_state *c, u64 frame, u64 ru
 	p->frame = frame;
 	*index = at;
 	c->next_rule = at + 1;
+}
+
+/* A frame that no walk has met: 0 when its rows are not loaded; else its rule is in c->rule. */
+__noinline int rule_learn(u32 cpu, u64 frame)
+{
+	struct cpu_state *c = cpu_state_of(cpu);
+
+	if (!c || !rule_search(c, frame, &c->rule))
+		return 0;
+	rule_remember(c, frame, c->rule);
+	return 1;
 }
 
 /* 0 when the rows of this place are not loaded. */
@@ -168,9 +186,9 @@ static __always_inline int rule_find(struct cpu_state *c, u64 frame, u64 *ret)
 		c->next_rule = at + 1;
 		return 1;
 	}
-	if (!rule_search(c, frame, ret))
+	if (!rule_learn(c->cpu, frame))
 		return 0;
-	rule_remember(c, frame, *ret, index);
+	*ret = c->rule;
 	return 1;
 }
 
@@ -211,6 +229,13 @@ static __always_inline void push_frame(struct cpu_state *c, u64 frame)
 	push_word(c, frame);
 }
 
+__noinline int native_rare(u32 cpu, u64 rule)
+{
+	struct cpu_state *c = cpu_state_of(cpu);
+
+	return c ? walk_apply_rare(c, &c->r, rule) : -REASON_NO_RULE;
+}
+
 /* Replaces the registers by the caller's. */
 static __always_inline int go_to_caller(struct cpu_state *c, u64 rule, int bad)
 {
@@ -236,36 +261,33 @@ static __always_inline void loop_enter(struct cpu_state *c, const struct range *
 	c->mode = range->runtime;
 }
 
-__noinline int native_step(u32 cpu)
+/* The frame of c->r.pc and its rule. Nonzero: the walk goes on otherwise, or has ended: *ret. */
+static __always_inline int native_frame(struct cpu_state *c, u32 cpu, u64 *ret_rule, int *ret_bad,
+					int *ret)
 {
-	struct cpu_state *c = cpu_state_of(cpu);
 	struct range *range;
-	u64 pc, frame, rows, rule;
+	u64 pc = c->r.pc - !c->r.is_leaf, frame, rows;
 	u32 state;
 
-	if (!c)
-		return 1;
-	if (c->loop.leaving) {
-		c->loop.leaving = 0;
-		if (keep_loops)
-			push_frame(c, c->loop.frame);
-		return go_to_caller(c, c->loop.rule, 0);
-	}
-	pc = c->r.pc - !c->r.is_leaf;
 	range = range_find(c, cpu, pc);
 	/* In a system call whose code is not mapped: execve() has taken the address space away. */
-	if (!range)
-		return walk_done(c, OUTCOME_CUT,
+	if (!range) {
+		*ret = walk_done(c, OUTCOME_CUT,
 				 c->n_user == 0 && c->in_kernel ? REASON_EXEC : REASON_NO_MAPPING);
+		return 1;
+	}
+	*ret = 0;
 	if (range->file == FILE_ID_ANON && c->not_managed != c->r.pc) {
 		if (!c->process_runtime && !process_find(cpu) && code_claimed(cpu))
-			return 0;
-		if (!c->process_runtime)
-			return walk_done(c, OUTCOME_LATE, REASON_NONE);
+			return 1;
+		if (!c->process_runtime) {
+			*ret = walk_done(c, OUTCOME_LATE, REASON_NONE);
+			return 1;
+		}
 		c->mode = c->process_runtime - 1;
 		c->loop.frame = 0;
 		if (c->mode)
-			return 0;
+			return 1;
 	}
 	frame = rows = range->first_frame + (pc - range->start);
 	state = range->state;
@@ -273,15 +295,36 @@ __noinline int native_step(u32 cpu)
 		rows = FRAME_OF_FILE(c->code_file, pc - c->code_start);
 		state = RANGE_ROWS;
 	}
-	rule = state == RANGE_BAD ? RULE_BASE(RULE_INVALID, 0, 0) : RULE_FP_GUESS;
-	if (state == RANGE_PENDING || (state == RANGE_ROWS && !rule_find(c, rows, &rule))) {
+	*ret_bad = range->state == RANGE_BAD;
+	*ret_rule = *ret_bad ? RULE_BASE(RULE_INVALID, 0, 0) : RULE_FP_GUESS;
+	if (state == RANGE_PENDING || (state == RANGE_ROWS && !rule_find(c, rows, ret_rule))) {
 		c->blocked = rows;
-		return walk_done(c, OUTCOME_LATE, REASON_NONE);
+		*ret = walk_done(c, OUTCOME_LATE, REASON_NONE);
+		return 1;
 	}
-	if (RULE_KIND(rule) == RULE_LOOP && range->runtime) {
-		loop_enter(c, range, frame, rule);
-		return 0;
+	if (RULE_KIND(*ret_rule) == RULE_LOOP && range->runtime) {
+		loop_enter(c, range, frame, *ret_rule);
+		return 1;
 	}
 	push_frame(c, frame);
-	return go_to_caller(c, rule, range->state == RANGE_BAD);
+	return 0;
+}
+
+__noinline int native_step(u32 cpu)
+{
+	struct cpu_state *c = cpu_state_of(cpu);
+	u64 rule;
+	int bad = 0, r;
+
+	if (!c)
+		return 1;
+	if (c->loop.leaving) {
+		c->loop.leaving = 0;
+		rule = c->loop.rule;
+		if (keep_loops)
+			push_frame(c, c->loop.frame);
+	} else if (native_frame(c, cpu, &rule, &bad, &r)) {
+		return r;
+	}
+	return go_to_caller(c, rule, bad);
 }

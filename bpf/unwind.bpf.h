@@ -102,6 +102,7 @@ struct cpu_state {
 	struct loop_frame loop;
 	u32 current_range, n_ranges;
 	u32 next_rule; /* predicted index in rule_cache */
+	u64 rule;      /* see rule_learn() */
 	u32 result;    /* of the walk: enum walk_outcome */
 	u32 reason;
 	/* A window over the stack: reading it in one piece costs less than frame by frame. */

@@ -139,6 +139,17 @@ static __always_inline int walk_signal(WALK_ENV *e, struct walk_regs *r, __u64 r
 	return WALK_NEXT;
 }
 
+static __always_inline int walk_apply_rare(WALK_ENV *e, struct walk_regs *r, __u64 rule)
+{
+	__u32 kind = RULE_KIND(rule);
+
+	if (kind == RULE_CFA_FAR)
+		return walk_frame(e, r, rule, RULE_FAR_RBP(rule), RULE_FAR_RBX(rule));
+	if (kind == RULE_SIGNAL)
+		return walk_signal(e, r, rule);
+	return -REASON_NO_RULE;
+}
+
 /* WALK_NEXT: r holds the caller's registers. WALK_END. Else -(enum reason), r is undefined. */
 static __always_inline int walk_apply(WALK_ENV *e, struct walk_regs *r, __u64 rule)
 {
@@ -151,9 +162,5 @@ static __always_inline int walk_apply(WALK_ENV *e, struct walk_regs *r, __u64 ru
 		return walk_fp(e, r, rule);
 	if (kind == RULE_END)
 		return WALK_END;
-	if (kind == RULE_CFA_FAR)
-		return walk_frame(e, r, rule, RULE_FAR_RBP(rule), RULE_FAR_RBX(rule));
-	if (kind == RULE_SIGNAL)
-		return walk_signal(e, r, rule);
-	return -REASON_NO_RULE;
+	return WALK_APPLY_RARE(e, r, rule);
 }

@@ -27,6 +27,11 @@ int walk_read16(WALK_ENV *e, __u64 addr, __u64 v[2]);
 int walk_read(WALK_ENV *e, __u64 addr, void *to, __u32 bytes); /* of runtimes only */
 #endif
 
+/* The includer may keep the rules that are seldom met out of the way of the others. */
+#ifndef WALK_APPLY_RARE
+#define WALK_APPLY_RARE(e, r, rule) walk_apply_rare(e, r, rule)
+#endif
+
 /* Results besides these are -(enum reason). */
 #define WALK_NEXT 0 /* the registers are the caller's now */
 #define WALK_END  1 /* there is no caller: the stack is complete */

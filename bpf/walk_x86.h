@@ -205,17 +205,10 @@ static __always_inline int walk_ra_reg(WALK_ENV *e, struct walk_regs *r, __u64 r
 	return walk_return(r, ra, cfa);
 }
 
-/* WALK_NEXT: r holds the caller's registers. WALK_END. Else -(enum reason), r is undefined. */
-static __always_inline int walk_apply(WALK_ENV *e, struct walk_regs *r, __u64 rule)
+static __always_inline int walk_apply_rare(WALK_ENV *e, struct walk_regs *r, __u64 rule)
 {
 	__u32 kind = RULE_KIND(rule);
 
-	if (kind == RULE_CFA || kind == RULE_LOOP)
-		return walk_cfa(e, r, rule);
-	if (kind == RULE_FP)
-		return walk_fp(e, r, rule);
-	if (kind == RULE_END)
-		return WALK_END;
 	if (kind == RULE_CFA_FAR)
 		return walk_cfa_far(e, r, rule);
 	if (kind == RULE_DEREF)
@@ -227,4 +220,18 @@ static __always_inline int walk_apply(WALK_ENV *e, struct walk_regs *r, __u64 ru
 	if (kind == RULE_RA_REG)
 		return walk_ra_reg(e, r, rule);
 	return -REASON_NO_RULE;
+}
+
+/* WALK_NEXT: r holds the caller's registers. WALK_END. Else -(enum reason), r is undefined. */
+static __always_inline int walk_apply(WALK_ENV *e, struct walk_regs *r, __u64 rule)
+{
+	__u32 kind = RULE_KIND(rule);
+
+	if (kind == RULE_CFA || kind == RULE_LOOP)
+		return walk_cfa(e, r, rule);
+	if (kind == RULE_FP)
+		return walk_fp(e, r, rule);
+	if (kind == RULE_END)
+		return WALK_END;
+	return WALK_APPLY_RARE(e, r, rule);
 }
