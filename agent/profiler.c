@@ -517,11 +517,13 @@ static int runtime_map(const struct profiler *p, const char *runtime, const char
 int profiler_put(struct profiler *p, const char *runtime, const char *map, const void *key,
 		 const void *value)
 {
-	int fd = runtime_map(p, runtime, map);
+	int fd = runtime_map(p, runtime, map), r;
 
 	if (fd < 0)
 		return -ENOENT;
-	return bpf_map_update_elem(fd, key, value, BPF_ANY) < 0 ? -errno : 0;
+	r = bpf_map_update_elem(fd, key, value, BPF_ANY) < 0 ? -errno : 0;
+	p->skel->bss->process_epoch++;
+	return r;
 }
 
 void profiler_remove(struct profiler *p, const char *runtime, const char *map, const void *key)
@@ -530,16 +532,21 @@ void profiler_remove(struct profiler *p, const char *runtime, const char *map, c
 
 	if (fd >= 0)
 		(void)bpf_map_delete_elem(fd, key);
+	p->skel->bss->process_epoch++;
 }
 
 int profiler_set_process(struct profiler *p, struct process_key key, const struct process_value *v)
 {
-	return put(p->skel->maps.processes, &key, v);
+	int r = put(p->skel->maps.processes, &key, v);
+
+	p->skel->bss->process_epoch++;
+	return r;
 }
 
 void profiler_forget_process(struct profiler *p, struct process_key key)
 {
 	(void)bpf_map_delete_elem(bpf_map__fd(p->skel->maps.processes), &key);
+	p->skel->bss->process_epoch++;
 }
 
 void profiler_forget_stacks(struct profiler *p, const uint64_t *hashes, size_t n)
@@ -565,6 +572,7 @@ void profiler_forget_stacks(struct profiler *p, const uint64_t *hashes, size_t n
 void profiler_forget_task(struct profiler *p, struct task_id id)
 {
 	(void)bpf_map_delete_elem(bpf_map__fd(p->skel->maps.tasks), &id);
+	p->skel->bss->tasks_epoch++;
 }
 
 int profiler_load_page(struct profiler *p, uint32_t file, uint32_t page,

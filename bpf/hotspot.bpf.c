@@ -39,7 +39,9 @@ struct hotspot_procs_map {
 } hotspot_procs SEC(".maps");
 
 struct hotspot_state {
-	u64 serial; /* the sample that walk.p is of */
+	u64 serial;		/* the sample that walk.p is of */
+	struct process_key key; /* the process, while `epoch` is that of all */
+	u32 epoch, valid;
 	struct hotspot_walk walk;
 };
 
@@ -100,17 +102,23 @@ __noinline int hotspot_begin(u32 cpu)
 {
 	struct cpu_state *c = cpu_state_of(cpu);
 	struct hotspot_state *s = state_get();
+	u32 epoch = process_epoch;
 	struct hotspot_proc *p;
-	struct process_key key;
 
 	if (!c || !s)
 		return 0;
-	key.tgid = c->id.tgid;
-	key.mm = c->id.mm;
-	p = bpf_map_lookup_elem(&hotspot_procs, &key);
-	if (!p)
-		return 0;
-	s->walk.p = *p;
+	/* Mostly the same process as in the last sample that came here. */
+	if (!s->valid || s->epoch != epoch || s->key.tgid != c->id.tgid || s->key.mm != c->id.mm) {
+		s->valid = 0;
+		s->epoch = epoch;
+		s->key.tgid = c->id.tgid;
+		s->key.mm = c->id.mm;
+		p = bpf_map_lookup_elem(&hotspot_procs, &s->key);
+		if (!p)
+			return 0;
+		s->walk.p = *p;
+		s->valid = 1;
+	}
 	s->walk.chunk.end = 0;
 	s->walk.b.bytes = 0;
 	s->serial = c->serial;

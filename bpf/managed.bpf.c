@@ -8,6 +8,8 @@
 
 /* What user space changes while samples are taken. */
 __u32 keep_loops = 0;
+__u32 process_epoch =
+	0; /* raised after a process, or a file of a runtime, was told of or forgotten */
 
 /* What user space found in processes with code without a file. */
 struct processes_map {
@@ -20,20 +22,28 @@ struct processes_map {
 __noinline int process_find(u32 cpu)
 {
 	struct cpu_state *c = cpu_state_of(cpu);
-	struct process_key key;
+	u32 epoch = process_epoch;
+	struct process_memo *m;
 	struct process_value *found;
 
 	if (!c)
 		return 0;
-	key.tgid = c->id.tgid;
-	key.mm = c->id.mm;
-	found = bpf_map_lookup_elem(&processes, &key);
-	if (!found)
-		return 0;
-	c->process_runtime = found->runtime + 1;
-	c->code_file = found->file;
-	c->code_start = found->start;
-	c->code_size = found->size;
+	m = &c->process;
+	if (!m->valid || m->epoch != epoch || m->key.tgid != c->id.tgid || m->key.mm != c->id.mm) {
+		m->valid = 0;
+		m->epoch = epoch;
+		m->key.tgid = c->id.tgid;
+		m->key.mm = c->id.mm;
+		found = bpf_map_lookup_elem(&processes, &m->key);
+		if (!found)
+			return 0;
+		m->value = *found;
+		m->valid = 1;
+	}
+	c->process_runtime = m->value.runtime + 1;
+	c->code_file = m->value.file;
+	c->code_start = m->value.start;
+	c->code_size = m->value.size;
 	return 1;
 }
 

@@ -51,7 +51,8 @@ struct python_cpu {
 	struct python_state s; /* first: its address is this one's */
 	u64 serial;	       /* of the sample that it is about */
 	u64 mm;
-	u32 file, second;
+	u32 file, second; /* file: that s.file is of, while `epoch` is that of all */
+	u32 epoch, pad;
 	/* What was there before the frames of this run. */
 	u64 hash;
 	u32 n_user, n_frames;
@@ -265,13 +266,27 @@ static __always_inline void python_undo(struct cpu_state *c, struct python_state
 /* At the first loop of a sample, or one of another file. */
 static __always_inline int python_begin(struct cpu_state *c, struct python_cpu *p)
 {
-	struct python_file *file = bpf_map_lookup_elem(&python_files, &c->loop.file);
 	struct python_thread_key key;
+	u32 epoch = process_epoch;
+	struct python_file *file;
 	u64 *tstate;
 
-	if (!file)
-		return 1;
-	p->s.file = *file;
+	if (p->file != c->loop.file || p->epoch != epoch) {
+		p->file = 0;
+		file = bpf_map_lookup_elem(&python_files, &c->loop.file);
+		if (!file)
+			return 1;
+		p->s.file = *file;
+		p->file = c->loop.file;
+		p->epoch = epoch;
+	}
+	if (p->mm != c->mm || p->s.thread != c->thread_pointer || !p->known) {
+		key.mm = c->mm;
+		key.thread = c->thread_pointer;
+		tstate = bpf_map_lookup_elem(&python_threads, &key);
+		p->known = tstate ? *tstate : 0;
+	}
+	p->s.cached = p->known;
 	p->s.load = c->loop.load;
 	p->s.thread = c->thread_pointer;
 	p->s.phase = PYTHON_THREAD;
@@ -283,14 +298,8 @@ static __always_inline int python_begin(struct cpu_state *c, struct python_cpu *
 	p->s.window_bytes = 0;
 	p->serial = c->serial;
 	p->mm = c->mm;
-	p->file = c->loop.file;
 	p->second = bpf_ktime_get_ns() >> 30;
 	python_mark(c, &p->s);
-	key.mm = c->mm;
-	key.thread = c->thread_pointer;
-	tstate = bpf_map_lookup_elem(&python_threads, &key);
-	p->known = tstate ? *tstate : 0;
-	p->s.cached = p->known;
 	return 0;
 }
 
@@ -300,6 +309,7 @@ static __always_inline void python_remember(struct cpu_state *c, struct python_c
 	struct python_thread_key key = {.mm = c->mm, .thread = c->thread_pointer};
 	u64 tstate = p->s.chain.tstate;
 
+	p->known = tstate;
 	bpf_map_update_elem(&python_threads, &key, &tstate, BPF_ANY);
 }
 

@@ -66,6 +66,7 @@ __u32 filter_mode = FILTER_NONE;
 __u32 kernel_stacks = 0; /* take them */
 __u32 task_split = 0;	 /* enum task_split */
 __u32 filter_epoch = 0;	 /* raised whenever the filter or what it holds may be another */
+__u32 tasks_epoch = 0;	 /* raised when user space has forgotten a process */
 
 #define WAKE_SHARE  1000
 #define WAKE_MAX_NS 100000000u
@@ -119,36 +120,53 @@ static __always_inline int cgroup_is_target(struct task_struct *task)
 	return is_below_target(BPF_CORE_READ(set, dfl_cgrp), 0);
 }
 
+static __always_inline u64 process_start(struct task_struct *task)
+{
+	return BPF_CORE_READ(task, group_leader, start_boottime);
+}
+
 static __always_inline int tgid_is_target(struct task_struct *task, u32 tgid)
 {
 	u64 *start = bpf_map_lookup_elem(&target_tgids, &tgid);
 
-	return start &&
-	       (!*start ||
-		BPF_CORE_READ(task, group_leader, start_boottime) / START_TICK_NS == *start);
+	return start && (!*start || process_start(task) / START_TICK_NS == *start);
 }
 
-/* Mostly it is a process that this CPU met before: that is one cache line instead of a look-up in
- * cold memory for each level of its control groups. A target by its id is looked up each time,
- * because another process may have the id by now. */
-static __always_inline int is_target(struct cpu_state *c, struct task_struct *task, u32 tgid)
+/* What no CPU has met lately. */
+static __noinline int filter_ask(struct cpu_state *c, u32 tgid, u64 groups, u32 epoch)
 {
-	u32 mode = filter_mode, epoch = filter_epoch;
+	struct task_struct *task = (void *)bpf_get_current_task();
 	struct verdict *v = &c->verdicts[tgid & (VERDICTS - 1)];
-	u64 groups;
+	u32 mode = filter_mode;
 
-	if (mode == FILTER_NONE)
-		return 1;
-	groups = (u64)BPF_CORE_READ(task, cgroups);
-	if (v->tgid == tgid && v->groups == groups && v->epoch == epoch)
-		return v->wanted;
-	if ((mode & FILTER_TGID) && tgid_is_target(task, tgid))
-		return 1;
-	v->wanted = (mode & FILTER_CGROUP) && cgroup_is_target(task);
+	v->wanted = VERDICT_UNWANTED;
+	if ((mode & FILTER_TGID) && tgid_is_target(task, tgid)) {
+		v->wanted = VERDICT_ID;
+		v->start = process_start(task);
+	} else if ((mode & FILTER_CGROUP) && cgroup_is_target(task)) {
+		v->wanted = VERDICT_GROUP;
+	}
 	v->tgid = tgid;
 	v->groups = groups;
 	v->epoch = epoch;
 	return v->wanted;
+}
+
+/* Mostly it is a process that this CPU met before: that is one cache line instead of a look-up in
+ * cold memory for each level of its control groups, or for its id. */
+static __always_inline int is_target(struct cpu_state *c, struct task_struct *task, u32 tgid)
+{
+	struct verdict *v = &c->verdicts[tgid & (VERDICTS - 1)];
+	u32 epoch = filter_epoch;
+	u64 groups;
+
+	if (filter_mode == FILTER_NONE)
+		return 1;
+	groups = (u64)BPF_CORE_READ(task, cgroups);
+	if (v->tgid == tgid && v->groups == groups && v->epoch == epoch &&
+	    (v->wanted != VERDICT_ID || v->start == process_start(task)))
+		return v->wanted;
+	return filter_ask(c, tgid, groups, epoch);
 }
 
 static __always_inline void task_identify(struct cpu_state *c, struct task_struct *task, u32 tgid,
@@ -282,6 +300,8 @@ static __noinline void announce_task(struct cpu_state *c)
 	u32 one = 1, bytes;
 	u64 bit;
 
+	c->known = c->id;
+	c->known_epoch = tasks_epoch;
 	if (bpf_map_lookup_elem(&tasks, &c->id))
 		return;
 	cgrp = task_cgroup(task, &bit);
@@ -300,6 +320,14 @@ static __noinline void announce_task(struct cpu_state *c)
 	c->task.h.bytes = bytes;
 	if (event_send(c, &c->task, bytes, BPF_RB_NO_WAKEUP))
 		bpf_map_update_elem(&tasks, &c->id, &one, BPF_ANY);
+	else
+		c->known.tgid = 0;
+}
+
+static __always_inline int task_is_known(const struct cpu_state *c)
+{
+	return c->known_epoch == tasks_epoch && c->known.tgid == c->id.tgid &&
+	       c->known.mm == c->id.mm && c->known.tid == c->id.tid && c->known.name == c->id.name;
 }
 
 /*
@@ -362,7 +390,8 @@ static __noinline void count(struct cpu_state *c)
 			e->stack = c->hash;
 			e->id = c->id;
 			e->count = 1;
-			announce_task(c);
+			if (!task_is_known(c))
+				announce_task(c);
 			/* Else counted without its stack; the next sample of it tries again. */
 			if (!announce_stack(c))
 				e->stack = 0;

@@ -16,6 +16,7 @@ extern const volatile __u32 max_user_frames; /* at most STACK_MAX_USER */
 extern const volatile __u32 rule_cache_mask; /* entries - 1 */
 extern const volatile __u32 n_cpus;
 extern __u32 filter_epoch;	    /* see struct verdict */
+extern __u32 process_epoch;	    /* see struct process_memo */
 extern const volatile __u32 pid_ns; /* inode number of the agent's pid namespace; 0: the host's */
 
 /* ---- State of one CPU ----
@@ -41,13 +42,29 @@ struct range_memo {
 };
 _Static_assert(sizeof(struct range_memo) == 64, "one cache line");
 
-/* Whether the control groups of a process are wanted; true while the filter is the same. */
+/* Whether a process is wanted, for its control groups or its id; true while the filter is the same
+ * and, when it is for the id, the process. */
 #define VERDICTS 16
+
+enum verdict_wanted {
+	VERDICT_UNWANTED,
+	VERDICT_GROUP,
+	VERDICT_ID,
+};
 
 struct verdict {
 	u64 groups; /* address of the css_set */
+	u64 start;  /* of a process whose id is wanted */
 	u32 tgid, epoch;
 	u32 wanted, pad;
+};
+
+/* What the last process with code without a file was found to be; true while user space has told
+ * nothing new of any. */
+struct process_memo {
+	struct process_key key;
+	struct process_value value;
+	u32 epoch, valid;
 };
 
 /* Mappings that hold no code, met by late_scan_word(): the words of a stack that are no return
@@ -72,8 +89,11 @@ struct cpu_state {
 	u64 stats[STAT_MAX];
 	u64 runtime_stats[RUNTIMES_ROOM][RUNTIME_STATS_MAX];
 	struct verdict verdicts[VERDICTS];
-	u32 files_named; /* ids given out by this CPU */
-	u32 rules_kept;	 /* pairs this CPU has put into rule_cache */
+	struct process_memo process;
+	struct task_id known; /* the last one that user space had heard of... */
+	u32 known_epoch, pad; /* ... when the epoch of all was this */
+	u32 files_named;      /* ids given out by this CPU */
+	u32 rules_kept;	      /* pairs this CPU has put into rule_cache */
 	/* The sample. */
 	struct walk_regs r;
 	struct task_id id;
