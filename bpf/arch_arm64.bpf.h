@@ -86,9 +86,7 @@ static __always_inline void arch_walk_start(struct walk_regs *r, const ARCH_REGS
 /* What the thread's own pointers count from: pthread_self() lies at a fixed distance. */
 static __always_inline u64 arch_thread_pointer(void)
 {
-	struct task_struct *task = (void *)bpf_get_current_task();
-
-	return BPF_CORE_READ(task, thread.uw.tp_value);
+	return TASK_READ(current_task(), thread.uw.tp_value);
 }
 
 #define ARCH_ADDRESS_BITS 48

@@ -70,9 +70,7 @@ static __always_inline void arch_walk_start(struct walk_regs *r, const ARCH_REGS
 /* What the thread's own pointers count from: pthread_self() of glibc and musl. */
 static __always_inline u64 arch_thread_pointer(void)
 {
-	struct task_struct *task = (void *)bpf_get_current_task();
-
-	return BPF_CORE_READ(task, thread.fsbase);
+	return TASK_READ(current_task(), thread.fsbase);
 }
 
 #define ARCH_ADDRESS_BITS 47 /* of user space */

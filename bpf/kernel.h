@@ -216,6 +216,19 @@ struct task_struct {
 
 #pragma clang attribute pop
 
+/* From 5.11 on (bpf_get_current_task_btf()) the verifier knows what the current task is, and its
+ * fields are read by an instruction each instead of a call. */
+#define TASK_IS_KNOWN	       bpf_core_enum_value_exists(enum bpf_func_id, BPF_FUNC_get_current_task_btf)
+#define TASK_READ(task, field) (TASK_IS_KNOWN ? (task)->field : BPF_CORE_READ(task, field))
+#define TASK_READ2(task, a, b) (TASK_IS_KNOWN ? (task)->a->b : BPF_CORE_READ(task, a, b))
+
+static __always_inline struct task_struct *current_task(void)
+{
+	if (TASK_IS_KNOWN)
+		return (void *)bpf_get_current_task_btf();
+	return (void *)bpf_get_current_task();
+}
+
 /* include/linux/sched.h */
 #define PF_KTHREAD 0x00200000
 /* include/linux/mm.h */
@@ -237,19 +250,20 @@ static __always_inline u64 inode_mtime_ns(struct inode *inode)
 	return BPF_CORE_READ(i, i_mtime.tv_sec) * 1000000000ULL + BPF_CORE_READ(i, i_mtime.tv_nsec);
 }
 
-/* Changes whenever the mappings change; false where the kernel does not count that. */
-static __always_inline int mm_change_count(struct mm_struct *mm, u32 *ret)
+/* Changes whenever the mappings of the task change; false where the kernel does not count that.
+ * Those that do know the current task. */
+static __always_inline int mm_change_count(struct task_struct *task, u32 *ret)
 {
 	if (bpf_core_field_exists(((struct mm_struct___lock_seqcount *)0)->mm_lock_seq)) {
-		struct mm_struct___lock_seqcount *m = (void *)mm;
+		struct mm_struct___lock_seqcount *m = (void *)task->mm;
 
-		*ret = BPF_CORE_READ(m, mm_lock_seq.sequence);
+		*ret = m->mm_lock_seq.sequence;
 		return 1;
 	}
 	if (bpf_core_field_exists(((struct mm_struct___lock_seq *)0)->mm_lock_seq)) {
-		struct mm_struct___lock_seq *m = (void *)mm;
+		struct mm_struct___lock_seq *m = (void *)task->mm;
 
-		*ret = (u32)BPF_CORE_READ(m, mm_lock_seq);
+		*ret = (u32)m->mm_lock_seq;
 		return 1;
 	}
 	return 0;

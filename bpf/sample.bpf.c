@@ -122,7 +122,7 @@ static __always_inline int cgroup_is_target(struct task_struct *task)
 
 static __always_inline u64 process_start(struct task_struct *task)
 {
-	return BPF_CORE_READ(task, group_leader, start_boottime);
+	return TASK_READ2(task, group_leader, start_boottime);
 }
 
 static __always_inline int tgid_is_target(struct task_struct *task, u32 tgid)
@@ -135,7 +135,7 @@ static __always_inline int tgid_is_target(struct task_struct *task, u32 tgid)
 /* What no CPU has met lately. */
 static __noinline int filter_ask(struct cpu_state *c, u32 tgid, u64 groups, u32 epoch)
 {
-	struct task_struct *task = (void *)bpf_get_current_task();
+	struct task_struct *task = current_task();
 	struct verdict *v = &c->verdicts[tgid & (VERDICTS - 1)];
 	u32 mode = filter_mode;
 
@@ -162,7 +162,7 @@ static __always_inline int is_target(struct cpu_state *c, struct task_struct *ta
 
 	if (filter_mode == FILTER_NONE)
 		return 1;
-	groups = (u64)BPF_CORE_READ(task, cgroups);
+	groups = (u64)TASK_READ(task, cgroups);
 	if (v->tgid == tgid && v->groups == groups && v->epoch == epoch &&
 	    (v->wanted != VERDICT_ID || v->start == process_start(task)))
 		return v->wanted;
@@ -175,7 +175,8 @@ static __always_inline void task_identify(struct cpu_state *c, struct task_struc
 	u32 split = task_split;
 	u64 name[TASK_COMM_BYTES / 8];
 
-	c->mm = (u64)BPF_CORE_READ(task, mm);
+	c->mm = (u64)TASK_READ(task, mm);
+	barrier(); /* the verifier does not let pointers be shifted */
 	c->id.tgid = tgid;
 	c->id.mm = c->mm >> 6;
 	c->id.tid = split & SPLIT_TID ? visible_id(task, tid) : 0;
@@ -231,16 +232,15 @@ static __always_inline int user_regs(struct bpf_perf_event_data *ctx, ARCH_REGS 
 	return arch_is_user(ret) ? 0 : -1;
 }
 
-static __always_inline void mm_identify(struct cpu_state *c)
+static __always_inline void mm_identify(struct cpu_state *c, struct task_struct *task)
 {
-	struct mm_struct *mm = (void *)c->mm;
-
 	c->mm_layout = 0;
-	if (mm_change_count(mm, &c->mm_seq))
-		c->mm_layout = BPF_CORE_READ(mm, start_stack) ^ BPF_CORE_READ(mm, start_brk) << 16;
+	if (mm_change_count(task, &c->mm_seq))
+		c->mm_layout = task->mm->start_stack ^ task->mm->start_brk << 16;
 }
 
-static __always_inline void walk_start(struct cpu_state *c, const ARCH_REGS *u)
+static __always_inline void walk_start(struct cpu_state *c, struct task_struct *task,
+				       const ARCH_REGS *u)
 {
 	struct walk_regs *r = &c->r;
 
@@ -250,7 +250,7 @@ static __always_inline void walk_start(struct cpu_state *c, const ARCH_REGS *u)
 	r->saved[SLOT_NONE] = SAVED_LOST;
 	r->is_leaf = 1;
 	c->n_ranges = 0;
-	mm_identify(c);
+	mm_identify(c, task);
 	c->current_range = 0;
 	c->ranges[0].size = 0;
 	c->next_rule = 0;
@@ -438,7 +438,7 @@ static __always_inline void finish(struct cpu_state *c, u32 cpu)
 SEC("perf_event")
 int sample(struct bpf_perf_event_data *ctx)
 {
-	struct task_struct *task = (void *)bpf_get_current_task();
+	struct task_struct *task = current_task();
 	u64 pid_tgid = bpf_get_current_pid_tgid();
 	u32 tgid = pid_tgid >> 32, cpu = bpf_get_smp_processor_id();
 	struct cpu_state *c;
@@ -465,7 +465,7 @@ int sample(struct bpf_perf_event_data *ctx)
 	c->serial++;
 	c->n_ranges = 0;
 	take_kernel_stack(ctx, c);
-	if (!c->mm || (BPF_CORE_READ(task, flags) & PF_KTHREAD)) {
+	if (!c->mm || (TASK_READ(task, flags) & PF_KTHREAD)) {
 		c->stats[STAT_KERNEL_ONLY]++;
 		c->id.mm = 0;
 		c->result = OUTCOME_COMPLETE;
@@ -480,7 +480,7 @@ int sample(struct bpf_perf_event_data *ctx)
 		c->result = OUTCOME_CUT;
 		c->reason = REASON_COMPAT;
 	} else {
-		walk_start(c, &c->user);
+		walk_start(c, task, &c->user);
 		for (u32 i = 0; i < WALK_STEPS_MAX / WALK_STEPS; i++) {
 			if (walk_some(cpu))
 				break;
