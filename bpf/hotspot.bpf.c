@@ -18,9 +18,10 @@ static __always_inline int walk_read(struct cpu_state *c, u64 addr, void *to, u3
 	return bpf_probe_read_user(to, bytes, (void *)addr) != 0;
 }
 
-static int method_const_get(struct cpu_state *c, u64 method, u64 bcp, u64 bcp2, u64 *ret);
-#define HOTSPOT_METHOD_CONST(c, h, method, bcp, bcp2, ret) \
-	method_const_get(c, method, bcp, bcp2, ret)
+struct hotspot_walk;
+static int method_const_get(struct cpu_state *c, const struct hotspot_walk *h, u64 method, u64 bcp,
+			    u64 bcp2, u64 *ret);
+#define HOTSPOT_METHOD_CONST method_const_get
 
 #include "bpf/hotspot_walk.h"
 
@@ -70,16 +71,17 @@ struct hotspot_memos_map {
 
 /*
  * By address space and Method. A frame that runs bytecode of the ConstMethod that was the Method's
- * proves that it still is, unless another one overlaps it by now: then the frame's cookie is the
- * old one's, which user space refuses, and the frame has no name.
+ * proves that it still is, when no class was unloaded since. Where the JVM does not count them, or
+ * has redefined the class, another one may overlap it by now: then the frame's cookie is the old
+ * one's, which user space refuses, and the frame has no name.
  */
 #define METHODS 512 /* of a CPU; a power of two */
 
 struct hotspot_method_memo {
 	u64 mm, method;
 	u64 method_const, codes;
-	u32 bytes; /* of bytecode; 0: it has none */
-	u32 pad;
+	u32 bytes;    /* of bytecode; 0: it has none */
+	u32 unloaded; /* classes, when it was read */
 };
 
 struct hotspot_methods_map {
@@ -94,6 +96,20 @@ static __always_inline struct hotspot_state *state_get(void)
 	u32 zero = 0;
 
 	return bpf_map_lookup_elem(&hotspot_states, &zero);
+}
+
+/* From now on the names of its interpreted methods are others. */
+static __noinline int hotspot_unloads(struct hotspot_state *s)
+{
+	struct hotspot_proc *p = bpf_map_lookup_elem(&hotspot_procs, &s->key);
+
+	s->walk.p.unloaded_seen = s->walk.unloaded;
+	s->walk.p.unloaded_ns = bpf_ktime_get_ns();
+	if (p) {
+		p->unloaded_seen = s->walk.p.unloaded_seen;
+		p->unloaded_ns = s->walk.p.unloaded_ns;
+	}
+	return 0;
 }
 
 /* Takes what is known of the process for this sample. 0: nothing any more, user space attaches
@@ -121,6 +137,10 @@ __noinline int hotspot_begin(u32 cpu)
 	}
 	s->walk.chunk.end = 0;
 	s->walk.b.bytes = 0;
+	hotspot_count_unloaded(c, &s->walk);
+	if (s->walk.unloaded != s->walk.p.unloaded_seen)
+		hotspot_unloads(s);
+	c->names_from = s->walk.p.unloaded_ns;
 	s->serial = c->serial;
 	runtime_count(c, RUNTIME_HOTSPOT, HOTSPOT_STAT_ATTEMPTS);
 	return 1;
@@ -164,16 +184,17 @@ __noinline int hotspot_learn_method(u32 cpu, u64 method)
 	m->codes = m->method_const + s->walk.p.bytes[HT_CONST_METHOD];
 	m->bytes = bytes;
 	m->method = method;
+	m->unloaded = s->walk.unloaded;
 	m->mm = c->mm;
 	return 0;
 }
 
-static __always_inline int method_const_get(struct cpu_state *c, u64 method, u64 bcp, u64 bcp2,
-					    u64 *ret)
+static __always_inline int method_const_get(struct cpu_state *c, const struct hotspot_walk *h,
+					    u64 method, u64 bcp, u64 bcp2, u64 *ret)
 {
 	struct hotspot_method_memo *m = method_memo(c, method);
 
-	if (!m || ((m->method != method || m->mm != c->mm ||
+	if (!m || ((m->method != method || m->mm != c->mm || m->unloaded != h->unloaded ||
 		    (bcp - m->codes >= m->bytes && bcp2 - m->codes >= m->bytes)) &&
 		   hotspot_learn_method(c->cpu, method)))
 		return 1;

@@ -70,6 +70,7 @@ enum hotspot_field {
 	HF_BLOCK_USED,
 	HF_Z_LOAD_BAD, /* 21 and later: pointers to variables */
 	HF_Z_LOAD_SHIFT,
+	HF_COLLECTIONS,
 	HF_MAX,
 	HF_ROOM = 56,
 };
@@ -129,8 +130,10 @@ struct hotspot_file {
 	__u16 pad;
 	__u64 flags[HG_ROOM]; /* addresses of the variables, of a byte */
 	__u64 z_globals;      /* of the pointer to ZGC's; 21 and later */
+	__u64 counters;	      /* of the pointer to the JVM's counters of itself */
+	__u64 collected;      /* of the pointer to the heap of objects */
 };
-_Static_assert(sizeof(struct hotspot_file) == 16 + 8 * 14 + 2 * 60 + 8 + 8 * 5, "hotspot_file");
+_Static_assert(sizeof(struct hotspot_file) == 16 + 8 * 14 + 2 * 60 + 8 + 8 * 7, "hotspot_file");
 
 /* Segmented: non-nmethods, profiled, non-profiled; 27 has one for hot code. */
 #define HOTSPOT_HEAPS 4
@@ -151,25 +154,29 @@ struct hotspot_proc {
 	/* Addresses of these variables; 0: not there. */
 	__u64 narrow_base, narrow_shift, entry_return;
 	__u64 z_load_bad, z_load_shift; /* how addresses are coloured, see bpf/hotspot_chunk.h */
-	__u16 at[HF_ROOM];		/* offsets of fields, or HOTSPOT_NONE */
-	__u16 bytes[HT_ROOM];		/* sizes of types */
-	__u16 version;			/* feature release: 8, 11, 17... */
-	__u16 frame_complete_bytes;	/* as in struct hotspot_file */
-	__u16 bcp_slot;			/* of an interpreted frame, words below rbp */
+	__u64 unloaded;			/* address of the number of classes that are gone, or 0 */
+	/* The kernel's own: when that number was last seen to change, and what it was then. */
+	__u64 unloaded_ns;
+	__u32 unloaded_seen, pad;
+	__u16 at[HF_ROOM];	    /* offsets of fields, or HOTSPOT_NONE */
+	__u16 bytes[HT_ROOM];	    /* sizes of types */
+	__u16 version;		    /* feature release: 8, 11, 17... */
+	__u16 frame_complete_bytes; /* as in struct hotspot_file */
+	__u16 bcp_slot;		    /* of an interpreted frame, words below rbp */
 	__u16 stubs_first, n_stubs;
 	/* Of objects of java.base that keep frames: see unwinders/hotspot.c. */
 	__u16 oop_bytes; /* of a reference: 4 or 8; 0: the rest is not known */
 	__u16 cont_tail; /* jdk.internal.vm.Continuation */
 	__u16 chunk_stack, chunk_pc, chunk_size, chunk_sp, chunk_parent; /* StackChunk */
 };
-_Static_assert(sizeof(struct hotspot_proc) == 32 * 4 + 64 + 2 * 60 + 24, "hotspot_proc");
+_Static_assert(sizeof(struct hotspot_proc) == 32 * 4 + 88 + 2 * 60 + 24, "hotspot_proc");
 
 /*
  * A frame: value = 48 bits of address, then enum hotspot_frame; more = 24 bits of position, then 32
  * bits that tell what lies at the address from what lay there before.
  *
  *   HOTSPOT_COMPILED     address of the nmethod; pc - address; compile id
- *   HOTSPOT_INTERPRETED  address of the Method; bytecode index; ConstMethod address >> 3
+ *   HOTSPOT_INTERPRETED  address of the Method; bytecode index; hotspot_method_cookie()
  *   HOTSPOT_STUB	  address of the CodeBlob; pc - address; low half of the name's address
  */
 enum hotspot_frame {
@@ -187,6 +194,17 @@ enum hotspot_frame {
 #define HOTSPOT_MORE(cookie, at) \
 	(((__u64)(__u32)(cookie) << HOTSPOT_POSITION_BITS) | HOTSPOT_POSITION(at))
 #define HOTSPOT_BCI_UNKNOWN 0xffffff
+
+/*
+ * Of a Method with this ConstMethod after so many classes were unloaded. Classes of the same form
+ * that are made one after another (scripts, generated code) lie one after another at the same
+ * addresses, when those before were collected.
+ */
+static inline __attribute__((always_inline)) __u32 hotspot_method_cookie(__u64 method_const,
+									 __u32 unloaded)
+{
+	return (__u32)(method_const >> 3) + unloaded * 0x9e3779b1U;
+}
 
 /* Why frames are missing; the texts are in unwinders/hotspot.c. 0 is every runtime's. */
 enum hotspot_reason {

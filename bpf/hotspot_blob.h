@@ -62,6 +62,8 @@ struct hotspot_walk {
 	struct hotspot_blob b;
 	struct hotspot_chunk chunk;
 	__u64 value, more; /* the frame that the step found; value 0: none */
+	__u32 unloaded;	   /* classes, by now */
+	__u32 pad;
 	__u64 words[2];
 	__u64 target;
 	__u8 code[HOTSPOT_PROLOGUE + 16];
@@ -80,6 +82,14 @@ static __always_inline int hotspot_in_heap(const struct hotspot_walk *h, __u64 p
 	for (int i = 0; i < HOTSPOT_HEAPS; i++)
 		in |= pc - h->p.heaps[i].low < h->p.heaps[i].high - h->p.heaps[i].low;
 	return in;
+}
+
+/* At the beginning of a walk. */
+static __always_inline void hotspot_count_unloaded(WALK_ENV *e, struct hotspot_walk *h)
+{
+	h->unloaded = 0;
+	if (h->p.unloaded)
+		(void)walk_read(e, h->p.unloaded, &h->unloaded, 4);
 }
 
 /* ---- Code blobs ---- */

@@ -32,7 +32,7 @@ static __always_inline int hotspot_method(WALK_ENV *e, struct hotspot_walk *h, _
 	else if (bcp2 && bcp_needed)
 		return HOTSPOT_REASON_INTERPRETER;
 	h->value = HOTSPOT_VALUE(HOTSPOT_INTERPRETED, method);
-	h->more = HOTSPOT_MORE(method_const >> 3, bci);
+	h->more = HOTSPOT_MORE(hotspot_method_cookie(method_const, h->unloaded), bci);
 	return 0;
 }
 

@@ -8,8 +8,8 @@
 
 /* What user space changes while samples are taken. */
 __u32 keep_loops = 0;
-__u32 process_epoch =
-	0; /* raised after a process, or a file of a runtime, was told of or forgotten */
+/* Raised after a process, or a file of a runtime, was told of or forgotten. */
+__u32 process_epoch = 0;
 
 /* What user space found in processes with code without a file. */
 struct processes_map {

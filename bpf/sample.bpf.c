@@ -68,9 +68,10 @@ __u32 task_split = 0;	 /* enum task_split */
 __u32 filter_epoch = 0;	 /* raised whenever the filter or what it holds may be another */
 __u32 tasks_epoch = 0;	 /* raised when user space has forgotten a process */
 
-#define WAKE_SHARE  1000
-#define WAKE_MAX_NS 100000000u
-__u64 woken_ns = 0; /* when names_wakeup() last did */
+#define WAKE_SHARE	   1000
+#define WAKE_MAX_NS	   100000000u
+#define WAKE_CHANGED_SHARE 128 /* the same of the time that names have been what they are */
+__u64 woken_ns = 0;	       /* when names_wakeup() last did */
 
 /* ---- Who ---- */
 
@@ -333,9 +334,10 @@ static __always_inline int task_is_known(const struct cpu_state *c)
 /*
  * For names that must be read while the process lives. Waking user space costs as much as reading
  * them, so stacks gather, the longer the older the process is: when it ends, what has no names is
- * no more than a thousandth of its life.
+ * no more than a thousandth of its life. Nor is what was called otherwise by the time that it is
+ * read (classes were unloaded) more than a hundredth of what was sampled between two such changes.
  */
-static __always_inline u64 names_wakeup(void)
+static __always_inline u64 names_wakeup(const struct cpu_state *c)
 {
 	struct task_struct *task = (void *)bpf_get_current_task();
 	u64 now = bpf_ktime_get_ns();
@@ -343,6 +345,8 @@ static __always_inline u64 names_wakeup(void)
 
 	if (wait > WAKE_MAX_NS)
 		wait = WAKE_MAX_NS;
+	if (c->names_from && wait > (now - c->names_from) / WAKE_CHANGED_SHARE)
+		wait = (now - c->names_from) / WAKE_CHANGED_SHARE;
 	if (now - woken_ns < wait)
 		return ring_wakeup();
 	woken_ns = now;
@@ -368,7 +372,7 @@ static __noinline int announce_stack(struct cpu_state *c)
 	c->stack.flags = c->result == OUTCOME_COMPLETE && !c->gap ? STACK_COMPLETE : 0;
 	/* Not urgent: the counts are read later than this. The ring wakes user space when a
 	 * quarter of it is full. */
-	if (!event_send(c, &c->stack, bytes, c->wake ? names_wakeup() : ring_wakeup()))
+	if (!event_send(c, &c->stack, bytes, c->wake ? names_wakeup(c) : ring_wakeup()))
 		return 0;
 	bpf_map_update_elem(&stacks, &c->hash, &one, BPF_ANY);
 	c->stats[STAT_NEW_STACKS]++;
@@ -462,6 +466,7 @@ int sample(struct bpf_perf_event_data *ctx)
 	c->n_frames = 0;
 	c->gap = 0;
 	c->wake = 0;
+	c->names_from = 0;
 	c->serial++;
 	c->n_ranges = 0;
 	take_kernel_stack(ctx, c);

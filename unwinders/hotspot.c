@@ -13,6 +13,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "unwinders/hotspot_counter.h"
 #include "unwinders/hotspot_names.h"
 #include "unwinders/runtime.h"
 
@@ -259,6 +260,27 @@ static int read_colours(const struct runtime_process *p, struct hotspot_proc *pr
 	return r;
 }
 
+/*
+ * How many classes were unloaded: a method may have taken the memory of one that is gone. Where the
+ * JVM does not count that (-XX:-UsePerfData), its collections: classes are unloaded by them, if by
+ * few. Without either such a method may be given the name of the one before.
+ */
+static int find_unloaded(const struct runtime_process *p, struct hotspot_proc *proc)
+{
+	const struct hotspot_file *f = p->file;
+	uint64_t start = 0, heap = 0;
+
+	if (f->counters && target_read_u64(p->memory, p->bias + f->counters, &start) == 0)
+		proc->unloaded = hotspot_counter(p->memory, start, "java.cls.unloadedClasses");
+	if (proc->unloaded || !f->collected || proc->at[HF_COLLECTIONS] == HOTSPOT_NONE ||
+	    target_read_u64(p->memory, p->bias + f->collected, &heap) < 0)
+		return 0;
+	if (!heap)
+		return -EAGAIN;
+	proc->unloaded = heap + proc->at[HF_COLLECTIONS];
+	return 0;
+}
+
 int hotspot_attach(const struct runtime_process *p, void *ret_proc)
 {
 	const struct hotspot_file *f = p->file;
@@ -286,6 +308,8 @@ int hotspot_attach(const struct runtime_process *p, void *ret_proc)
 		r = read_objects(p, proc);
 	if (r == 0)
 		r = read_colours(p, proc);
+	if (r == 0)
+		r = find_unloaded(p, proc);
 	if (r == 0 && !proc->call_stub_return)
 		r = -EAGAIN;
 	return r;
@@ -338,6 +362,7 @@ int hotspot_walk(const struct runtime_process *p, struct native_walk *w)
 
 	if (!hotspot_in_heap(&h, regs.pc - !regs.is_leaf))
 		return -ENOENT;
+	hotspot_count_unloaded(&e, &h);
 	do {
 		h.value = 0;
 		reason = hotspot_blob_find(&e, &h, regs.pc - !regs.is_leaf);

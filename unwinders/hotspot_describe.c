@@ -82,6 +82,7 @@ static const struct wanted fields[] = {
 	{HF_BLOCK_USED, "HeapBlock::Header", "_used"},
 	{HF_Z_LOAD_BAD, "ZGlobalsForVMStructs", "_ZPointerLoadBadMask"},
 	{HF_Z_LOAD_SHIFT, "ZGlobalsForVMStructs", "_ZPointerLoadShift"},
+	{HF_COLLECTIONS, "CollectedHeap", "_total_collections"},
 };
 
 static const struct wanted statics[] = {
@@ -235,6 +236,10 @@ static void take_struct(const struct objfile *o, const uint64_t *entry, size_t i
 	}
 	if (is_static && is(type, "ZGlobalsForVMStructs") && is(name, "_instance_p"))
 		f->z_globals = entry[5];
+	if (is_static && is(type, "PerfMemory") && is(name, "_start"))
+		f->counters = entry[5];
+	if (is_static && is(type, "Universe") && is(name, "_collectedHeap"))
+		f->collected = entry[5];
 	if (is_static && is(type, "JVMFlag") && is(name, "flags"))
 		*table = entry[5];
 	if (is_static && is(type, "StubRoutines")) {

@@ -20,7 +20,7 @@
 #define KEPT_INTERVALS 8
 
 struct method {
-	uint64_t key, method_const;
+	uint64_t key;
 	uint32_t name, file; /* interned */
 	uint32_t version, start_line;
 	uint32_t used; /* interval */
@@ -113,7 +113,6 @@ static int add_method(struct hotspot_names *k, uint64_t key, uint32_t version, s
 		return -ENOMEM;
 	*m = (struct method){
 		.key = key,
-		.method_const = k->read.method_const,
 		.name = intern_str(&k->strings, k->read.name),
 		.file = intern_str(&k->strings, k->read.file),
 		.version = version,
@@ -132,17 +131,25 @@ static int add_method(struct hotspot_names *k, uint64_t key, uint32_t version, s
 	return 0;
 }
 
-/* A method by its address. */
+/*
+ * A method by its address. What lies there was not there before when classes were unloaded: cookie
+ * is what it must be known by (NULL: anything), so that nothing is read out of what is no method.
+ */
 static int get_method(struct hotspot_names *k, const struct runtime_process *process, uint64_t addr,
-		      struct method **ret)
+		      const uint32_t *cookie, struct method **ret)
 {
 	const struct hotspot_proc *p = process->proc;
 	uint64_t method_const, key;
+	uint32_t unloaded = 0;
 	int r = target_read_u64(process->memory, addr + p->at[HF_METHOD_CONST], &method_const);
 
+	if (r == 0 && p->unloaded)
+		r = target_read_u32(process->memory, p->unloaded, &unloaded);
 	if (r < 0)
 		return r;
-	key = key_of(process->key, addr, method_const);
+	if (cookie && *cookie != hotspot_method_cookie(method_const, unloaded))
+		return -ESTALE;
+	key = key_of(process->key ^ hash_mix(unloaded), addr, method_const);
 	if (hash_get(&k->methods, key) != HASH_NONE) {
 		*ret = (struct method *)(uintptr_t)hash_get(&k->methods, key);
 	} else {
@@ -164,7 +171,8 @@ static int get_method(struct hotspot_names *k, const struct runtime_process *pro
 static int get_member(struct hotspot_names *k, const struct runtime_frame *f, uint64_t addr,
 		      struct method **ret)
 {
-	uint64_t code = key_of(f->process->key, f->value, HOTSPOT_COOKIE(f->more));
+	const uint32_t cookie = HOTSPOT_COOKIE(f->more);
+	uint64_t code = key_of(f->process->key, f->value, cookie);
 	uint64_t key = hash_mix(code ^ hash_mix(addr)), found = hash_get(&k->members, key);
 	int r;
 
@@ -173,10 +181,8 @@ static int get_member(struct hotspot_names *k, const struct runtime_frame *f, ui
 		(*ret)->used = k->interval;
 		return 0;
 	}
-	r = get_method(k, f->process, addr, ret);
-	if (r == 0 && HOTSPOT_KIND(f->value) == HOTSPOT_INTERPRETED &&
-	    (uint32_t)((*ret)->method_const >> 3) != HOTSPOT_COOKIE(f->more))
-		return -ESTALE;
+	r = get_method(k, f->process, addr,
+		       HOTSPOT_KIND(f->value) == HOTSPOT_INTERPRETED ? &cookie : NULL, ret);
 	if (r == 0)
 		(void)hash_put(&k->members, key, (*ret)->key);
 	return r;

@@ -4,9 +4,11 @@ the shares that the program itself measures. Each case runs with the host's vers
 suite `runtimes` with every other one. The truth is what the JVM says of itself
 (tests/fixtures/hotspot/Truth.java)."""
 
+import collections
 import contextlib
 import os
 import random
+import re
 import subprocess
 import threading
 import time
@@ -268,6 +270,33 @@ def one_code_heap(runtime):
 @versions("jdk", newest=True)
 def classes_that_are_thrown_away(runtime):
     whole_stacks(runtime, "unloading", "-XX:MaxMetaspaceSize=64m", d=4, other=0.9)
+
+
+RENAMED_MS = 40
+
+
+def renamed(runtime, *flags):
+    """{number: samples} of classes that lie one after another at the same addresses."""
+    t = Target("renamed", argv=runtime.command("-Xmx256m", *flags, "-cp", HOTSPOT, "truth.Renamed",
+                                               RENAMED_MS, 6, mount=[HOTSPOT]))
+    record("-p", t.pid, d=10, f=997, out="out.pb.gz")
+    last, seen = t.finish()["classes"], collections.Counter()
+    for s in Profile("out.pb.gz").samples:
+        numbers = {n for f in managed(s) for n in re.findall(r"(?:Named|burn)(\d{4})", f[0])}
+        check(len(numbers) <= 1, f"a stack of several: {show([s])}")
+        seen.update({int(n): s.count for n in numbers})
+    first = min(seen) + 1
+    check(last - first > 30, f"only classes {first} to {last} ran while recorded")
+    return [seen[n] for n in range(first, last)]
+
+
+@versions("jdk", newest=True, timeout=90)
+def a_class_in_the_memory_of_one_that_is_gone(runtime):
+    for flags in ((), ("-Xint",), ("-Xint", "-XX:-UsePerfData")):
+        samples = renamed(runtime, *flags)
+        expected = RENAMED_MS * 0.997
+        wrong = [n for n in samples if not 0.6 * expected < n < 1.5 * expected]
+        check(len(wrong) <= 1, f"{flags}: {expected:.0f} samples of each class expected: {samples}")
 
 
 @versions("jdk")

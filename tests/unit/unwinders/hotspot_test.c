@@ -10,6 +10,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "unwinders/hotspot_counter.h"
 #include "unwinders/hotspot_method.h"
 #include "unwinders/target_memory.h"
 
@@ -285,9 +286,69 @@ static void test_code_belongs_to_where_it_leads(void **state)
 	assert_innermost(&m, 0x58, OUTER, 1);
 }
 
+/* ---- counters ---- */
+
+#define COUNTER_AT 0x50 /* the second entry */
+
+static void counters_init(struct image *m)
+{
+	const uint8_t prologue[] = {0xca, 0xfe, 0xc0, 0xc0, 1, 2, 0, 1};
+	const uint32_t sizes[] = {0x80, 0, 0, 0, 0x20, 2}; /* bytes, ...; first entry, entries */
+	const uint32_t entries[][5] = {{0x30, 0x14, 0, 'J', 0x28}, {0x30, 0x14, 0, 'J', 0x28}};
+
+	memset(m, 0, sizeof(*m));
+	m->memory = (struct target_memory){.read = read_image, .data = m, .budget = 1 << 20};
+	put(m, 0, prologue, sizeof(prologue));
+	put(m, 8, sizes, sizeof(sizes));
+	put(m, 0x20, entries[0], sizeof(entries[0]));
+	put(m, 0x34, "java.cls.loaded", 16);
+	put(m, COUNTER_AT, entries[1], sizeof(entries[1]));
+	put(m, COUNTER_AT + 0x14, "java.cls.gone", 14);
+}
+
+static uint64_t counter_with(size_t at, uint32_t word)
+{
+	struct image m;
+
+	counters_init(&m);
+	put(&m, at, &word, sizeof(word));
+	return hotspot_counter(&m.memory, IMAGE_AT, "java.cls.gone");
+}
+
+static void test_a_counter_is_found_by_its_name(void **state)
+{
+	struct image m;
+
+	(void)state;
+	counters_init(&m);
+	assert_int_equal(hotspot_counter(&m.memory, IMAGE_AT, "java.cls.gone"),
+			 IMAGE_AT + COUNTER_AT + 0x28);
+	assert_int_equal(hotspot_counter(&m.memory, IMAGE_AT, "java.cls.gon"), 0);
+	assert_int_equal(hotspot_counter(&m.memory, IMAGE_AT, "java.cls.gone too"), 0);
+	assert_int_equal(hotspot_counter(&m.memory, 0, "java.cls.gone"), 0);
+}
+
+static void test_counters_that_lie_are_none(void **state)
+{
+	(void)state;
+	assert_int_equal(counter_with(0, 0xcafec0c0), 0);		/* another byte order */
+	assert_int_equal(counter_with(8, UINT32_MAX), 0);		/* endless */
+	assert_int_equal(counter_with(8, COUNTER_AT + 0x10), 0);	/* ends in the entry */
+	assert_int_equal(counter_with(0x18, UINT32_MAX), 0);		/* begins elsewhere */
+	assert_int_equal(counter_with(0x1c, 1), 0);			/* one entry */
+	assert_int_equal(counter_with(0x20, 0), 0);			/* an entry of 0 bytes */
+	assert_int_equal(counter_with(0x20, UINT32_MAX), 0);		/* ... of too many */
+	assert_int_equal(counter_with(COUNTER_AT + 4, UINT32_MAX), 0);	/* a name outside */
+	assert_int_equal(counter_with(COUNTER_AT + 8, 16), 0);		/* a text */
+	assert_int_equal(counter_with(COUNTER_AT + 16, UINT32_MAX), 0); /* a value outside */
+	assert_int_equal(counter_with(COUNTER_AT + 16, 0x2c), 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_a_counter_is_found_by_its_name),
+		cmocka_unit_test(test_counters_that_lie_are_none),
 		cmocka_unit_test(test_code_belongs_to_where_it_leads),
 		cmocka_unit_test(test_the_end_of_a_loop_is_behind_its_poll),
 		cmocka_unit_test(test_what_is_behind_a_call_is_not_the_calls),
