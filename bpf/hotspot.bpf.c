@@ -140,7 +140,6 @@ __noinline int hotspot_begin(u32 cpu)
 	hotspot_count_unloaded(c, &s->walk);
 	if (s->walk.unloaded != s->walk.p.unloaded_seen)
 		hotspot_unloads(s);
-	c->names_from = s->walk.p.unloaded_ns;
 	s->serial = c->serial;
 	runtime_count(c, RUNTIME_HOTSPOT, HOTSPOT_STAT_ATTEMPTS);
 	return 1;
@@ -185,6 +184,8 @@ __noinline int hotspot_learn_method(u32 cpu, u64 method)
 	m->bytes = bytes;
 	m->method = method;
 	m->unloaded = s->walk.unloaded;
+	/* Of what was met before since then, user space has the names. */
+	c->names_from = s->walk.p.unloaded_ns;
 	m->mm = c->mm;
 	return 0;
 }

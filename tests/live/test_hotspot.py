@@ -295,8 +295,10 @@ def a_class_in_the_memory_of_one_that_is_gone(runtime):
     for flags in ((), ("-Xint",), ("-Xint", "-XX:-UsePerfData")):
         samples = renamed(runtime, *flags)
         expected = RENAMED_MS * 0.997
-        wrong = [n for n in samples if not 0.6 * expected < n < 1.5 * expected]
-        check(len(wrong) <= 1, f"{flags}: {expected:.0f} samples of each class expected: {samples}")
+        text = f"{flags}: {expected:.0f} samples of each class expected: {samples}"
+        check(max(samples) < 1.5 * expected, text)
+        # Who had to wait for a CPU finds a class gone: it has no name then.
+        check(sum(n < 0.6 * expected for n in samples) < 0.1 * len(samples), text)
 
 
 @versions("jdk")
