@@ -16,28 +16,7 @@
 #include "unwinders/hotspot_counter.h"
 #include "unwinders/hotspot_names.h"
 #include "unwinders/runtime.h"
-
-struct env {
-	const struct native_walk *w;
-	struct target_memory *m;
-};
-
-#define WALK_ENV struct env
-
-static int walk_read8(struct env *e, __u64 addr, __u64 *v)
-{
-	return native_read(e->w, addr, v, 8);
-}
-
-static int walk_read16(struct env *e, __u64 addr, __u64 v[2])
-{
-	return walk_read8(e, addr, &v[0]) || walk_read8(e, addr + 8, &v[1]);
-}
-
-static int walk_read(struct env *e, __u64 addr, void *to, __u32 bytes)
-{
-	return target_read(e->m, addr, to, bytes) < 0;
-}
+#include "unwinders/walk_env.h"
 
 #include "bpf/hotspot_walk.h"
 
@@ -317,7 +296,7 @@ int hotspot_attach(const struct runtime_process *p, void *ret_proc)
 
 /* ---- late samples ---- */
 
-static int step(struct env *e, struct hotspot_walk *h, struct walk_regs *regs)
+static int step(struct walk_env *e, struct hotspot_walk *h, struct walk_regs *regs)
 {
 	uint32_t kind = h->b.kind;
 	__u64 fp;
@@ -337,7 +316,7 @@ static int step(struct env *e, struct hotspot_walk *h, struct walk_regs *regs)
 	return regs->is_leaf ? hotspot_stub_leaf(e, h, regs) : hotspot_stub(e, h, regs);
 }
 
-static int step_anywhere(struct env *e, struct hotspot_walk *h, struct walk_regs *regs)
+static int step_anywhere(struct walk_env *e, struct hotspot_walk *h, struct walk_regs *regs)
 {
 	int reason;
 
@@ -356,7 +335,7 @@ static int step_anywhere(struct env *e, struct hotspot_walk *h, struct walk_regs
 int hotspot_walk(const struct runtime_process *p, struct native_walk *w)
 {
 	struct hotspot_walk h = {.p = *(const struct hotspot_proc *)p->proc};
-	struct env e = {w, p->memory};
+	struct walk_env e = {w, p->memory};
 	struct walk_regs regs = w->regs;
 	int reason;
 

@@ -6,30 +6,9 @@
 
 #include "unwinders/python_internal.h"
 #include "unwinders/runtime.h"
+#include "unwinders/walk_env.h"
 
-struct env {
-	const struct native_walk *w;
-	struct target_memory *m;
-};
-
-#define WALK_ENV struct env
-
-static int walk_read8(struct env *e, __u64 addr, __u64 *v)
-{
-	return native_read(e->w, addr, v, 8);
-}
-
-static int walk_read16(struct env *e, __u64 addr, __u64 v[2])
-{
-	return walk_read8(e, addr, &v[0]) || walk_read8(e, addr + 8, &v[1]);
-}
-
-static int walk_read(struct env *e, __u64 addr, void *to, __u32 bytes)
-{
-	return target_read(e->m, addr, to, bytes) < 0;
-}
-
-static inline bool is_shim(struct env *e, __u64 ra, __u64 above);
+static inline bool is_shim(struct walk_env *e, __u64 ra, __u64 above);
 #define PYTHON_IS_SHIM is_shim
 #define PYTHON_JIT
 #include "bpf/python_jit.h"
@@ -44,7 +23,7 @@ static const struct range *range_of(const struct native_walk *w, uint64_t addr)
 }
 
 /* Where the code is that the words point to is known of a process that is gone, too. */
-static inline bool is_shim(struct env *e, __u64 ra, __u64 above)
+static inline bool is_shim(struct walk_env *e, __u64 ra, __u64 above)
 {
 	const struct range *code = range_of(e->w, ra), *loop = range_of(e->w, above);
 
@@ -57,13 +36,12 @@ int python_jit_attach(const struct runtime_process *p, void *ret_proc)
 	const struct python_file *f = p->file;
 
 	(void)ret_proc;
-	(void)walk_read16;
 	return f->version == PYTHON_JIT_VERSION ? 0 : -ENOENT;
 }
 
 int python_jit_walk(const struct runtime_process *p, struct native_walk *w)
 {
-	struct env e = {w, p ? p->memory : NULL};
+	struct walk_env e = {w, p ? p->memory : NULL};
 	struct walk_regs regs = w->regs;
 	__u64 stack[PYTHON_JIT_WORDS];
 
