@@ -28,11 +28,11 @@ enum parser_failure {
 };
 const char *parser_failure_name(enum parser_failure f);
 
-/* Of a result, or of a request that was not taken: not the fault of what was asked for; another
- * time there may be an answer. */
+/* Of a result: not the fault of what was asked for, another time there may be an answer. What does
+ * not fit into the child's memory never will. */
 static inline bool parser_may_answer_later(int r)
 {
-	return r == -EIO || r == -ECHILD || r == -ENOMEM || r == -ENOBUFS;
+	return r == -EIO || r == -ECHILD;
 }
 
 struct parser_result {
