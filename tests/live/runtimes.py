@@ -6,7 +6,7 @@ Every CPython and OpenJDK that Debian's suites offer, each in a small root direc
     tests/live/runtimes.py [--list | --get NAME... | --run NAME ARG...]
 
 A runtime's name is python3.13-trixie, python3.13d-trixie (Py_DEBUG), jdk21-sid, or that of a build
-from source that no suite has as a package : python3.13t (free-threaded), python3.11refs
+from source that no suite has as a package: python3.13t (free-threaded), python3.11refs
 (Py_TRACE_REFS), python3.13musl and python3.13static (with musl). python3.14jit-sid is python3.14-sid
 with its JIT compiler switched on. Its root is made of its packages and what they depend on,
 downloaded by apt (which checks them) and unpacked, not installed: no script of a package runs. Kept

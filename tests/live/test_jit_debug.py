@@ -2,6 +2,7 @@
 """Code whose object files a runtime registered with debuggers (GDB's JIT interface): LLVM's own JITs,
 a program that makes code while it is profiled, and lists that lie."""
 
+import contextlib
 import os
 import re
 import signal
@@ -328,36 +329,36 @@ def where_a_list_is_is_asked_again_when_the_answer_is_lost():
     answers_that_are_lost_are_asked_for_again("registered_code", registered("once"))
 
 
-@case
-def a_map_is_read_again_when_its_names_are_lost():
-    t = registered("late")
+@contextlib.contextmanager
+def perf_map(t):
+    """A function that writes a map for the target, with this name for its code."""
     path = f"/tmp/perf-{t.pid}.map"
-    try:
+
+    def write(name):
         with open(f"/proc/{t.pid}/maps", encoding="utf-8") as f:
             at = next(ln.split("-")[0] for ln in f if " rwxp " in ln)
         with open(path, "w", encoding="ascii") as f:
-            f.write(f"{at} 1000 written_early\n")
-        answers_that_are_lost_are_asked_for_again("written_early", t)
+            f.write(f"{at} 1000 {name}\n")
+    try:
+        yield write
     finally:
         if os.path.exists(path):
             os.unlink(path)
+
+
+@case
+def a_map_is_read_again_when_its_names_are_lost():
+    t = registered("late")
+    with perf_map(t) as write:
+        write("written_early")
+        answers_that_are_lost_are_asked_for_again("written_early", t)
 
 
 @case
 def a_map_that_is_written_while_profiled_names_code():
     t = registered("late")
-    path = f"/tmp/perf-{t.pid}.map"
-
-    def write():
-        with open(f"/proc/{t.pid}/maps", encoding="utf-8") as f:
-            at = next(ln.split("-")[0] for ln in f if " rwxp " in ln)
-        with open(path, "w", encoding="ascii") as f:
-            f.write(f"{at} 1000 written_late\n")
-    try:
-        folded = in_the_middle(t, write)
-    finally:
-        if os.path.exists(path):
-            os.unlink(path)
+    with perf_map(t) as write:
+        folded = in_the_middle(t, lambda: write("written_late"))
     named = share(folded, "written_late")
     check(named > 0.9, f"{named:.1%} named:\n" + folded.show())
 
