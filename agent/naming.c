@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <string.h>
 
+#include "agent/base/recent.h"
 #include "agent/jit_names.h"
 #include "agent/reasons.h"
 #include "agent/runtimes.h"
@@ -13,19 +14,11 @@
 #include "symbolizer/symtab.h"
 #include "unwinders/runtime.h"
 
-#define RECENT 512
-
-/* Most frames of a stack are those of stacks before. */
-struct recent_location {
-	uint64_t key; /* of `locations`; 0: free */
-	int64_t location;
-};
-
 struct namer {
 	const struct naming *n;
 	struct profile *p;
 	struct hash locations; /* frame word (mixed with the process for JIT code) -> location */
-	struct recent_location recent[RECENT];
+	struct recent recent;  /* key of locations -> location + 1 */
 	struct hash processes; /* task id -> process */
 	struct hash mappings;  /* file id -> mapping + 1 */
 	struct buf text;       /* scratch */
@@ -215,7 +208,6 @@ static int64_t name_frame(struct namer *k, uint64_t frame, uint64_t more, struct
 static int64_t locate(struct namer *k, uint64_t frame, uint64_t more, struct task_id id)
 {
 	uint64_t process = hash_mix((uint64_t)id.tgid << 32 | id.mm), key = frame;
-	struct recent_location *recent;
 	uint64_t known;
 	int64_t r;
 
@@ -223,9 +215,9 @@ static int64_t locate(struct namer *k, uint64_t frame, uint64_t more, struct tas
 		key = hash_mix(frame ^ hash_mix(more));
 	if (FRAME_KIND(frame) == FRAME_ANON || runtimes_frame_is_per_process(frame))
 		key = hash_mix(key ^ process);
-	recent = &k->recent[key % RECENT];
-	if (key && recent->key == key)
-		return recent->location;
+	known = recent_get(&k->recent, key);
+	if (known != RECENT_NONE)
+		return (int64_t)known - 1;
 	known = hash_get(&k->locations, key);
 	r = (int64_t)known;
 	if (known == HASH_NONE) {
@@ -234,7 +226,7 @@ static int64_t locate(struct namer *k, uint64_t frame, uint64_t more, struct tas
 			r = -ENOMEM;
 	}
 	if (r >= 0)
-		*recent = (struct recent_location){key, r};
+		recent_put(&k->recent, key, (uint64_t)r + 1);
 	return r;
 }
 

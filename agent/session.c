@@ -86,11 +86,11 @@ static void want_lines(struct session *s, const uint64_t *frames, uint32_t n)
 	for (uint32_t i = 0; i < n; i++) {
 		const struct file *f;
 
-		if (FRAME_KIND(frames[i]) != FRAME_NATIVE || recent_has(&s->wanted, frames[i]))
+		if (FRAME_KIND(frames[i]) != FRAME_NATIVE || recent_get(&s->wanted, frames[i]))
 			continue;
 		f = files_get(s->files, FRAME_FILE(frames[i]));
 		if (f && files_want(s->files, f, FRAME_OFFSET(frames[i])))
-			recent_add(&s->wanted, frames[i]);
+			recent_put(&s->wanted, frames[i], true);
 	}
 }
 

@@ -356,8 +356,8 @@ void hotspot_names_want(void *names, const struct runtime_frame *f)
 	uint64_t key = frame_key(f);
 	const char *why;
 
-	if (!recent_has(&k->wanted, key) && get_named(k, f, key, &why))
-		recent_add(&k->wanted, key);
+	if (!recent_get(&k->wanted, key) && get_named(k, f, key, &why))
+		recent_put(&k->wanted, key, true);
 }
 
 int hotspot_names_frame(void *names, const struct runtime_frame *f, struct runtime_function *ret,

@@ -1,28 +1,35 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * struct recent: u64 keys that were met lately, in few enough cache lines to stay in the cache, for
- * loops that meet the same keys again and again among many others: stacks have most of their frames
- * in common with those before. Forgets at will; what it has was added since it was cleared. Keys
- * must be spread over their low bits; 0 is never there.
+ * struct recent: u64 -> u64 for the keys that were met lately, in few enough cache lines to stay in
+ * the cache, for loops that meet the same keys again and again among many others: stacks have most
+ * of their frames in common with those before. Forgets at will; what it has was put there since it
+ * was cleared. Keys must be spread over their low bits; values must not be RECENT_NONE.
  */
 #pragma once
 
 #include "agent/base/macro.h"
 
 #define RECENT_SLOTS 512
+#define RECENT_NONE  0
 
 struct recent {
-	uint64_t keys[RECENT_SLOTS];
+	struct {
+		uint64_t key, value; /* value RECENT_NONE: free */
+	} slots[RECENT_SLOTS];
 };
 
-static inline bool recent_has(const struct recent *r, uint64_t key)
+/* RECENT_NONE when it is not there, or not any more. */
+static inline uint64_t recent_get(const struct recent *r, uint64_t key)
 {
-	return key && r->keys[key % RECENT_SLOTS] == key;
+	size_t i = key % RECENT_SLOTS;
+
+	return r->slots[i].key == key ? r->slots[i].value : RECENT_NONE;
 }
 
-static inline void recent_add(struct recent *r, uint64_t key)
+static inline void recent_put(struct recent *r, uint64_t key, uint64_t value)
 {
-	r->keys[key % RECENT_SLOTS] = key;
+	r->slots[key % RECENT_SLOTS].key = key;
+	r->slots[key % RECENT_SLOTS].value = value;
 }
 
 static inline void recent_clear(struct recent *r)
