@@ -374,7 +374,7 @@ def pb_fields(data):
     return out
 
 
-def wait_for(pred, timeout=10, what="condition"):
+def wait_for(pred, timeout=10, what="condition", step=0.02):
     """Polls until pred() is true; a bounded wait for a state, never a sleep in hope."""
     end = time.monotonic() + timeout
     while True:
@@ -382,7 +382,7 @@ def wait_for(pred, timeout=10, what="condition"):
         if v:
             return v
         check(time.monotonic() < end, f"{what} not reached within {timeout} s")
-        time.sleep(0.02)
+        time.sleep(step)
 
 
 def fresh_copy(name, to):
