@@ -1,8 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * Reads from a process what HotSpot knows of a method: its name, where it is written, its lines;
- * and which methods, inlined into each other, a place in compiled code belongs to. Every length,
- * count and offset is the process's word and is bounded here.
+ * Reads from a process what HotSpot knows of a method: its name, where it is written, its lines.
+ * Every length, count and offset is the process's word and is bounded here.
  */
 #pragma once
 
@@ -13,7 +12,6 @@ struct target_memory;
 
 #define HOTSPOT_NAME_BYTES  1024
 #define HOTSPOT_FILE_BYTES  256
-#define HOTSPOT_SCOPES_MAX  64
 #define HOTSPOT_LINES_BYTES 65536 /* of a method's line table */
 
 struct hotspot_method {
@@ -33,19 +31,10 @@ void hotspot_method_done(struct hotspot_method *m);
 /* The line of a bytecode in a line table; 0: unknown. version: struct hotspot_proc's. */
 uint32_t hotspot_line(const uint8_t *lines, size_t bytes, uint32_t version, uint32_t bci);
 
-struct hotspot_scope {
-	uint64_t method; /* address of the Method */
-	uint32_t bci;	 /* HOTSPOT_BCI_UNKNOWN: not known */
-};
-
-/*
- * The methods that a place in an nmethod belongs to, innermost first. Their number, at least 1, or
- * -ESTALE: there is other code by now; -EBADMSG; the error of a read.
- */
-int hotspot_scopes_read(struct target_memory *m, const struct hotspot_proc *p, uint64_t nmethod,
-			uint32_t position, uint32_t compile_id,
-			struct hotspot_scope ret[HOTSPOT_SCOPES_MAX]);
-
 /* pkg/Class, name and (Ljava/lang/Object;I)V as people write them, cut to room. */
 void hotspot_readable_name(const char *class_name, const char *name, const char *signature,
 			   char *ret, size_t room);
+
+/* A Symbol's text, cut to room. 0, -EBADMSG: it is none; the error of a read. */
+int hotspot_symbol_read(struct target_memory *m, const struct hotspot_proc *p, uint64_t symbol,
+			char *ret, size_t room);

@@ -13,6 +13,7 @@
 #include "agent/base/intern.h"
 #include "agent/base/recent.h"
 #include "unwinders/hotspot_method.h"
+#include "unwinders/hotspot_scopes.h"
 #include "unwinders/hotspot_stubs.h"
 #include "unwinders/runtime.h"
 

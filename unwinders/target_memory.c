@@ -82,6 +82,13 @@ int target_read_u64(struct target_memory *m, uint64_t addr, uint64_t *ret)
 	return target_read(m, addr, ret, sizeof(*ret));
 }
 
+int target_read_pointer(struct target_memory *m, uint64_t addr, uint64_t *ret)
+{
+	int r = target_read_u64(m, addr, ret);
+
+	return r < 0 ? r : target_is_pointer(*ret) ? 0 : -EBADMSG;
+}
+
 int target_read_u32(struct target_memory *m, uint64_t addr, uint32_t *ret)
 {
 	return target_read(m, addr, ret, sizeof(*ret));

@@ -47,3 +47,12 @@ int target_read_u16(struct target_memory *m, uint64_t addr, uint16_t *ret);
 int target_read_u8(struct target_memory *m, uint64_t addr, uint8_t *ret);
 /* A string of at most room - 1 bytes, cut there; always terminated. Its length or an error. */
 int target_read_str(struct target_memory *m, uint64_t addr, char *to, size_t room);
+
+/* Could this be an address that a process uses? */
+static inline bool target_is_pointer(uint64_t v)
+{
+	return v >= TARGET_PAGE_BYTES && !(v >> 47);
+}
+
+/* -EBADMSG: what lies there is none. */
+int target_read_pointer(struct target_memory *m, uint64_t addr, uint64_t *ret);

@@ -12,6 +12,7 @@
 
 #include "unwinders/hotspot_counter.h"
 #include "unwinders/hotspot_method.h"
+#include "unwinders/hotspot_scopes.h"
 #include "unwinders/target_memory.h"
 
 /* Memory is what lies before address 0x1000. */
