@@ -55,6 +55,10 @@ enum hotspot_field {
 	HF_POOL_SOURCE_FILE,  /* 15 and later */
 	HF_KLASS_SOURCE_FILE, /* of InstanceKlass, before */
 	HF_KLASS_NAME,
+	HF_KLASS_LOADER, /* its ClassLoaderData */
+	HF_LOADER_OBJECT,
+	HF_LOADER_NEXT,
+	HF_LOADER_ONE_CLASS, /* 11 and later: a byte, it is that of a hidden class */
 	HF_SYMBOL_LENGTH,
 	HF_SYMBOL_LENGTH_AND_REFCOUNT, /* 12 to 15 */
 	HF_SYMBOL_BODY,
@@ -72,7 +76,7 @@ enum hotspot_field {
 	HF_Z_LOAD_SHIFT,
 	HF_COLLECTIONS,
 	HF_MAX,
-	HF_ROOM = 56,
+	HF_ROOM = 60,
 };
 _Static_assert(HF_MAX <= HF_ROOM, "hotspot_field");
 
@@ -133,7 +137,7 @@ struct hotspot_file {
 	__u64 counters;	      /* of the pointer to the JVM's counters of itself */
 	__u64 collected;      /* of the pointer to the heap of objects */
 };
-_Static_assert(sizeof(struct hotspot_file) == 16 + 8 * 14 + 2 * 60 + 8 + 8 * 7, "hotspot_file");
+_Static_assert(sizeof(struct hotspot_file) == 16 + 8 * 14 + 2 * 64 + 8 + 8 * 7, "hotspot_file");
 
 /* Segmented: non-nmethods, profiled, non-profiled; 27 has one for hot code. */
 #define HOTSPOT_HEAPS 4
@@ -169,7 +173,7 @@ struct hotspot_proc {
 	__u16 cont_tail; /* jdk.internal.vm.Continuation */
 	__u16 chunk_stack, chunk_pc, chunk_size, chunk_sp, chunk_parent; /* StackChunk */
 };
-_Static_assert(sizeof(struct hotspot_proc) == 32 * 4 + 88 + 2 * 60 + 24, "hotspot_proc");
+_Static_assert(sizeof(struct hotspot_proc) == 32 * 4 + 88 + 2 * 64 + 24, "hotspot_proc");
 
 /*
  * A frame: value = 48 bits of address, then enum hotspot_frame; more = 24 bits of position, then 32

@@ -11,7 +11,7 @@
 #include "agent/base/buf.h"
 
 #define TABLE_MAGIC   0x4254485054455254ull /* "TRETPHTB" */
-#define TABLE_VERSION 7
+#define TABLE_VERSION 8
 
 /* One owner a section: the file that is named defines its layout and reads it. */
 enum table_section {

@@ -177,7 +177,7 @@ static int read_pool_symbol(struct target_memory *m, const struct hotspot_proc *
 
 /* An index that lies in the pool or in the class, by version. No file is no error. */
 static void read_source(struct target_memory *m, const struct hotspot_proc *p, uint64_t pool,
-			uint64_t holder, struct hotspot_method *ret)
+			struct hotspot_method *ret)
 {
 	uint16_t index = 0;
 	int r = -ENODATA;
@@ -185,7 +185,7 @@ static void read_source(struct target_memory *m, const struct hotspot_proc *p, u
 	if (p->at[HF_POOL_SOURCE_FILE] != HOTSPOT_NONE)
 		r = target_read_u16(m, pool + p->at[HF_POOL_SOURCE_FILE], &index);
 	else if (p->at[HF_KLASS_SOURCE_FILE] != HOTSPOT_NONE)
-		r = target_read_u16(m, holder + p->at[HF_KLASS_SOURCE_FILE], &index);
+		r = target_read_u16(m, ret->holder + p->at[HF_KLASS_SOURCE_FILE], &index);
 	if (r < 0 || !index ||
 	    read_pool_symbol(m, p, pool, index, ret->file, sizeof(ret->file)) < 0)
 		ret->file[0] = '\0';
@@ -197,14 +197,14 @@ static int read_name(struct target_memory *m, const struct hotspot_proc *p,
 {
 	char class_name[SYMBOL_BYTES], name[SYMBOL_BYTES], signature[SYMBOL_BYTES];
 	const uint16_t *at = p->at;
-	uint64_t pool, holder, symbol;
+	uint64_t pool, symbol;
 	uint16_t name_index, signature_index;
 	int r = target_read_pointer(m, ret->method_const + at[HF_CONST_CONSTANTS], &pool);
 
 	if (r == 0)
-		r = target_read_pointer(m, pool + at[HF_POOL_HOLDER], &holder);
+		r = target_read_pointer(m, pool + at[HF_POOL_HOLDER], &ret->holder);
 	if (r == 0)
-		r = target_read_pointer(m, holder + at[HF_KLASS_NAME], &symbol);
+		r = target_read_pointer(m, ret->holder + at[HF_KLASS_NAME], &symbol);
 	if (r == 0)
 		r = hotspot_symbol_read(m, p, symbol, class_name, sizeof(class_name));
 	if (r == 0)
@@ -219,7 +219,7 @@ static int read_name(struct target_memory *m, const struct hotspot_proc *p,
 	if (r < 0)
 		return r;
 	hotspot_readable_name(class_name, name, signature, ret->name, sizeof(ret->name));
-	read_source(m, p, pool, holder, ret);
+	read_source(m, p, pool, ret);
 	return 0;
 }
 

@@ -16,6 +16,7 @@ struct target_memory;
 
 struct hotspot_method {
 	uint64_t method_const;	       /* address of the ConstMethod */
+	uint64_t holder;	       /* address of the class */
 	uint32_t code_bytes;	       /* bytecodes are 0 to this */
 	char name[HOTSPOT_NAME_BYTES]; /* java.util.HashMap.get(java.lang.Object) */
 	char file[HOTSPOT_FILE_BYTES]; /* HashMap.java, or "" */

@@ -12,6 +12,7 @@
 #include "agent/base/hash.h"
 #include "agent/base/intern.h"
 #include "agent/base/recent.h"
+#include "unwinders/hotspot_loader.h"
 #include "unwinders/hotspot_method.h"
 #include "unwinders/hotspot_scopes.h"
 #include "unwinders/hotspot_stubs.h"
@@ -21,7 +22,8 @@
 #define KEPT_INTERVALS 8
 
 struct method {
-	uint64_t key;
+	uint64_t key, place; /* place: where it stays, 0 when that is not known */
+	uint64_t method_const;
 	uint32_t name, file; /* interned */
 	uint32_t version, start_line;
 	uint32_t used; /* interval */
@@ -45,6 +47,8 @@ struct hotspot_names {
 	struct hash frames;  /* -> struct named */
 	struct hash methods; /* -> struct method */
 	struct hash members; /* method of a frame -> key of methods */
+	struct hash places;  /* method of a loader that stays -> key of methods */
+	struct hash loaders; /* -> whether they stay */
 	struct hash stubs;   /* process -> struct hotspot_stubs */
 	size_t bytes;	     /* of all but `strings` */
 	uint32_t interval;
@@ -65,6 +69,8 @@ static void forget_all(struct hotspot_names *k)
 	hash_done(&k->frames);
 	hash_done(&k->methods);
 	hash_done(&k->members);
+	hash_done(&k->places);
+	hash_done(&k->loaders);
 	hash_done(&k->stubs);
 	intern_done(&k->strings);
 	recent_clear(&k->wanted);
@@ -114,6 +120,7 @@ static int add_method(struct hotspot_names *k, uint64_t key, uint32_t version, s
 		return -ENOMEM;
 	*m = (struct method){
 		.key = key,
+		.method_const = k->read.method_const,
 		.name = intern_str(&k->strings, k->read.name),
 		.file = intern_str(&k->strings, k->read.file),
 		.version = version,
@@ -132,9 +139,57 @@ static int add_method(struct hotspot_names *k, uint64_t key, uint32_t version, s
 	return 0;
 }
 
+static struct method *find_method(struct hotspot_names *k, uint64_t key)
+{
+	uint64_t found = hash_get(&k->methods, key);
+	struct method *m = found == HASH_NONE ? NULL : (struct method *)(uintptr_t)found;
+
+	if (m)
+		m->used = k->interval;
+	return m;
+}
+
+/* Is this class never unloaded? It is the class that was read: none was unloaded since. */
+static bool stays(struct hotspot_names *k, const struct runtime_process *process, uint64_t class,
+		  uint32_t unloaded)
+{
+	const struct hotspot_proc *p = process->proc;
+	uint64_t loader, key, found;
+	uint32_t now;
+
+	if (!p->unloaded || p->at[HF_KLASS_LOADER] == HOTSPOT_NONE ||
+	    target_read_pointer(process->memory, class + p->at[HF_KLASS_LOADER], &loader) < 0)
+		return false;
+	key = key_of(process->key, loader, 0);
+	found = hash_get(&k->loaders, key);
+	if (found == HASH_NONE) {
+		found = hotspot_loader_stays(process->memory, p, loader);
+		(void)hash_put(&k->loaders, key, found);
+	}
+	return found && target_read_fresh(process->memory, p->unloaded, &now, sizeof(now)) == 0 &&
+	       now == unloaded;
+}
+
+static int read_method(struct hotspot_names *k, const struct runtime_process *process,
+		       uint64_t addr, uint64_t key, uint32_t unloaded, struct method **ret)
+{
+	const struct hotspot_proc *p = process->proc;
+	int r = hotspot_method_read(process->memory, p, addr, &k->read);
+
+	if (r == 0)
+		r = add_method(k, key, p->version, ret);
+	if (r == 0 && stays(k, process, k->read.holder, unloaded)) {
+		(*ret)->place = key_of(process->key, addr, 0);
+		(void)hash_put(&k->places, (*ret)->place, key);
+	}
+	hotspot_method_done(&k->read);
+	return r;
+}
+
 /*
- * A method by its address. What lies there was not there before when classes were unloaded: cookie
- * is what it must be known by (NULL: anything), so that nothing is read out of what is no method.
+ * A method by its address. What lies there was not there before when classes were unloaded, unless
+ * its class can not be: cookie is what it must be known by (NULL: anything), so that nothing is
+ * read out of what is no method.
  */
 static int get_method(struct hotspot_names *k, const struct runtime_process *process, uint64_t addr,
 		      const uint32_t *cookie, struct method **ret)
@@ -142,26 +197,24 @@ static int get_method(struct hotspot_names *k, const struct runtime_process *pro
 	const struct hotspot_proc *p = process->proc;
 	uint64_t method_const, key;
 	uint32_t unloaded = 0;
-	int r = target_read_u64(process->memory, addr + p->at[HF_METHOD_CONST], &method_const);
+	int r = 0;
 
-	if (r == 0 && p->unloaded)
+	*ret = find_method(k, hash_get(&k->places, key_of(process->key, addr, 0)));
+	if (*ret && !cookie)
+		return 0;
+	if (p->unloaded)
 		r = target_read_u32(process->memory, p->unloaded, &unloaded);
+	if (*ret && r == 0 && *cookie == hotspot_method_cookie((*ret)->method_const, unloaded))
+		return 0;
+	if (r == 0)
+		r = target_read_u64(process->memory, addr + p->at[HF_METHOD_CONST], &method_const);
 	if (r < 0)
 		return r;
 	if (cookie && *cookie != hotspot_method_cookie(method_const, unloaded))
 		return -ESTALE;
 	key = key_of(process->key ^ hash_mix(unloaded), addr, method_const);
-	if (hash_get(&k->methods, key) != HASH_NONE) {
-		*ret = (struct method *)(uintptr_t)hash_get(&k->methods, key);
-	} else {
-		r = hotspot_method_read(process->memory, p, addr, &k->read);
-		if (r == 0)
-			r = add_method(k, key, p->version, ret);
-		hotspot_method_done(&k->read);
-	}
-	if (r == 0)
-		(*ret)->used = k->interval;
-	return r;
+	*ret = find_method(k, key);
+	return *ret ? 0 : read_method(k, process, addr, key, unloaded, ret);
 }
 
 /*
@@ -174,14 +227,12 @@ static int get_member(struct hotspot_names *k, const struct runtime_frame *f, ui
 {
 	const uint32_t cookie = HOTSPOT_COOKIE(f->more);
 	uint64_t code = key_of(f->process->key, f->value, cookie);
-	uint64_t key = hash_mix(code ^ hash_mix(addr)), found = hash_get(&k->members, key);
+	uint64_t key = hash_mix(code ^ hash_mix(addr));
 	int r;
 
-	if (found != HASH_NONE && hash_get(&k->methods, found) != HASH_NONE) {
-		*ret = (struct method *)(uintptr_t)hash_get(&k->methods, found);
-		(*ret)->used = k->interval;
+	*ret = find_method(k, hash_get(&k->members, key));
+	if (*ret)
 		return 0;
-	}
 	r = get_method(k, f->process, addr,
 		       HOTSPOT_KIND(f->value) == HOTSPOT_INTERPRETED ? &cookie : NULL, ret);
 	if (r == 0)
@@ -430,6 +481,8 @@ static void drop_method(struct hotspot_names *k, uint64_t value)
 {
 	struct method *m = (struct method *)(uintptr_t)value;
 
+	if (m->place && hash_get(&k->places, m->place) == m->key)
+		(void)hash_del(&k->places, m->place);
 	k->bytes -= method_bytes(m);
 	free(m->lines);
 	free(m);
@@ -456,8 +509,12 @@ void hotspot_names_next_interval(void *names, void (*forget)(void *data, uint64_
 	forget_old(k, &k->frames, frame_used, drop_frame);
 	forget_old(k, &k->methods, method_used, drop_method);
 	forget_old(k, &k->stubs, stubs_used, drop_stubs);
-	if (k->interval % KEPT_INTERVALS == 0)
+	if (k->interval % KEPT_INTERVALS == 0) {
 		hash_done(&k->members);
-	if (k->bytes + k->strings.bytes + k->members.cap * sizeof(struct hash_slot) > BUDGET_BYTES)
+		hash_done(&k->loaders);
+	}
+	if (k->bytes + k->strings.bytes +
+		    (k->members.cap + k->places.cap) * sizeof(struct hash_slot) >
+	    BUDGET_BYTES)
 		forget_all(k);
 }

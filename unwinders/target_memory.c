@@ -67,14 +67,26 @@ static int read_held(struct target_memory *m, uint64_t addr, uint8_t *to, size_t
 	return 0;
 }
 
-int target_read(struct target_memory *m, uint64_t addr, void *to, size_t n)
+static bool spend(struct target_memory *m, size_t n)
 {
 	if (n > m->budget || m->budget - n < TARGET_READ_COST)
-		return -E2BIG;
+		return false;
 	m->budget -= n + TARGET_READ_COST;
+	return true;
+}
+
+int target_read(struct target_memory *m, uint64_t addr, void *to, size_t n)
+{
+	if (!spend(m, n))
+		return -E2BIG;
 	if (m->pages && n <= SMALL_BYTES)
 		return read_held(m, addr, to, n);
 	return m->read(m->data, addr, to, n);
+}
+
+int target_read_fresh(struct target_memory *m, uint64_t addr, void *to, size_t n)
+{
+	return spend(m, n) ? m->read(m->data, addr, to, n) : -E2BIG;
 }
 
 int target_read_u64(struct target_memory *m, uint64_t addr, uint64_t *ret)

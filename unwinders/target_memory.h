@@ -41,6 +41,8 @@ bool target_refresh(struct target_memory *m);
 
 /* 0, the reader's error, or -E2BIG: over the budget (nothing was read). */
 int target_read(struct target_memory *m, uint64_t addr, void *to, size_t n);
+/* What is there now, not what is held of it. */
+int target_read_fresh(struct target_memory *m, uint64_t addr, void *to, size_t n);
 int target_read_u64(struct target_memory *m, uint64_t addr, uint64_t *ret);
 int target_read_u32(struct target_memory *m, uint64_t addr, uint32_t *ret);
 int target_read_u16(struct target_memory *m, uint64_t addr, uint16_t *ret);

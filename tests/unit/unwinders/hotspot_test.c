@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "unwinders/hotspot_counter.h"
+#include "unwinders/hotspot_loader.h"
 #include "unwinders/hotspot_method.h"
 #include "unwinders/hotspot_scopes.h"
 #include "unwinders/target_memory.h"
@@ -287,6 +288,86 @@ static void test_code_belongs_to_where_it_leads(void **state)
 	assert_innermost(&m, 0x58, OUTER, 1);
 }
 
+/* ---- loaders ---- */
+
+#define LOADER_CLASS 0x70 /* where the loader keeps its class */
+
+/* A ClassLoaderData as in 26, and the class of its loader, of this name. */
+static void loader_init(struct image *m, const char *name)
+{
+	const uint64_t object = 0x800000, class = IMAGE_AT + 0x100, symbol = IMAGE_AT + 0x200;
+	const uint16_t length = (uint16_t)strlen(name);
+
+	memset(m, 0, sizeof(*m));
+	memset(m->p.at, 0xff, sizeof(m->p.at));
+	m->p.at[HF_LOADER_OBJECT] = 8;
+	m->p.at[HF_LOADER_ONE_CLASS] = 0x21;
+	m->p.at[HF_LOADER_NEXT] = LOADER_CLASS - 16;
+	m->p.at[HF_KLASS_NAME] = 24;
+	m->p.at[HF_SYMBOL_LENGTH] = 0;
+	m->p.at[HF_SYMBOL_BODY] = 6;
+	m->memory = (struct target_memory){.read = read_image, .data = m, .budget = 1 << 20};
+	put(m, 8, &object, sizeof(object));
+	put(m, LOADER_CLASS, &class, sizeof(class));
+	put(m, 0x118, &symbol, sizeof(symbol));
+	put(m, 0x200, &length, sizeof(length));
+	put(m, 0x206, name, length);
+}
+
+static bool stays(struct image *m)
+{
+	return hotspot_loader_stays(&m->memory, &m->p, IMAGE_AT);
+}
+
+static void test_loaders_that_stay(void **state)
+{
+	struct image m;
+
+	(void)state;
+	loader_init(&m, "jdk/internal/loader/ClassLoaders$AppClassLoader");
+	assert_true(stays(&m));
+	m.p.at[HF_LOADER_NEXT] += 8; /* 11 to 19 */
+	assert_true(stays(&m));
+	loader_init(&m, "jdk/internal/loader/ClassLoaders$PlatformClassLoader");
+	assert_true(stays(&m));
+	loader_init(&m, "java/net/URLClassLoader");
+	assert_false(stays(&m));
+	/* The boot class path's. */
+	put(&m, 8, (uint8_t[8]){0}, 8);
+	put(&m, LOADER_CLASS, (uint8_t[8]){0}, 8);
+	assert_true(stays(&m));
+}
+
+static void test_loaders_of_hidden_classes_go(void **state)
+{
+	const uint8_t yes = 1;
+	struct image m;
+
+	(void)state;
+	loader_init(&m, "jdk/internal/loader/ClassLoaders$AppClassLoader");
+	put(&m, 0x21, &yes, 1);
+	assert_false(stays(&m));
+	put(&m, 8, (uint8_t[8]){0}, 8);
+	assert_false(stays(&m));
+}
+
+static void test_loaders_that_can_not_be_read_go(void **state)
+{
+	const uint64_t nowhere = 0x900000;
+	struct image m;
+
+	(void)state;
+	loader_init(&m, "jdk/internal/loader/ClassLoaders$AppClassLoader");
+	m.p.at[HF_LOADER_ONE_CLASS] = HOTSPOT_NONE; /* 8 */
+	assert_false(stays(&m));
+	loader_init(&m, "jdk/internal/loader/ClassLoaders$AppClassLoader");
+	put(&m, LOADER_CLASS, &nowhere, sizeof(nowhere));
+	assert_false(stays(&m));
+	assert_false(hotspot_loader_stays(&m.memory, &m.p, nowhere));
+	m.memory.budget = 0;
+	assert_false(stays(&m));
+}
+
 /* ---- counters ---- */
 
 #define COUNTER_AT 0x50 /* the second entry */
@@ -350,6 +431,9 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_a_counter_is_found_by_its_name),
 		cmocka_unit_test(test_counters_that_lie_are_none),
+		cmocka_unit_test(test_loaders_that_stay),
+		cmocka_unit_test(test_loaders_of_hidden_classes_go),
+		cmocka_unit_test(test_loaders_that_can_not_be_read_go),
 		cmocka_unit_test(test_code_belongs_to_where_it_leads),
 		cmocka_unit_test(test_the_end_of_a_loop_is_behind_its_poll),
 		cmocka_unit_test(test_what_is_behind_a_call_is_not_the_calls),
