@@ -286,7 +286,7 @@ def renamed(runtime, *flags):
         check(len(numbers) <= 1, f"a stack of several: {show([s])}")
         seen.update({int(n): s.count for n in numbers})
     first = min(seen) + 1
-    check(last - first > 30, f"only classes {first} to {last} ran while recorded")
+    check(last - first > 15, f"only classes {first} to {last} ran while recorded")
     return [seen[n] for n in range(first, last)]
 
 
