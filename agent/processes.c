@@ -255,6 +255,7 @@ static int attach_object(struct process *p, const struct mapped *mapped)
 		.file_id = o->id,
 		.memory = &p->memory,
 		.key = ++p->owner->n_keys,
+		.id = p->key,
 	};
 	r = bias_of(o->table, mapped->load, &p->public.bias);
 	if (r == 0)
@@ -471,7 +472,10 @@ void processes_forget(struct processes *p)
 	}
 }
 
-void processes_next_interval(struct processes *p)
+void processes_next_interval(struct processes *p,
+			     bool (*learned)(void *data, const struct runtime *rt,
+					     const struct runtime_process *process, void *proc),
+			     void *data)
 {
 	struct hash kept = {0};
 
@@ -481,6 +485,9 @@ void processes_next_interval(struct processes *p)
 
 		if (k->object)
 			k->object->last_interval = p->interval;
+		if (k->object && learned(data, k->object->rt, &k->public, k->proc))
+			(void)profiler_put(p->o.profiler, k->object->rt->name, "procs", &k->key,
+					   k->proc);
 		if (!k->decided || p->interval - k->last_interval <= KEEP_INTERVALS) {
 			if (hash_put(&kept, s->key, s->value) == 0)
 				continue;

@@ -51,8 +51,14 @@ void processes_code_changed(struct processes *p, struct process_key key);
 size_t processes_pending(const struct processes *p);
 /* All are looked at anew: the wanted runtimes have changed. */
 void processes_forget(struct processes *p);
-/* Lets go of those that were not asked for lately. */
-void processes_next_interval(struct processes *p);
+/*
+ * Lets go of those that were not asked for lately. Of the others `learned` is asked first, whether
+ * more is known of it than when the kernel was told (struct runtime).
+ */
+void processes_next_interval(struct processes *p,
+			     bool (*learned)(void *data, const struct runtime *rt,
+					     const struct runtime_process *process, void *proc),
+			     void *data);
 
 struct processes_stats {
 	uint64_t known, with_runtime;		     /* now */

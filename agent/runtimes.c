@@ -311,15 +311,23 @@ static void forget_record(void *data, uint64_t key)
 	profiler_remove(f->profiler, f->rt->name, "sent", &key);
 }
 
+static bool learned(void *data, const struct runtime *rt, const struct runtime_process *process,
+		    void *proc)
+{
+	const struct runtimes *r = data;
+
+	return rt->learned && rt->learned(r->names[rt->id], process, proc);
+}
+
 void runtimes_next_interval(struct runtimes *r)
 {
+	processes_next_interval(r->processes, learned, r);
 	FOREACH_RUNTIME(rt)
 	{
 		struct forgetting f = {.profiler = r->o.profiler, .rt = rt};
 
 		rt->next_interval(r->names[rt->id], forget_record, &f);
 	}
-	processes_next_interval(r->processes);
 }
 
 void runtimes_get_stats(const struct runtimes *r, struct runtimes_stats *ret)

@@ -7,19 +7,9 @@
  *
  * Each kind of frame is a function of its own, so that the verifier looks at one at a time.
  */
-#include "bpf/unwind.bpf.h"
+#include "bpf/hotspot.bpf.h"
 
-#define WALK_ENV struct cpu_state
-
-#include "bpf/window.bpf.h"
-
-static __always_inline int walk_read(struct cpu_state *c, u64 addr, void *to, u32 bytes)
-{
-	return bpf_probe_read_user(to, bytes, (void *)addr) != 0;
-}
-
-struct hotspot_walk;
-static int method_const_get(struct cpu_state *c, const struct hotspot_walk *h, u64 method, u64 bcp,
+static int method_const_get(struct cpu_state *c, struct hotspot_walk *h, u64 method, u64 bcp,
 			    u64 bcp2, u64 *ret);
 #define HOTSPOT_METHOD_CONST method_const_get
 
@@ -39,19 +29,7 @@ struct hotspot_procs_map {
 	__type(value, struct hotspot_proc);
 } hotspot_procs SEC(".maps");
 
-struct hotspot_state {
-	u64 serial;		/* the sample that walk.p is of */
-	struct process_key key; /* the process, while `epoch` is that of all */
-	u32 epoch, valid;
-	struct hotspot_walk walk;
-};
-
-struct hotspot_states_map {
-	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
-	__uint(max_entries, 1);
-	__type(key, u32);
-	__type(value, struct hotspot_state);
-} hotspot_states SEC(".maps");
+struct hotspot_states_map hotspot_states SEC(".maps");
 
 /* By address space and 64 bytes of code: a segment is at least as large. */
 #define MEMO_SHIFT 6
@@ -82,6 +60,8 @@ struct hotspot_method_memo {
 	u64 method_const, codes;
 	u32 bytes;    /* of bytecode; 0: it has none */
 	u32 unloaded; /* classes, when it was read */
+	u32 stays;    /* its class is never unloaded */
+	u32 pad;
 };
 
 struct hotspot_methods_map {
@@ -90,13 +70,6 @@ struct hotspot_methods_map {
 	__type(key, u32);
 	__type(value, struct hotspot_method_memo);
 } hotspot_methods SEC(".maps");
-
-static __always_inline struct hotspot_state *state_get(void)
-{
-	u32 zero = 0;
-
-	return bpf_map_lookup_elem(&hotspot_states, &zero);
-}
 
 /* From now on the names of its interpreted methods are others. */
 static __noinline int hotspot_unloads(struct hotspot_state *s)
@@ -175,7 +148,7 @@ __noinline int hotspot_learn_method(u32 cpu, u64 method)
 	if (!s || !m)
 		return 1;
 	m->mm = 0;
-	if (hotspot_method_read(c, &s->walk, method, &m->method_const))
+	if (hotspot_const_read(c, &s->walk, method, &m->method_const))
 		return 1;
 	if (s->walk.p.at[HF_CONST_CODE_SIZE] != HOTSPOT_NONE &&
 	    walk_read(c, m->method_const + s->walk.p.at[HF_CONST_CODE_SIZE], &bytes, 2))
@@ -184,22 +157,29 @@ __noinline int hotspot_learn_method(u32 cpu, u64 method)
 	m->bytes = bytes;
 	m->method = method;
 	m->unloaded = s->walk.unloaded;
-	/* Of what was met before since then, user space has the names. */
-	c->names_from = s->walk.p.unloaded_ns;
+	m->stays = hotspot_method_stays(c, &s->walk, m->method_const);
 	m->mm = c->mm;
+	s->learned = 1;
+	s->record.method = method;
+	s->record.method_const = m->method_const;
+	s->record.code_bytes = bytes;
+	s->record.cookie = m->stays ? hotspot_staying_cookie(m->method_const)
+				    : hotspot_method_cookie(m->method_const, m->unloaded);
 	return 0;
 }
 
-static __always_inline int method_const_get(struct cpu_state *c, const struct hotspot_walk *h,
-					    u64 method, u64 bcp, u64 bcp2, u64 *ret)
+static __always_inline int method_const_get(struct cpu_state *c, struct hotspot_walk *h, u64 method,
+					    u64 bcp, u64 bcp2, u64 *ret)
 {
 	struct hotspot_method_memo *m = method_memo(c, method);
 
-	if (!m || ((m->method != method || m->mm != c->mm || m->unloaded != h->unloaded ||
-		    (bcp - m->codes >= m->bytes && bcp2 - m->codes >= m->bytes)) &&
-		   hotspot_learn_method(c->cpu, method)))
+	if (!m ||
+	    ((m->method != method || m->mm != c->mm || (m->unloaded != h->unloaded && !m->stays) ||
+	      (bcp - m->codes >= m->bytes && bcp2 - m->codes >= m->bytes)) &&
+	     hotspot_learn_method(c->cpu, method)))
 		return 1;
 	*ret = m->method_const;
+	h->stays = m->stays;
 	return 0;
 }
 
@@ -360,6 +340,12 @@ __noinline int hotspot_step(u32 cpu)
 		reason = step_anywhere(c, cpu, &s->walk);
 	else if (s->walk.chunk.end)
 		reason = hotspot_chunk_fail(&s->walk, &c->r);
+	if (s->learned) {
+		s->learned = 0;
+		/* Of what was met before since then, user space has the names. */
+		if (hotspot_tell(cpu) && !s->walk.stays)
+			c->names_from = s->walk.p.unloaded_ns;
+	}
 	if (s->walk.value) {
 		push_managed(c, RUNTIME_HOTSPOT, s->walk.value, s->walk.more);
 		runtime_count(c, RUNTIME_HOTSPOT, HOTSPOT_STAT_FRAMES);

@@ -139,6 +139,9 @@ struct hotspot_file {
 };
 _Static_assert(sizeof(struct hotspot_file) == 16 + 8 * 14 + 2 * 64 + 8 + 8 * 7, "hotspot_file");
 
+/* Loaders whose classes are never unloaded: boot class path, platform, application. */
+#define HOTSPOT_LOADERS 3
+
 /* Segmented: non-nmethods, profiled, non-profiled; 27 has one for hot code. */
 #define HOTSPOT_HEAPS 4
 
@@ -159,9 +162,11 @@ struct hotspot_proc {
 	__u64 narrow_base, narrow_shift, entry_return;
 	__u64 z_load_bad, z_load_shift; /* how addresses are coloured, see bpf/hotspot_chunk.h */
 	__u64 unloaded;			/* address of the number of classes that are gone, or 0 */
+	__u64 staying[HOTSPOT_LOADERS]; /* addresses of ClassLoaderData that stay; 0: not met yet */
 	/* The kernel's own: when that number was last seen to change, and what it was then. */
 	__u64 unloaded_ns;
-	__u32 unloaded_seen, pad;
+	__u32 unloaded_seen;
+	__u32 tells;		    /* all offsets are known that names take */
 	__u16 at[HF_ROOM];	    /* offsets of fields, or HOTSPOT_NONE */
 	__u16 bytes[HT_ROOM];	    /* sizes of types */
 	__u16 version;		    /* feature release: 8, 11, 17... */
@@ -173,14 +178,15 @@ struct hotspot_proc {
 	__u16 cont_tail; /* jdk.internal.vm.Continuation */
 	__u16 chunk_stack, chunk_pc, chunk_size, chunk_sp, chunk_parent; /* StackChunk */
 };
-_Static_assert(sizeof(struct hotspot_proc) == 32 * 4 + 88 + 2 * 64 + 24, "hotspot_proc");
+_Static_assert(sizeof(struct hotspot_proc) == 32 * 4 + 112 + 2 * 64 + 24, "hotspot_proc");
 
 /*
  * A frame: value = 48 bits of address, then enum hotspot_frame; more = 24 bits of position, then 32
  * bits that tell what lies at the address from what lay there before.
  *
  *   HOTSPOT_COMPILED     address of the nmethod; pc - address; compile id
- *   HOTSPOT_INTERPRETED  address of the Method; bytecode index; hotspot_method_cookie()
+ *   HOTSPOT_INTERPRETED  address of the Method; bytecode index; hotspot_method_cookie() or
+ *			  hotspot_staying_cookie()
  *   HOTSPOT_STUB	  address of the CodeBlob; pc - address; low half of the name's address
  */
 enum hotspot_frame {
@@ -209,6 +215,38 @@ static inline __attribute__((always_inline)) __u32 hotspot_method_cookie(__u64 m
 {
 	return (__u32)(method_const >> 3) + unloaded * 0x9e3779b1U;
 }
+
+/* The same when its class is never unloaded. */
+static inline __attribute__((always_inline)) __u32 hotspot_staying_cookie(__u64 method_const)
+{
+	return ~(__u32)(method_const >> 3);
+}
+
+#define HOTSPOT_CLASS_BYTES	256
+#define HOTSPOT_METHOD_BYTES	128
+#define HOTSPOT_SIGNATURE_BYTES 256
+#define HOTSPOT_SOURCE_BYTES	64
+#define HOTSPOT_TABLE_BYTES	128
+
+/*
+ * What a method is called that was met in the interpreter, as it lies in the JVM's memory: when
+ * user space looks for it, it may be gone. Texts are whole, their ends are not marked; longer ones
+ * are not told. e.key: of the process (HOTSPOT_OWNER()).
+ */
+struct hotspot_record {
+	struct event_runtime e;
+	__u64 method, method_const;
+	__u32 cookie; /* of its frames */
+	__u16 version, code_bytes;
+	__u16 class_bytes, method_bytes, signature_bytes, source_bytes;
+	__u16 table_bytes; /* of `table`, which goes on behind them when its end is not there */
+	__u16 pad[3];
+	char class_name[HOTSPOT_CLASS_BYTES], method_name[HOTSPOT_METHOD_BYTES];
+	char signature[HOTSPOT_SIGNATURE_BYTES], source[HOTSPOT_SOURCE_BYTES];
+	__u8 table[HOTSPOT_TABLE_BYTES]; /* of lines, compressed */
+};
+
+#define HOTSPOT_OWNER(key) ((__u64)(key).tgid << 32 | (key).mm)
 
 /* Why frames are missing; the texts are in unwinders/hotspot.c. 0 is every runtime's. */
 enum hotspot_reason {

@@ -63,7 +63,7 @@ struct hotspot_walk {
 	struct hotspot_chunk chunk;
 	__u64 value, more; /* the frame that the step found; value 0: none */
 	__u32 unloaded;	   /* classes, by now */
-	__u32 pad;
+	__u32 stays;	   /* the class of the method that was looked at last */
 	__u64 words[2];
 	__u64 target;
 	__u8 code[HOTSPOT_PROLOGUE + 16];

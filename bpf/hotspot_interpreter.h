@@ -4,16 +4,39 @@
 
 #include "bpf/hotspot_blob.h"
 
-static __always_inline int hotspot_method_read(WALK_ENV *e, const struct hotspot_walk *h,
-					       __u64 method, __u64 *ret_const)
+static __always_inline int hotspot_const_read(WALK_ENV *e, const struct hotspot_walk *h,
+					      __u64 method, __u64 *ret_const)
 {
 	return !method || (method & 7) || method >> 47 ||
 	       walk_read(e, method + h->p.at[HF_METHOD_CONST], ret_const, 8) || !*ret_const ||
 	       (*ret_const & 7) || *ret_const >> 47;
 }
-/* The ConstMethod of a Method, of which one of the bytecode pointers may be. */
+
+/* Is the class of this ConstMethod never unloaded? By its loader. */
+static __always_inline __u32 hotspot_method_stays(WALK_ENV *e, const struct hotspot_walk *h,
+						  __u64 method_const)
+{
+	__u64 pool, class, loader;
+
+	if (!h->p.staying[0] ||
+	    walk_read(e, method_const + h->p.at[HF_CONST_CONSTANTS], &pool, 8) ||
+	    walk_read(e, pool + h->p.at[HF_POOL_HOLDER], &class, 8) ||
+	    walk_read(e, class + h->p.at[HF_KLASS_LOADER], &loader, 8) || !loader)
+		return 0;
+	return loader == h->p.staying[0] || loader == h->p.staying[1] || loader == h->p.staying[2];
+}
+
+/* The ConstMethod of a Method, of which one of the bytecode pointers may be; and h->stays. */
 #ifndef HOTSPOT_METHOD_CONST
-#define HOTSPOT_METHOD_CONST(e, h, method, bcp, bcp2, ret) hotspot_method_read(e, h, method, ret)
+#define HOTSPOT_METHOD_CONST(e, h, method, bcp, bcp2, ret) hotspot_method_const(e, h, method, ret)
+static __always_inline int hotspot_method_const(WALK_ENV *e, struct hotspot_walk *h, __u64 method,
+						__u64 *ret)
+{
+	int r = hotspot_const_read(e, h, method, ret);
+
+	h->stays = r ? 0 : hotspot_method_stays(e, h, *ret);
+	return r;
+}
 #endif
 
 /* Is this a Method? Fills the frame. bcp 0: a native method, or not known. */
@@ -32,7 +55,9 @@ static __always_inline int hotspot_method(WALK_ENV *e, struct hotspot_walk *h, _
 	else if (bcp2 && bcp_needed)
 		return HOTSPOT_REASON_INTERPRETER;
 	h->value = HOTSPOT_VALUE(HOTSPOT_INTERPRETED, method);
-	h->more = HOTSPOT_MORE(hotspot_method_cookie(method_const, h->unloaded), bci);
+	h->more = HOTSPOT_MORE(h->stays ? hotspot_staying_cookie(method_const)
+					: hotspot_method_cookie(method_const, h->unloaded),
+			       bci);
 	return 0;
 }
 

@@ -14,6 +14,7 @@
 #include <string.h>
 
 #include "unwinders/hotspot_counter.h"
+#include "unwinders/hotspot_method.h"
 #include "unwinders/hotspot_names.h"
 #include "unwinders/runtime.h"
 #include "unwinders/walk_env.h"
@@ -291,6 +292,7 @@ int hotspot_attach(const struct runtime_process *p, void *ret_proc)
 		r = find_unloaded(p, proc);
 	if (r == 0 && !proc->call_stub_return)
 		r = -EAGAIN;
+	proc->tells = hotspot_method_readable(proc);
 	return r;
 }
 
@@ -412,6 +414,7 @@ const struct runtime hotspot_runtime = {
 	.names_free = hotspot_names_free,
 	.on_record = hotspot_names_on_record,
 	.want = hotspot_names_want,
+	.learned = hotspot_names_learned,
 	.name_frame = hotspot_names_frame,
 	.next_interval = hotspot_names_next_interval,
 	.reasons = reasons,

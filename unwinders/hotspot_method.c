@@ -223,19 +223,30 @@ static int read_name(struct target_memory *m, const struct hotspot_proc *p,
 	return 0;
 }
 
+/* Where the table's end mark is, or -1: it is not there. */
+static ssize_t table_end(const uint8_t *table, size_t n, uint32_t version)
+{
+	struct cursor c = cursor_of(table, n);
+
+	/* An end mark inside of a pair is read over. */
+	while (cursor_left(&c) && *c.p) {
+		if (cursor_u8(&c) == 0xff) {
+			(void)hotspot_unsigned5(&c, hotspot_excluded(version));
+			(void)hotspot_unsigned5(&c, hotspot_excluded(version));
+		}
+	}
+	return !c.bad && cursor_left(&c) ? c.p - table : -1;
+}
+
 /* Behind the bytecodes, to its end mark. What can not be read is not there. */
-static void read_lines(struct target_memory *m, const struct hotspot_proc *p,
+static void read_table(struct target_memory *m, const struct hotspot_proc *p,
 		       struct hotspot_method *ret)
 {
 	uint64_t addr = ret->method_const + p->bytes[HT_CONST_METHOD] + ret->code_bytes;
-	uint8_t flags, piece[LINES_PIECE], *more;
+	uint8_t piece[LINES_PIECE], *more;
 	size_t n = 0;
+	ssize_t end;
 
-	/* Bit 0: has_linenumber_table, in all versions. */
-	if (p->at[HF_CONST_FLAGS] == HOTSPOT_NONE ||
-	    target_read_u8(m, ret->method_const + p->at[HF_CONST_FLAGS], &flags) < 0 ||
-	    !(flags & 1))
-		return;
 	while (n < HOTSPOT_LINES_BYTES) {
 		/* Not over the end of a page in one go: what follows may not be there. */
 		size_t part = MIN(sizeof(piece), 4096 - (addr + n) % 4096);
@@ -249,24 +260,25 @@ static void read_lines(struct target_memory *m, const struct hotspot_proc *p,
 		memcpy(more + n, piece, part);
 		n += part;
 		ret->lines_bytes = n;
-		/* An end mark inside of a pair is read over; one more piece does no harm. */
-		if (memchr(piece, 0, part)) {
-			struct cursor c = cursor_of(more, n);
-
-			while (!c.bad && *c.p) {
-				if (cursor_u8(&c) == 0xff) {
-					(void)hotspot_unsigned5(&c, hotspot_excluded(p->version));
-					(void)hotspot_unsigned5(&c, hotspot_excluded(p->version));
-				}
-				if (!cursor_left(&c))
-					break;
-			}
-			if (!c.bad && cursor_left(&c)) {
-				ret->lines_bytes = (size_t)(c.p - more);
-				return;
-			}
+		end = memchr(piece, 0, part) ? table_end(more, n, p->version) : -1;
+		if (end >= 0) {
+			ret->lines_bytes = (size_t)end;
+			return;
 		}
 	}
+}
+
+void hotspot_method_lines(struct target_memory *m, const struct hotspot_proc *p,
+			  struct hotspot_method *ret)
+{
+	uint8_t flags;
+
+	ret->more_lines = false;
+	/* Bit 0: has_linenumber_table, in all versions. */
+	if (p->at[HF_CONST_FLAGS] != HOTSPOT_NONE &&
+	    target_read_u8(m, ret->method_const + p->at[HF_CONST_FLAGS], &flags) == 0 &&
+	    (flags & 1))
+		read_table(m, p, ret);
 }
 
 static int32_t signed5(struct cursor *c, uint32_t excluded)
@@ -306,19 +318,29 @@ uint32_t hotspot_line(const uint8_t *lines, size_t bytes, uint32_t version, uint
 	return ret;
 }
 
+bool hotspot_method_readable(const struct hotspot_proc *p)
+{
+	static const uint8_t needed[] = {HF_CONST_CONSTANTS, HF_CONST_CODE_SIZE, HF_CONST_NAME,
+					 HF_CONST_SIGNATURE, HF_POOL_HOLDER,	 HF_KLASS_NAME,
+					 HF_SYMBOL_BODY};
+
+	for (size_t i = 0; i < ARRAY_SIZE(needed); i++) {
+		if (p->at[needed[i]] == HOTSPOT_NONE)
+			return false;
+	}
+	return p->at[HF_SYMBOL_LENGTH] != HOTSPOT_NONE ||
+	       p->at[HF_SYMBOL_LENGTH_AND_REFCOUNT] != HOTSPOT_NONE;
+}
+
 int hotspot_method_read(struct target_memory *m, const struct hotspot_proc *p, uint64_t method,
 			struct hotspot_method *ret)
 {
-	static const uint8_t needed[] = {HF_CONST_CONSTANTS, HF_CONST_CODE_SIZE, HF_CONST_NAME,
-					 HF_CONST_SIGNATURE, HF_POOL_HOLDER,	 HF_KLASS_NAME};
 	uint16_t code_bytes;
 	int r;
 
 	*ret = (struct hotspot_method){0};
-	for (size_t i = 0; i < ARRAY_SIZE(needed); i++) {
-		if (p->at[needed[i]] == HOTSPOT_NONE)
-			return -EOPNOTSUPP;
-	}
+	if (!hotspot_method_readable(p))
+		return -EOPNOTSUPP;
 	if (!target_is_pointer(method))
 		return -EBADMSG;
 	r = target_read_pointer(m, method + p->at[HF_METHOD_CONST], &ret->method_const);
@@ -329,7 +351,46 @@ int hotspot_method_read(struct target_memory *m, const struct hotspot_proc *p, u
 	if (r < 0)
 		return r;
 	ret->code_bytes = code_bytes;
-	read_lines(m, p, ret);
+	hotspot_method_lines(m, p, ret);
+	return 0;
+}
+
+/* A text with a NUL inside is none. */
+static bool copy_text(char *to, size_t room, const char *from, size_t n)
+{
+	if (n >= room || memchr(from, '\0', n))
+		return false;
+	memcpy(to, from, n);
+	to[n] = '\0';
+	return true;
+}
+
+int hotspot_method_told(const struct hotspot_record *r, struct hotspot_method *ret)
+{
+	char class_name[HOTSPOT_CLASS_BYTES], name[HOTSPOT_METHOD_BYTES];
+	char signature[HOTSPOT_SIGNATURE_BYTES];
+	ssize_t end;
+
+	*ret = (struct hotspot_method){.method_const = r->method_const,
+				       .code_bytes = r->code_bytes};
+	if (r->source_bytes >= sizeof(r->source) || r->table_bytes > sizeof(r->table) ||
+	    !copy_text(class_name, sizeof(class_name), r->class_name, r->class_bytes) ||
+	    !copy_text(name, sizeof(name), r->method_name, r->method_bytes) ||
+	    !copy_text(signature, sizeof(signature), r->signature, r->signature_bytes))
+		return -EBADMSG;
+	hotspot_readable_name(class_name, name, signature, ret->name, sizeof(ret->name));
+	if (!copy_text(ret->file, sizeof(ret->file), r->source, r->source_bytes))
+		ret->file[0] = '\0';
+	clean(ret->file);
+	end = table_end(r->table, r->table_bytes, r->version);
+	ret->more_lines = r->table_bytes && end < 0;
+	if (end > 0) {
+		ret->lines = malloc((size_t)end);
+		if (!ret->lines)
+			return -ENOMEM;
+		memcpy(ret->lines, r->table, (size_t)end);
+		ret->lines_bytes = (size_t)end;
+	}
 	return 0;
 }
 

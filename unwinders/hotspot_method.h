@@ -22,12 +22,20 @@ struct hotspot_method {
 	char file[HOTSPOT_FILE_BYTES]; /* HashMap.java, or "" */
 	uint8_t *lines;		       /* compressed table, owned; NULL: none */
 	size_t lines_bytes;
+	bool more_lines; /* there are some, and they have to be read */
 };
 
+/* Are the offsets known that this takes? */
+bool hotspot_method_readable(const struct hotspot_proc *p);
 /* 0 or why not: -EBADMSG what lies there is no method. */
 int hotspot_method_read(struct target_memory *m, const struct hotspot_proc *p, uint64_t method,
 			struct hotspot_method *ret);
 void hotspot_method_done(struct hotspot_method *m);
+/* The same of what the kernel told. -EBADMSG: it is nonsense; the bytes are the process's. */
+int hotspot_method_told(const struct hotspot_record *r, struct hotspot_method *ret);
+/* Reads its lines, when they were not told as a whole (`more_lines`). */
+void hotspot_method_lines(struct target_memory *m, const struct hotspot_proc *p,
+			  struct hotspot_method *ret);
 
 /* The line of a bytecode in a line table; 0: unknown. version: struct hotspot_proc's. */
 uint32_t hotspot_line(const uint8_t *lines, size_t bytes, uint32_t version, uint32_t bci);

@@ -22,13 +22,15 @@
 #define KEPT_INTERVALS 8
 
 struct method {
-	uint64_t key, place; /* place: where it stays, 0 when that is not known */
+	uint64_t key, place; /* place: its key in `places`, 0 when it is not there */
 	uint64_t method_const;
 	uint32_t name, file; /* interned */
 	uint32_t version, start_line;
 	uint32_t used; /* interval */
 	uint8_t *lines;
 	size_t lines_bytes;
+	uint16_t code_bytes;
+	bool more_lines; /* see struct hotspot_method */
 };
 
 struct function {
@@ -47,8 +49,9 @@ struct hotspot_names {
 	struct hash frames;  /* -> struct named */
 	struct hash methods; /* -> struct method */
 	struct hash members; /* method of a frame -> key of methods */
-	struct hash places;  /* method of a loader that stays -> key of methods */
+	struct hash places;  /* place_of() -> key of methods */
 	struct hash loaders; /* -> whether they stay */
+	struct hash staying; /* those that do, of a process: its 0th to HOTSPOT_LOADERS - 1st */
 	struct hash stubs;   /* process -> struct hotspot_stubs */
 	size_t bytes;	     /* of all but `strings` */
 	uint32_t interval;
@@ -71,6 +74,7 @@ static void forget_all(struct hotspot_names *k)
 	hash_done(&k->members);
 	hash_done(&k->places);
 	hash_done(&k->loaders);
+	hash_done(&k->staying);
 	hash_done(&k->stubs);
 	intern_done(&k->strings);
 	recent_clear(&k->wanted);
@@ -93,11 +97,6 @@ void hotspot_names_free(void *names)
 		return;
 	forget_all(names);
 	free(names);
-}
-
-void hotspot_names_on_record(void *names, const struct event_runtime *e, size_t bytes)
-{
-	(void)names, (void)e, (void)bytes; /* the kernel half sends none */
 }
 
 /* ---- methods ---- */
@@ -127,6 +126,8 @@ static int add_method(struct hotspot_names *k, uint64_t key, uint32_t version, s
 		.start_line = hotspot_line(k->read.lines, k->read.lines_bytes, version, 0),
 		.lines = TAKE_PTR(k->read.lines),
 		.lines_bytes = k->read.lines_bytes,
+		.code_bytes = (uint16_t)k->read.code_bytes,
+		.more_lines = k->read.more_lines,
 	};
 	if (m->name == INTERN_INVALID || m->file == INTERN_INVALID ||
 	    hash_put(&k->methods, key, (uintptr_t)m) < 0) {
@@ -149,6 +150,81 @@ static struct method *find_method(struct hotspot_names *k, uint64_t key)
 	return m;
 }
 
+/* Where a method is for as long as its process (of no cookie), or its frames have this cookie. */
+static uint64_t place_of(uint64_t owner, uint64_t addr, const uint32_t *cookie)
+{
+	return key_of(owner, addr, cookie ? UINT64_C(1) << 32 | *cookie : 0);
+}
+
+static void put_place(struct hotspot_names *k, struct method *m, uint64_t place)
+{
+	m->place = place;
+	(void)hash_put(&k->places, place, m->key);
+}
+
+void hotspot_names_on_record(void *names, const struct event_runtime *e, size_t bytes)
+{
+	const struct hotspot_record *r = (const void *)e;
+	struct hotspot_names *k = names;
+	uint64_t key = key_of(e->key, r->method, (uint64_t)r->cookie << 32 ^ r->method_const);
+	bool stays = r->cookie == hotspot_staying_cookie(r->method_const);
+	struct method *m = bytes < sizeof(*r) ? NULL : find_method(k, key);
+
+	if (bytes < sizeof(*r) || m)
+		return;
+	if (hotspot_method_told(r, &k->read) == 0 && add_method(k, key, r->version, &m) == 0)
+		put_place(k, m, place_of(e->key, r->method, stays ? NULL : &r->cookie));
+	hotspot_method_done(&k->read);
+}
+
+/* What the kernel told, or was read before of a class that stays. */
+static struct method *find_place(struct hotspot_names *k, const struct runtime_process *process,
+				 uint64_t addr, const uint32_t *cookie)
+{
+	const uint64_t owner = HOTSPOT_OWNER(process->id);
+	struct method *m = find_method(k, hash_get(&k->places, place_of(owner, addr, NULL)));
+
+	if (m && cookie && *cookie != hotspot_staying_cookie(m->method_const))
+		m = NULL;
+	if (!m && cookie)
+		m = find_method(k, hash_get(&k->places, place_of(owner, addr, cookie)));
+	return m;
+}
+
+/* The rest of what was told, if the method is still there. */
+static void read_lines(struct hotspot_names *k, const struct runtime_process *process,
+		       struct method *m, const uint32_t *cookie)
+{
+	const struct hotspot_proc *p = process->proc;
+	uint32_t unloaded = 0;
+
+	m->more_lines = false;
+	if (cookie && *cookie != hotspot_staying_cookie(m->method_const) &&
+	    ((p->unloaded && target_read_u32(process->memory, p->unloaded, &unloaded) < 0) ||
+	     *cookie != hotspot_method_cookie(m->method_const, unloaded)))
+		return;
+	k->read = (struct hotspot_method){.method_const = m->method_const,
+					  .code_bytes = m->code_bytes};
+	hotspot_method_lines(process->memory, p, &k->read);
+	k->bytes += k->read.lines_bytes;
+	m->lines_bytes = k->read.lines_bytes;
+	m->lines = TAKE_PTR(k->read.lines);
+	m->start_line = hotspot_line(m->lines, m->lines_bytes, m->version, 0);
+	hotspot_method_done(&k->read);
+}
+
+static void add_staying(struct hotspot_names *k, uint64_t process, uint64_t loader)
+{
+	for (uint64_t i = 0; i < HOTSPOT_LOADERS; i++) {
+		uint64_t key = key_of(process, i, 0), found = hash_get(&k->staying, key);
+
+		if (found == HASH_NONE)
+			(void)hash_put(&k->staying, key, loader);
+		if (found == HASH_NONE || found == loader)
+			return;
+	}
+}
+
 /* Is this class never unloaded? It is the class that was read: none was unloaded since. */
 static bool stays(struct hotspot_names *k, const struct runtime_process *process, uint64_t class,
 		  uint32_t unloaded)
@@ -165,23 +241,23 @@ static bool stays(struct hotspot_names *k, const struct runtime_process *process
 	if (found == HASH_NONE) {
 		found = hotspot_loader_stays(process->memory, p, loader);
 		(void)hash_put(&k->loaders, key, found);
+		if (found)
+			add_staying(k, process->key, loader);
 	}
 	return found && target_read_fresh(process->memory, p->unloaded, &now, sizeof(now)) == 0 &&
 	       now == unloaded;
 }
 
 static int read_method(struct hotspot_names *k, const struct runtime_process *process,
-		       uint64_t addr, uint64_t key, uint32_t unloaded, struct method **ret)
+		       uint64_t addr, uint64_t key, uint32_t unloaded, struct method **ret,
+		       bool *ret_stays)
 {
 	const struct hotspot_proc *p = process->proc;
 	int r = hotspot_method_read(process->memory, p, addr, &k->read);
 
 	if (r == 0)
 		r = add_method(k, key, p->version, ret);
-	if (r == 0 && stays(k, process, k->read.holder, unloaded)) {
-		(*ret)->place = key_of(process->key, addr, 0);
-		(void)hash_put(&k->places, (*ret)->place, key);
-	}
+	*ret_stays = r == 0 && stays(k, process, k->read.holder, unloaded);
 	hotspot_method_done(&k->read);
 	return r;
 }
@@ -197,24 +273,35 @@ static int get_method(struct hotspot_names *k, const struct runtime_process *pro
 	const struct hotspot_proc *p = process->proc;
 	uint64_t method_const, key;
 	uint32_t unloaded = 0;
+	bool staying;
 	int r = 0;
 
-	*ret = find_method(k, hash_get(&k->places, key_of(process->key, addr, 0)));
-	if (*ret && !cookie)
+	*ret = find_place(k, process, addr, cookie);
+	if (*ret) {
+		if ((*ret)->more_lines)
+			read_lines(k, process, *ret, cookie);
 		return 0;
+	}
 	if (p->unloaded)
 		r = target_read_u32(process->memory, p->unloaded, &unloaded);
-	if (*ret && r == 0 && *cookie == hotspot_method_cookie((*ret)->method_const, unloaded))
-		return 0;
 	if (r == 0)
 		r = target_read_u64(process->memory, addr + p->at[HF_METHOD_CONST], &method_const);
 	if (r < 0)
 		return r;
-	if (cookie && *cookie != hotspot_method_cookie(method_const, unloaded))
+	staying = cookie && *cookie == hotspot_staying_cookie(method_const);
+	if (cookie && !staying && *cookie != hotspot_method_cookie(method_const, unloaded))
 		return -ESTALE;
 	key = key_of(process->key ^ hash_mix(unloaded), addr, method_const);
 	*ret = find_method(k, key);
-	return *ret ? 0 : read_method(k, process, addr, key, unloaded, ret);
+	if (!*ret) {
+		bool known;
+
+		r = read_method(k, process, addr, key, unloaded, ret, &known);
+		staying |= known;
+	}
+	if (r == 0 && staying)
+		put_place(k, *ret, place_of(HOTSPOT_OWNER(process->id), addr, NULL));
+	return r;
 }
 
 /*
@@ -435,6 +522,35 @@ int hotspot_names_frame(void *names, const struct runtime_frame *f, struct runti
 	return (int)named->n;
 }
 
+/* ---- what the kernel half can use ---- */
+
+static bool add_loader(struct hotspot_proc *p, uint64_t loader)
+{
+	for (size_t i = 0; i < HOTSPOT_LOADERS; i++) {
+		if (p->staying[i] == loader)
+			return false;
+		if (!p->staying[i]) {
+			p->staying[i] = loader;
+			return true;
+		}
+	}
+	return false;
+}
+
+bool hotspot_names_learned(const void *names, const struct runtime_process *process, void *proc)
+{
+	const struct hotspot_names *k = names;
+	bool more = false;
+
+	for (uint64_t i = 0; i < HOTSPOT_LOADERS; i++) {
+		uint64_t loader = hash_get(&k->staying, key_of(process->key, i, 0));
+
+		if (loader != HASH_NONE)
+			more |= add_loader(proc, loader);
+	}
+	return more;
+}
+
 /* ---- keeping within bounds ---- */
 
 static bool is_old(const struct hotspot_names *k, uint32_t used)
@@ -512,6 +628,7 @@ void hotspot_names_next_interval(void *names, void (*forget)(void *data, uint64_
 	if (k->interval % KEPT_INTERVALS == 0) {
 		hash_done(&k->members);
 		hash_done(&k->loaders);
+		hash_done(&k->staying);
 	}
 	if (k->bytes + k->strings.bytes +
 		    (k->members.cap + k->places.cap) * sizeof(struct hash_slot) >

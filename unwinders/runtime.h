@@ -38,6 +38,7 @@ struct runtime_process {
 	const void *proc; /* struct NAME_proc, as attach() wrote it; NULL without attach() */
 	struct target_memory *memory; /* of the process; reads fail when it is gone */
 	uint64_t key;		      /* of this process among all, also when its id comes back */
+	struct process_key id;	      /* as the kernel half knows it */
 };
 
 /* A frame's two words. */
@@ -109,6 +110,11 @@ struct runtime {
 	 */
 	int (*name_frame)(void *names, const struct runtime_frame *f, struct runtime_function *ret,
 			  const char **ret_why);
+	/*
+	 * At intervals: changes proc by what was learned of the process since, for the kernel half
+	 * to use. False: it is as it was. May be NULL.
+	 */
+	bool (*learned)(const void *names, const struct runtime_process *p, void *proc);
 	/* Lets go of what was not asked for lately; `forget` is told the keys of records that the
 	 * kernel half must send again: they are deleted from the map `NAME_sent`. */
 	void (*next_interval)(void *names, void (*forget)(void *data, uint64_t key), void *data);

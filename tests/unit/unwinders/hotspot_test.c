@@ -368,6 +368,85 @@ static void test_loaders_that_can_not_be_read_go(void **state)
 	assert_false(stays(&m));
 }
 
+/* ---- what the kernel tells ---- */
+
+static void record_init(struct hotspot_record *r, const void *table, size_t n)
+{
+	*r = (struct hotspot_record){
+		.method_const = 0x7000,
+		.version = 17,
+		.code_bytes = 20,
+		.class_bytes = 11,
+		.method_bytes = 3,
+		.signature_bytes = 5,
+		.source_bytes = 8,
+		.table_bytes = (uint16_t)n,
+		.class_name = "some/Class$",
+		.method_name = "run",
+		.signature = "(IZ)V",
+		.source = "Cls.java",
+	};
+	memcpy(r->table, table, n);
+}
+
+static void test_a_method_that_was_told(void **state)
+{
+	/* Bytecode 1 is line 3, 3 is line 5. */
+	const uint8_t table[HOTSPOT_TABLE_BYTES] = {1 << 3 | 3, 2 << 3 | 2, 0};
+	struct hotspot_method m;
+	struct hotspot_record r;
+
+	(void)state;
+	record_init(&r, table, sizeof(table));
+	assert_int_equal(hotspot_method_told(&r, &m), 0);
+	assert_string_equal(m.name, "some.Class$.run(int, boolean)");
+	assert_string_equal(m.file, "Cls.java");
+	assert_int_equal(m.lines_bytes, 2);
+	assert_int_equal(hotspot_line(m.lines, m.lines_bytes, 17, 4), 5);
+	assert_false(m.more_lines);
+	hotspot_method_done(&m);
+	/* It has no lines. */
+	record_init(&r, table, 0);
+	assert_int_equal(hotspot_method_told(&r, &m), 0);
+	assert_null(m.lines);
+	assert_false(m.more_lines);
+}
+
+static void test_a_method_that_was_told_in_part(void **state)
+{
+	uint8_t table[HOTSPOT_TABLE_BYTES];
+	struct hotspot_method m;
+	struct hotspot_record r;
+
+	(void)state;
+	memset(table, 1 << 3 | 1, sizeof(table));
+	record_init(&r, table, sizeof(table));
+	assert_int_equal(hotspot_method_told(&r, &m), 0);
+	assert_null(m.lines);
+	assert_true(m.more_lines);
+}
+
+static void test_nonsense_that_was_told(void **state)
+{
+	const uint8_t none[1] = {0};
+	struct hotspot_method m;
+	struct hotspot_record r;
+
+	(void)state;
+	record_init(&r, none, 1);
+	r.class_bytes = sizeof(r.class_name);
+	assert_int_equal(hotspot_method_told(&r, &m), -EBADMSG);
+	record_init(&r, none, 1);
+	r.signature_bytes = UINT16_MAX;
+	assert_int_equal(hotspot_method_told(&r, &m), -EBADMSG);
+	record_init(&r, none, 1);
+	r.table_bytes = sizeof(r.table) + 1;
+	assert_int_equal(hotspot_method_told(&r, &m), -EBADMSG);
+	record_init(&r, none, 1);
+	r.method_name[1] = '\0';
+	assert_int_equal(hotspot_method_told(&r, &m), -EBADMSG);
+}
+
 /* ---- counters ---- */
 
 #define COUNTER_AT 0x50 /* the second entry */
@@ -431,6 +510,9 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_a_counter_is_found_by_its_name),
 		cmocka_unit_test(test_counters_that_lie_are_none),
+		cmocka_unit_test(test_a_method_that_was_told),
+		cmocka_unit_test(test_a_method_that_was_told_in_part),
+		cmocka_unit_test(test_nonsense_that_was_told),
 		cmocka_unit_test(test_loaders_that_stay),
 		cmocka_unit_test(test_loaders_of_hidden_classes_go),
 		cmocka_unit_test(test_loaders_that_can_not_be_read_go),
