@@ -5,6 +5,7 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/wait.h>
+#include <unistd.h>
 
 #include "agent/base/clock.h"
 #include "agent/base/log.h"
@@ -331,6 +332,30 @@ static int refuse(struct record *r, int err)
 	return err;
 }
 
+/* Does anybody wait for a CPU? */
+static bool cpus_are_wanted(void)
+{
+	_cleanup_fclose_ FILE *f = fopen("/proc/loadavg", "re");
+	long running = 0;
+
+	return f && fscanf(f, "%*f %*f %*f %ld/", &running) == 1 &&
+	       running > sysconf(_SC_NPROCESSORS_ONLN);
+}
+
+/*
+ * Has what is wanted been sampled as often as it would be in ACQUAINT_MIN_MS, if it ran then? On a
+ * machine that is busy with others it may have had to wait all the time; it is idle on one that is
+ * not.
+ */
+static bool has_been_seen(const struct record *r)
+{
+	struct session_status s;
+
+	session_get_status(r->session, &s);
+	return s.samples * 1000 >= (uint64_t)r->o.frequency_hz * ACQUAINT_MIN_MS ||
+	       !cpus_are_wanted();
+}
+
 /*
  * Processes that run already are sampled for a moment before it counts: so their files are known,
  * and what runs in them, and the first sample of the recording is as whole as the last.
@@ -341,7 +366,7 @@ static int get_to_know(struct record *r)
 	size_t pending = 1;
 
 	r->start_ms = now;
-	while (!r->ending && now < until && (pending || now < from)) {
+	while (!r->ending && now < until && (pending || now < from || !has_been_seen(r))) {
 		if (loop_once(r->loop, ACQUAINT_STEP_MS) < 0)
 			break;
 		pending = session_prepare(r->session);

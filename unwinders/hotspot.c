@@ -326,7 +326,6 @@ static int step_anywhere(struct walk_env *e, struct hotspot_walk *h, struct walk
 		reason = hotspot_chunk_step(e, h, regs);
 	} else {
 		reason = step(e, h, regs);
-		/* Of a process that runs on they may be others by now. */
 		if (reason == HOTSPOT_REASON_FROZEN && e->w->still)
 			reason = hotspot_chunk_open(e, h, regs);
 	}
@@ -356,8 +355,12 @@ int hotspot_walk(const struct runtime_process *p, struct native_walk *w)
 	} while (!reason && h.chunk.end && w->n_frames + 4 <= w->max_frames);
 	if (h.chunk.end)
 		(void)hotspot_chunk_fail(&h, &regs); /* there is room for no more */
+	/* Of a process that has run on, frames in the heap may be others by now. */
 	if (reason)
-		native_push_reason(w, RUNTIME_HOTSPOT, (uint32_t)reason);
+		native_push_reason(w, RUNTIME_HOTSPOT,
+				   reason == HOTSPOT_REASON_FROZEN && !w->still
+					   ? RUNTIME_REASON_UNSEEN
+					   : (uint32_t)reason);
 	if (reason && reason != HOTSPOT_REASON_FROZEN && reason != HOTSPOT_REASON_THAWING)
 		return -EIO;
 	w->regs = regs;

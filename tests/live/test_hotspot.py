@@ -225,6 +225,26 @@ def virtual_threads_that_have_blocked(runtime):
         t.stop()
 
 
+@versions("jdk", newest=True, timeout=120)
+def who_waits_for_a_cpu_is_met_before_it_counts(runtime):
+    """Frames in the heap are not taken along to user space, where the first samples of a process go. So
+    these must be over when the recording begins, also for a process that others hardly let run."""
+    t = start(java_argv(runtime, "blocked_threads", "-Xint"))
+    for tid in os.listdir(f"/proc/{t.pid}/task"):
+        os.setpriority(os.PRIO_PROCESS, int(tid), 19)
+    others = [spawn(["sh", "-c", "while :; do :; done"]) for _ in range(2 * os.cpu_count())]
+    try:
+        for _ in range(3):
+            p = profile(t, d=2)
+            bad = [s for s in p.samples if not s.whole() and not being_put_back(s)]
+            print(f"{sum(s.count for s in p.samples)} samples, {len(bad)} are not whole")
+            check(not bad, show(bad))
+    finally:
+        for o in others:
+            o.kill()
+    t.stop()
+
+
 @versions("jdk", newest=True)
 def virtual_threads_under_zgc(runtime):
     """Its addresses in the heap have colours, which change with each of its collections. In 21 and 22

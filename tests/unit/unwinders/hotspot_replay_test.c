@@ -129,7 +129,8 @@ static void check_virtual(struct replay *t)
 				.stack_bytes = t->rec.h->stack_bytes,
 				.frames = t->words,
 				.max_frames = WORDS};
-	uint32_t whole = t->w.n_frames, blocks = 0;
+	uint64_t unseen = RUNTIME_REASON(RUNTIME_HOTSPOT, RUNTIME_REASON_UNSEEN);
+	uint32_t whole = t->w.n_frames, blocks = 0, reasons = 0;
 
 	for (const char *p = text; (p = strstr(p, "truth.Truth.block(")) != NULL; p++)
 		blocks++;
@@ -139,6 +140,11 @@ static void check_virtual(struct replay *t)
 	assert_null(strstr(carrier, "Truth"));
 	jrec_walk(&t->p, &w);
 	assert_true(w.gap && w.n_frames < whole);
+	for (uint32_t i = 0; i < w.n_frames; i++) {
+		assert_true(FRAME_KIND(w.frames[i]) != FRAME_REASON || w.frames[i] == unseen);
+		reasons += w.frames[i] == unseen;
+	}
+	assert_int_equal(reasons, 1);
 }
 
 static void check(const char *name, const struct jrec *rec)
