@@ -12,6 +12,8 @@
 static int method_const_get(struct cpu_state *c, struct hotspot_walk *h, u64 method, u64 bcp,
 			    u64 bcp2, u64 *ret);
 #define HOTSPOT_METHOD_CONST method_const_get
+int hotspot_step_thawing(u32 cpu);
+#define HOTSPOT_THAWING(c, h, r) hotspot_step_thawing((c)->cpu)
 
 #include "bpf/hotspot_walk.h"
 
@@ -114,6 +116,7 @@ __noinline int hotspot_begin(u32 cpu)
 	if (s->walk.unloaded != s->walk.p.unloaded_seen)
 		hotspot_unloads(s);
 	s->serial = c->serial;
+	s->first = c->n_kernel + c->n_user;
 	runtime_count(c, RUNTIME_HOTSPOT, HOTSPOT_STAT_ATTEMPTS);
 	return 1;
 }
@@ -238,6 +241,14 @@ __noinline int hotspot_step_interpreted_leaf(u32 cpu)
 	return c && s ? hotspot_interpreted_leaf(c, &s->walk, &c->r) : HOTSPOT_REASON_BLOB;
 }
 
+__noinline int hotspot_step_thawing(u32 cpu)
+{
+	struct cpu_state *c = cpu_state_of(cpu);
+	struct hotspot_state *s = state_get();
+
+	return c && s ? hotspot_thawing(c, &s->walk, &c->r) : HOTSPOT_REASON_STUB;
+}
+
 __noinline int hotspot_step_stub(u32 cpu)
 {
 	struct cpu_state *c = cpu_state_of(cpu);
@@ -254,6 +265,14 @@ __noinline int hotspot_step_stub_leaf(u32 cpu)
 	return c && s ? hotspot_stub_leaf(c, &s->walk, &c->r) : HOTSPOT_REASON_BLOB;
 }
 
+__noinline int hotspot_step_stub_lost(u32 cpu)
+{
+	struct cpu_state *c = cpu_state_of(cpu);
+	struct hotspot_state *s = state_get();
+
+	return c && s ? hotspot_stub_lost(c, &s->walk, &c->r) : HOTSPOT_REASON_BLOB;
+}
+
 __noinline int hotspot_step_chunk(u32 cpu)
 {
 	struct cpu_state *c = cpu_state_of(cpu);
@@ -267,7 +286,12 @@ __noinline int hotspot_open_chunk(u32 cpu)
 	struct cpu_state *c = cpu_state_of(cpu);
 	struct hotspot_state *s = state_get();
 
-	return c && s ? hotspot_chunk_open(c, &s->walk, &c->r) : HOTSPOT_REASON_BLOB;
+	if (!c || !s)
+		return HOTSPOT_REASON_BLOB;
+	s->walk.chunk.above = (c->n_kernel + c->n_user - s->first) / 2;
+	for (u32 i = 0; i < 4; i++)
+		s->walk.chunk.top[i] = c->frames[(s->first + i) & (FRAMES_ROOM - 1)];
+	return hotspot_chunk_open(c, &s->walk, &c->r);
 }
 
 __noinline int hotspot_next_chunk(u32 cpu)
@@ -296,7 +320,10 @@ static __always_inline int step(struct cpu_state *c, u32 cpu, struct hotspot_wal
 		reason = c->r.is_leaf ? hotspot_step_leaf(cpu) : hotspot_compiled(c, h, &c->r);
 		return reason == HOTSPOT_REASON_CHAIN ? hotspot_step_pushed(cpu) : reason;
 	}
-	return c->r.is_leaf ? hotspot_step_stub_leaf(cpu) : hotspot_step_stub(cpu);
+	if (!c->r.is_leaf)
+		return hotspot_step_stub(cpu);
+	reason = hotspot_step_stub_leaf(cpu);
+	return reason == HOTSPOT_REASON_STUB ? hotspot_step_stub_lost(cpu) : reason;
 }
 
 /* The frame of walk.b, wherever it lies. 0 or a reason. */

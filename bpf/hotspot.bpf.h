@@ -19,8 +19,9 @@ struct hotspot_state {
 	u64 serial;		/* the sample that walk.p is of */
 	struct process_key key; /* the process, while `epoch` is that of all */
 	u32 epoch, valid;
+	u32 first;   /* in the sample's frames: the topmost one of Java */
+	u32 learned; /* record is of a method that this step has met */
 	struct hotspot_walk walk;
-	u32 learned, pad; /* learned: record is of a method that this step has met */
 	struct hotspot_record record;
 };
 

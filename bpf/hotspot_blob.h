@@ -52,9 +52,13 @@ struct hotspot_chunk {
 	__u32 mixed;			  /* it has interpreted frames */
 	__u32 ended;			  /* the frame that the step found is its last one */
 	__u32 taken;			  /* chunks that had frames */
+	__u32 again; /* frames of the chunk that were found on the stack already */
+	/* Words of the two topmost frames on the stack, and how many there are. */
+	__u64 top[4];
+	__u32 above;
 	__u32 pad;
 };
-_Static_assert(sizeof(struct hotspot_chunk) == 112, "hotspot_chunk");
+_Static_assert(sizeof(struct hotspot_chunk) == 152, "hotspot_chunk");
 
 /* State of a walk: too much for the kernel's stack. */
 struct hotspot_walk {

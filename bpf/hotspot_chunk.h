@@ -142,7 +142,7 @@ static __always_inline int hotspot_chunk_open(WALK_ENV *e, struct hotspot_walk *
 	k->back_sp = r->sp;
 	k->back_rbp = r->regs[SLOT_RBP];
 	k->base = k->shift = k->taken = 0;
-	k->bad = k->colour = 0;
+	k->bad = k->colour = k->again = 0;
 	/* Not known when the process is attached to: the heap may not be reserved yet. */
 	if (!h->p.oop_bytes ||
 	    (h->p.oop_bytes == 4 && (walk_read(e, h->p.narrow_base, &k->base, 8) ||
@@ -213,12 +213,44 @@ static __always_inline int hotspot_chunk_compiled(WALK_ENV *e, struct hotspot_wa
 	return 0;
 }
 
+/*
+ * Freezing copies the frames on the stack to the chunk, and leaves them until doYield() returns:
+ * then they are in both places. So it is when the chunk's topmost frame is the one on the stack
+ * that called doYield(): a thread that runs has not left that in the heap. How many of the chunk's
+ * frames were met already. Only doYield() is compiled, is the topmost frame, and has one of two
+ * words.
+ */
+static __always_inline __u32 hotspot_chunk_again(WALK_ENV *e, const struct hotspot_walk *h)
+{
+	const struct hotspot_chunk *k = &h->chunk;
+	__u32 words;
+
+	if (k->above < 2 || HOTSPOT_KIND(k->top[0]) != HOTSPOT_COMPILED ||
+	    FRAME_RUNTIME_VALUE(k->top[2]) != (h->value & RUNTIME_VALUE_MASK) ||
+	    k->top[3] != FRAME(FRAME_MORE, h->more) ||
+	    walk_read(e, HOTSPOT_ADDRESS(k->top[0]) + h->p.at[HF_BLOB_FRAME_SIZE], &words, 4) ||
+	    words != 2)
+		return 0;
+	return k->above - 1;
+}
+
 /* One frame of a chunk. 0 or a reason. */
 static __always_inline int hotspot_chunk_step(WALK_ENV *e, struct hotspot_walk *h,
 					      struct walk_regs *r)
 {
+	struct hotspot_chunk *k = &h->chunk;
 	int err = h->b.kind == HOTSPOT_BLOB_INTERPRETER ? hotspot_chunk_interpreted(e, h, r)
 							: hotspot_chunk_compiled(e, h, r);
 
-	return err ? hotspot_chunk_fail(h, r) : 0;
+	if (err)
+		return hotspot_chunk_fail(h, r);
+	if (k->above) {
+		k->again = hotspot_chunk_again(e, h);
+		k->above = 0;
+	}
+	if (k->again) {
+		k->again--;
+		h->value = 0;
+	}
+	return 0;
 }

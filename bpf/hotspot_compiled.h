@@ -36,6 +36,10 @@ static __always_inline int hotspot_compiled(WALK_ENV *e, struct hotspot_walk *h,
 static __always_inline int hotspot_compiled_pushed(WALK_ENV *e, struct hotspot_walk *h,
 						   struct walk_regs *r)
 {
+	/* doYield(), when all frames are in the heap: sp is where enterSpecial() has its entry. */
+	if (r->is_leaf && h->p.version >= 21 &&
+	    hotspot_is_entry(e, r->sp + HOTSPOT_ENTRY_BYTES + 8))
+		return hotspot_leave(e, h, r, r->sp + HOTSPOT_ENTRY_BYTES + 16);
 	for (__u32 i = 1; i <= HOTSPOT_PUSHED; i++) {
 		__u64 cfa = r->sp + h->b.frame + 8 * i, ra;
 

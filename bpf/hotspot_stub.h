@@ -78,6 +78,10 @@ static __always_inline int hotspot_thawing(WALK_ENV *e, struct hotspot_walk *h, 
 	}
 	return HOTSPOT_REASON_STUB;
 }
+/* The includer may have it in one place. */
+#ifndef HOTSPOT_THAWING
+#define HOTSPOT_THAWING hotspot_thawing
+#endif
 
 /* Where the stub was called says which one of the blob it is: better than a pc. */
 static __always_inline void hotspot_stub_entry(struct hotspot_walk *h)
@@ -136,7 +140,7 @@ static __always_inline int hotspot_stub(WALK_ENV *e, struct hotspot_walk *h, str
 	if (h->b.frame >= 16 && !hotspot_leave(e, h, r, r->sp + h->b.frame))
 		return 0;
 	if (h->p.version >= 21 && h->b.frame < 16) {
-		int reason = hotspot_thawing(e, h, r);
+		int reason = HOTSPOT_THAWING(e, h, r);
 
 		if (reason != HOTSPOT_REASON_STUB)
 			return reason;
@@ -155,7 +159,8 @@ static __always_inline int hotspot_called(WALK_ENV *e, struct hotspot_walk *h,
 
 /*
  * A stub that says nothing of its frame: rbp, or the first word of the stack that is a return
- * address behind a call of this stub. (Above sp lies what is alive.)
+ * address behind a call of this stub. (Above sp lies what is alive.) HOTSPOT_REASON_STUB:
+ * hotspot_stub_lost() is next.
  */
 static __always_inline int hotspot_stub_search(WALK_ENV *e, struct hotspot_walk *h,
 					       struct walk_regs *r)
@@ -177,7 +182,7 @@ static __always_inline int hotspot_stub_search(WALK_ENV *e, struct hotspot_walk 
 		hotspot_go(r, word, at + 8);
 		return 0;
 	}
-	return hotspot_leave_stub(e, h, r, rbp);
+	return HOTSPOT_REASON_STUB;
 }
 
 /* Arguments are moved: the return address is at sp or, on the way, in rax; r13 is the caller's sp.
@@ -227,4 +232,47 @@ static __always_inline int hotspot_stub_leaf(WALK_ENV *e, struct hotspot_walk *h
 		return 0;
 	}
 	return hotspot_stub_search(e, h, r);
+}
+
+/*
+ * At an instruction of the stub that puts frames back, or of the return barrier, which ends like
+ * it: [movsd xmm0, [rsp]; add rsp, 16; pop rax;] [xor rax, rax;] mov rsp, rbx; sub rsp, 16; pop
+ * rbp; ret Then rbx is the sp of the topmost frame that was put back; below it are its rbp and its
+ * pc.
+ */
+static __always_inline int hotspot_thawing_leaf(WALK_ENV *e, struct hotspot_walk *h,
+						struct walk_regs *r)
+{
+	const __u8 *c = h->code;
+	__u64 rbx = r->leaf[DWARF_RBX];
+	int back, called, reason;
+
+	if (walk_read(e, r->pc, h->code, 16))
+		return HOTSPOT_REASON_BLOB;
+	called = c[0] == 0xe9 || (c[0] == 0x48 && (c[1] == 0x8b || c[2] == 0xc4));
+	back = c[0] == 0x48 && c[2] == 0xec && c[4] == 0x5d;
+	WALK_UNROLL
+	for (int i = 0; i <= 10; i++)
+		back |= c[i] == 0x48 && c[i + 1] == 0x8b && c[i + 2] == 0xe3;
+	if (back && hotspot_near(rbx, r->sp) && !walk_read16(e, rbx - 16, h->words) &&
+	    hotspot_in_heap(h, h->words[1])) {
+		hotspot_set_rbp(r, h->words[0]);
+		hotspot_go(r, h->words[1], rbx);
+		return 0;
+	}
+	reason = HOTSPOT_THAWING(e, h, r);
+	/* There is room, and thaw() was not called yet. */
+	return reason == HOTSPOT_REASON_THAWING && !called ? HOTSPOT_REASON_FROZEN : reason;
+}
+
+/* When hotspot_stub_leaf() knows no more. */
+static __always_inline int hotspot_stub_lost(WALK_ENV *e, struct hotspot_walk *h,
+					     struct walk_regs *r)
+{
+	int reason = HOTSPOT_REASON_STUB;
+
+	if (h->p.version >= 21 && h->b.frame < 16)
+		reason = hotspot_thawing_leaf(e, h, r);
+	return reason == HOTSPOT_REASON_STUB ? hotspot_leave_stub(e, h, r, r->leaf[DWARF_RBP])
+					     : reason;
 }

@@ -315,7 +315,22 @@ static int step(struct walk_env *e, struct hotspot_walk *h, struct walk_regs *re
 		return reason == HOTSPOT_REASON_CHAIN ? hotspot_compiled_pushed(e, h, regs)
 						      : reason;
 	}
-	return regs->is_leaf ? hotspot_stub_leaf(e, h, regs) : hotspot_stub(e, h, regs);
+	if (!regs->is_leaf)
+		return hotspot_stub(e, h, regs);
+	reason = hotspot_stub_leaf(e, h, regs);
+	return reason == HOTSPOT_REASON_STUB ? hotspot_stub_lost(e, h, regs) : reason;
+}
+
+/* The frames of Java that the walk has just come through, for hotspot_chunk_again(). */
+static void note_top(const struct native_walk *w, struct hotspot_chunk *k)
+{
+	uint32_t first = w->n_frames;
+
+	while (first >= 2 && FRAME_KIND(w->frames[first - 1]) == FRAME_MORE)
+		first -= 2;
+	k->above = (w->n_frames - first) / 2;
+	for (uint32_t i = 0; i < ARRAY_SIZE(k->top); i++)
+		k->top[i] = first + i < w->n_frames ? w->frames[first + i] : 0;
 }
 
 static int step_anywhere(struct walk_env *e, struct hotspot_walk *h, struct walk_regs *regs)
@@ -326,8 +341,10 @@ static int step_anywhere(struct walk_env *e, struct hotspot_walk *h, struct walk
 		reason = hotspot_chunk_step(e, h, regs);
 	} else {
 		reason = step(e, h, regs);
-		if (reason == HOTSPOT_REASON_FROZEN && e->w->still)
+		if (reason == HOTSPOT_REASON_FROZEN && e->w->still) {
+			note_top(e->w, &h->chunk);
 			reason = hotspot_chunk_open(e, h, regs);
+		}
 	}
 	return !reason && h->chunk.ended ? hotspot_chunk_next(e, h, regs) : reason;
 }

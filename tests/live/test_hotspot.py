@@ -245,6 +245,27 @@ def who_waits_for_a_cpu_is_met_before_it_counts(runtime):
     t.stop()
 
 
+@versions("jdk", newest=True, timeout=90)
+def virtual_threads_that_yield(runtime):
+    """All that they do is to go to the heap and come back. While they go, their frames are in both
+    places, and must be shown once."""
+    for what, mode in MODES[:3]:
+        print(f"---- {what}")
+        t = start(java_argv(runtime, "yielding_threads", *LENIENT, mode, "-Xshare:off"))
+        p = profile(t, d=2, f=4999)
+        assert_whole(p.samples, spare=being_put_back)
+        going = [s for s in p.samples if s.whole() and "jdk.internal.vm.Continuation.run()" in s.stack
+                 and any("doYield" in n for n in s.stack)]
+        frames = collections.Counter()
+        for s in going:
+            # None is left when doYield() returns to the carrier.
+            frames[[plain(f)[0] for f in s.frames].count("truth.Truth.yields")] += s.count
+        print(f"frames of yields() below doYield(): {frames}")
+        check(frames[21] > 100 and set(frames) <= {0, 21} and frames[0] < frames[21] / 4,
+              f"{frames}\n{show([s for s in going if s.stack.count('truth.Truth.yields') != 21])}")
+        t.stop()
+
+
 @versions("jdk", newest=True)
 def virtual_threads_under_zgc(runtime):
     """Its addresses in the heap have colours, which change with each of its collections. In 21 and 22
