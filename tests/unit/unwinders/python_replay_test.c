@@ -140,7 +140,7 @@ static void each_recording(void (*fn)(const char *name, struct recording *r))
 		n++;
 	}
 	(void)closedir(d);
-	assert_true(n >= 10);
+	assert_true(n >= 14);
 }
 
 static void check_frames(const char *name, struct recording *r)
