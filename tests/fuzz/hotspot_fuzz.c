@@ -28,13 +28,7 @@ static void walk(const struct jrec *rec)
 				    .memory = &memory,
 				    .key = 1};
 	uint64_t words[WORDS];
-	struct native_walk w = {.regs = *rec->regs,
-				.stack = rec->stack,
-				.stack_start = rec->regs->sp,
-				.stack_bytes = rec->h->stack_bytes,
-				.frames = words,
-				.still = true,
-				.max_frames = WORDS};
+	struct native_walk w = jrec_start(rec, words, WORDS, true);
 	struct buf text = BUF_INIT(1u << 20);
 	void *names = NULL;
 

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /*
- * A thread of a JVM, interrupted in Java code: what was known of libjvm, registers, the stack up to
- * where Java code ends, every piece of memory that walk and names looked at, and what came out. A
- * .jrec file is one recording after the other; made by record_hotspot.c.
+ * A thread of a JVM, interrupted in Java code, or in native code that was walked up to Java code:
+ * what was known of libjvm, registers, the stack up to where Java code ends, every piece of memory
+ * that walk and names looked at, and what came out. A .jrec file is one recording after the other;
+ * made by record_hotspot.c.
  *
  *   struct jrec_header, struct hotspot_file, struct walk_regs, stack, u64 addresses[n_blocks],
  *   blocks, u64 words[n_words], text (a line each: function, file, line), padding to 8 bytes
@@ -23,7 +24,8 @@
 struct jrec_header {
 	uint64_t magic, bias;
 	uint32_t bytes; /* of the whole recording */
-	uint32_t file_bytes, regs_bytes, stack_bytes, n_blocks, n_words, text_bytes, pad;
+	uint32_t file_bytes, regs_bytes, stack_bytes, n_blocks, n_words, text_bytes;
+	uint32_t below; /* bytes of the stack below sp, where native code has put registers */
 };
 
 struct jrec { /* borrows the bytes it was parsed from */
@@ -48,7 +50,8 @@ static inline int jrec_parse(const void *data, size_t bytes, struct jrec *ret)
 	if (!h || h->magic != JREC_MAGIC || h->file_bytes > sizeof(struct hotspot_file) ||
 	    h->file_bytes < offsetof(struct hotspot_file, flags) || h->file_bytes % 8 ||
 	    h->regs_bytes != sizeof(struct walk_regs) || h->bytes > bytes || h->bytes % 8 ||
-	    h->bytes < sizeof(*h) || h->stack_bytes % 8)
+	    h->bytes < sizeof(*h) || h->stack_bytes % 8 || h->below % 8 ||
+	    h->below > h->stack_bytes)
 		return -EBADMSG;
 	c = cursor_of((const uint8_t *)data + sizeof(*h), h->bytes - sizeof(*h));
 	file = cursor_bytes(&c, h->file_bytes);
@@ -100,6 +103,21 @@ static inline int jrec_read(void *data, uint64_t addr, void *to, size_t n)
 		n -= part;
 	}
 	return 0;
+}
+
+/* The walk over a recording, before its first step. still: the process was stopped. */
+static inline struct native_walk jrec_start(const struct jrec *r, uint64_t *words, uint32_t room,
+					    bool still)
+{
+	return (struct native_walk){
+		.regs = *r->regs,
+		.stack = r->stack,
+		.stack_start = r->regs->sp - r->h->below,
+		.stack_bytes = r->h->stack_bytes,
+		.frames = words,
+		.max_frames = room,
+		.still = still,
+	};
 }
 
 /* Walks Java code from w->regs on, until native code or trouble. */

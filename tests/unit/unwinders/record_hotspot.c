@@ -2,28 +2,33 @@
 /*
  * Stops threads of a JVM at random, walks their Java frames with the agent's code and names them:
  *
- *   record_hotspot [-n STOPS] [-o FILE.jrec] [-m RECORDINGS] [-p] [-v] [-s STEPS] [-t TEXT] PID
+ *   record_hotspot [-n STOPS] [-o FILE.jrec] [-m RECORDINGS] [-p] [-v] [-c]
+ *                [-w WORDS] [-s STEPS] [-t TEXT] PID
  *
  * Prints what could not be walked, with the registers and the code there, and how many could. With
  * -t all stacks go into a file, too; with
  * -o a stack is recorded when its mix of frames is one that was not seen before, with -p when its
- * program counter is, with -v if some of them lie in the heap. With -s a thread stopped in Java
- * code takes so many single steps, and is looked at after each. record_hotspot.py records every
- * version.
+ * program counter is, with -v if some of them lie in the heap, with -w if WORDS are in its text.
+ * With -c threads in native code that Java has called are looked at, too: by the unwind rows of
+ * libjvm and libc up to Java code. With -s a thread stopped in Java code takes so many single
+ * steps, and is looked at after each. record_hotspot.py records every version.
  */
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/ptrace.h>
 #include <sys/uio.h>
 #include <sys/user.h>
 #include <sys/wait.h>
 
 #include "agent/base/hash.h"
+#include "agent/parser/build.h"
 #include "symbolizer/objfile.h"
 #include "unwinders/hotspot.h"
+#include "unwinders/rows.h"
 #include "unwinders/runtime.h"
 
 extern const struct runtime hotspot_runtime;
@@ -32,6 +37,7 @@ extern const struct runtime hotspot_runtime;
 
 #define STACK_BYTES (256u << 10)
 #define WORDS	    1024
+#define NATIVE_MAX  8
 
 struct jvm {
 	pid_t pid;
@@ -40,6 +46,10 @@ struct jvm {
 	uint64_t bias;
 	struct hash touched; /* blocks: address -> address, while a stack is recorded */
 	bool recording;
+	/* Native code that is walked through: a table and a range for each mapping. */
+	struct table *tables[NATIVE_MAX];
+	struct range ranges[NATIVE_MAX + HOTSPOT_HEAPS];
+	uint32_t n_tables, n_ranges;
 };
 
 static int vm_read(void *data, uint64_t addr, void *to, size_t n)
@@ -70,36 +80,123 @@ static int describe(const char *path, struct hotspot_file *ret)
 	return r;
 }
 
-/* libjvm is the file that is recognised; its bias is where its first byte is mapped. */
-static int find_libjvm(struct jvm *j)
-{
-	char path[512], line[1024], last[512] = "";
-	unsigned long long start, end, offset;
-	_cleanup_fclose_ FILE *maps = NULL;
+/* A mapping of a file. */
+struct mapping {
+	uint64_t start, end, offset;
+	bool code;
+	char name[512];
+	char path[64]; /* below /proc: the file itself */
+};
 
-	(void)snprintf(path, sizeof(path), "/proc/%d/maps", j->pid);
-	maps = fopen(path, "re");
+/* The next one, or false. */
+static bool next_mapping(pid_t pid, FILE *maps, struct mapping *ret)
+{
+	char line[1024];
+
 	while (maps && fgets(line, sizeof(line), maps)) {
-		char *name = strchr(line, '/');
-		char *p = line;
+		char *name = strchr(line, '/'), *p = line;
 
 		if (!name)
 			continue;
 		name[strcspn(name, "\n")] = '\0';
-		start = strtoull(p, &p, 16);
-		end = strtoull(p + 1, &p, 16);
-		offset = strtoull(p + 6, &p, 16);
-		if (offset || !strcmp(name, last))
+		(void)snprintf(ret->name, sizeof(ret->name), "%s", name);
+		ret->start = strtoull(p, &p, 16);
+		ret->end = strtoull(p + 1, &p, 16);
+		ret->code = p[3] == 'x';
+		ret->offset = strtoull(p + 6, &p, 16);
+		(void)snprintf(ret->path, sizeof(ret->path), "/proc/%d/map_files/%lx-%lx", pid,
+			       ret->start, ret->end);
+		return true;
+	}
+	return false;
+}
+
+static FILE *open_maps(pid_t pid)
+{
+	char path[64];
+
+	(void)snprintf(path, sizeof(path), "/proc/%d/maps", pid);
+	return fopen(path, "re");
+}
+
+/* libjvm is the file that is recognised; its bias is where its first byte is mapped. */
+static int find_libjvm(struct jvm *j)
+{
+	_cleanup_fclose_ FILE *maps = open_maps(j->pid);
+	char last[512] = "";
+	struct mapping m;
+
+	while (next_mapping(j->pid, maps, &m)) {
+		if (m.offset || !strcmp(m.name, last))
 			continue;
-		(void)snprintf(last, sizeof(last), "%s", name);
-		(void)snprintf(path, sizeof(path), "/proc/%d/map_files/%llx-%llx", j->pid, start,
-			       end);
-		if (describe(path, &j->file) == 0) {
-			j->bias = start;
+		(void)snprintf(last, sizeof(last), "%s", m.name);
+		if (describe(m.path, &j->file) == 0) {
+			j->bias = m.start;
 			return 0;
 		}
 	}
 	return -ENOENT;
+}
+
+static void add_native(struct jvm *j, const struct mapping *m)
+{
+	_cleanup_close_ int fd = open(m->path, O_RDONLY | O_CLOEXEC);
+	_cleanup_close_ int out = memfd_create("table", MFD_CLOEXEC);
+	uint32_t flags = 0, i = j->n_tables;
+
+	if (i == NATIVE_MAX || fd < 0 || build_table(NULL, &fd, 1, BUILD_FILE, out, &flags) < 0 ||
+	    table_open(out, false, &j->tables[i]) < 0)
+		return;
+	j->ranges[j->n_ranges++] = (struct range){
+		.start = m->start,
+		.size = m->end - m->start,
+		.first_frame = FRAME_OF_FILE(FILE_ID_FIRST + i, m->offset),
+		.state = RANGE_ROWS,
+		.file = FILE_ID_FIRST + i,
+	};
+	j->n_tables++;
+}
+
+/* What Java calls, and the code heaps, where the walk through it ends. */
+static void find_native(struct jvm *j)
+{
+	_cleanup_fclose_ FILE *maps = open_maps(j->pid);
+	struct mapping m;
+
+	while (next_mapping(j->pid, maps, &m)) {
+		if (m.code && (strstr(m.name, "/libjvm.so") || strstr(m.name, "/libc.so")))
+			add_native(j, &m);
+	}
+	for (int i = 0; i < HOTSPOT_HEAPS; i++) {
+		const struct hotspot_heap *heap = &j->proc.heaps[i];
+
+		if (heap->low)
+			j->ranges[j->n_ranges++] = (struct range){
+				.start = heap->low,
+				.size = heap->high - heap->low,
+				.first_frame = FRAME(FRAME_ANON, heap->low),
+				.file = FILE_ID_ANON,
+			};
+	}
+}
+
+static int native_rule(void *data, uint64_t frame, uint64_t *ret_rule)
+{
+	const struct jvm *j = data;
+	const struct rows_page *page;
+	size_t bytes;
+
+	page = rows_page_get(j->tables[FRAME_FILE(frame) - FILE_ID_FIRST],
+			     FRAME_OFFSET(frame) >> ROWS_PAGE_SHIFT, &bytes);
+	if (!page)
+		return -ENODATA;
+	*ret_rule = rows_lookup(page, (uint16_t)FRAME_OFFSET(frame));
+	return 0;
+}
+
+static int stop_at_java(void *data, struct native_walk *w)
+{
+	return -EIO;
 }
 
 static int list_threads(pid_t pid, pid_t *ret, int max)
@@ -212,19 +309,33 @@ static int compare_u64(const void *a, const void *b)
 	return x < y ? -1 : x > y;
 }
 
+/* How far below sp the lowest register lies that native code has saved. */
+static uint64_t saved_below(const struct walk_regs *r)
+{
+	uint64_t below = 0;
+
+	for (int i = 0; i < SLOT_MAX; i++) {
+		if (r->saved[i] > SAVED_LOST && r->saved[i] < r->sp)
+			below = MAX(below, r->sp - r->saved[i]);
+	}
+	return below;
+}
+
 static void write_recording(struct jvm *j, const struct native_walk *w,
 			    const struct walk_regs *first, const struct buf *text, FILE *out)
 {
 	struct buf b = BUF_INIT(4u << 20);
 	_cleanup_free_ uint64_t *addresses = calloc(j->touched.count + 1, 8);
 	uint32_t n = 0;
+	uint64_t below = saved_below(first), skip = first->sp - below - w->stack_start;
+	uint64_t end = ((w->regs.sp - w->stack_start) & ~UINT64_C(7)) + 512;
 	struct jrec_header h = {
 		.magic = JREC_MAGIC,
 		.bias = j->bias,
 		.file_bytes = sizeof(j->file),
 		.regs_bytes = sizeof(*first),
-		.stack_bytes = (uint32_t)MIN(w->stack_bytes & ~UINT64_C(7),
-					     ((w->regs.sp - w->stack_start) & ~UINT64_C(7)) + 512),
+		.stack_bytes = (uint32_t)(MIN(w->stack_bytes & ~UINT64_C(7), end) - skip),
+		.below = (uint32_t)below,
 		.n_words = w->n_frames,
 		.text_bytes = (uint32_t)text->len + 1,
 	};
@@ -237,7 +348,7 @@ static void write_recording(struct jvm *j, const struct native_walk *w,
 	buf_add(&b, &h, sizeof(h));
 	buf_add(&b, &j->file, sizeof(j->file));
 	buf_add(&b, first, sizeof(*first));
-	buf_add(&b, w->stack, h.stack_bytes);
+	buf_add(&b, w->stack + skip, h.stack_bytes);
 	buf_add(&b, addresses, 8 * (size_t)n);
 	for (uint32_t i = 0; i < n; i++) {
 		uint8_t block[JREC_BLOCK] = {0};
@@ -263,7 +374,8 @@ struct hunt {
 	FILE *out, *text;
 	unsigned int recordings, max, java, broken, frozen;
 	unsigned long steps;
-	bool places, heap;
+	bool places, heap, called;
+	const char *with; /* only stacks in whose text this is; NULL: all */
 };
 
 /* Do frames of this stack lie in the heap? first: as before the walk. */
@@ -282,11 +394,46 @@ static bool partly_in_heap(const struct runtime_process *p, const struct native_
 	return w.gap && !walked->gap;
 }
 
+/* Is what is missing of a stack missing by necessity? */
+static bool is_said(const char *text)
+{
+	return strstr(text, "[java: frames in the heap]") ||
+	       strstr(text, "[java: frames are being put back]");
+}
+
+static bool is_wanted(struct hunt *k, const struct runtime_process *p, const struct native_walk *w,
+		      const struct walk_regs *first, const char *text)
+{
+	uint64_t mix = k->places ? first->pc : mix_of(w, first);
+
+	if (!k->j->recording || (w->gap && !is_said(text)) || (k->with && !strstr(text, k->with)) ||
+	    (k->heap && !partly_in_heap(p, w, first)) || hash_get(&k->mixes, mix) != HASH_NONE)
+		return false;
+	return hash_put(&k->mixes, mix, 1) == 0;
+}
+
+/* Leaves native code for the Java code that called it. */
+static bool come_to_java(const struct hunt *k, struct native_walk *w)
+{
+	const struct native_ops ops = {.rule = native_rule, .code_step = stop_at_java};
+
+	if (in_heap(k->j, w->regs.pc))
+		return true;
+	if (!k->called)
+		return false;
+	w->ranges = k->j->ranges;
+	w->n_ranges = k->j->n_ranges;
+	w->limit = WORDS;
+	(void)native_walk(w, &ops, k->j);
+	w->n_frames = w->depth = 0;
+	return !w->regs.is_leaf && in_heap(k->j, w->regs.pc);
+}
+
 static void look(struct hunt *k, const struct user_regs_struct *u)
 {
 	struct jvm *j = k->j;
 	_cleanup_free_ uint8_t *stack = malloc(STACK_BYTES);
-	uint64_t words[WORDS], mix;
+	uint64_t words[WORDS];
 	struct target_memory m = {.read = vm_read, .data = j, .budget = SIZE_MAX};
 	struct runtime_process p = {
 		.file = &j->file, .bias = j->bias, .proc = &j->proc, .memory = &m, .key = 1};
@@ -300,28 +447,27 @@ static void look(struct hunt *k, const struct user_regs_struct *u)
 	struct buf text = BUF_INIT(1u << 20);
 	void *names = NULL;
 
-	take_regs(u, &w.regs);
-	first = w.regs;
-	if (!stack || !in_heap(j, first.pc) || hotspot_runtime.names_new(&names) < 0)
+	if (!stack || (!k->called && !in_heap(j, u->rip)))
 		return;
-	k->java++;
+	take_regs(u, &w.regs);
 	w.stack_bytes = read_stack(j, u->rsp, stack);
+	if (!come_to_java(k, &w) || hotspot_runtime.names_new(&names) < 0)
+		return;
+	first = w.regs;
+	k->java++;
 	j->recording = k->out && k->recordings < k->max;
 	(void)hotspot_attach(&p, &again);
 	jrec_walk(&p, &w);
 	jrec_text(names, &p, &w, &text);
 	if (k->text)
 		fprintf(k->text, "%s\n", buf_cstr(&text));
-	if (w.gap && strstr(buf_cstr(&text), "in the heap")) {
+	if (w.gap && is_said(buf_cstr(&text))) {
 		k->frozen++;
 	} else if (w.gap) {
 		k->broken++;
 		print_failure(j, &w, &first, buf_cstr(&text));
 	}
-	mix = k->places ? first.pc : mix_of(&w, &first);
-	if (j->recording && (!w.gap || strstr(buf_cstr(&text), "in the heap")) &&
-	    (!k->heap || partly_in_heap(&p, &w, &first)) && hash_get(&k->mixes, mix) == HASH_NONE) {
-		(void)hash_put(&k->mixes, mix, 1);
+	if (is_wanted(k, &p, &w, &first, buf_cstr(&text))) {
 		write_recording(j, &w, &first, &text, k->out);
 		k->recordings++;
 	}
@@ -380,7 +526,7 @@ int main(int argc, char **argv)
 	pid_t threads[512];
 	int c, n, r;
 
-	while ((c = getopt(argc, argv, "n:o:m:pvs:t:")) != -1) {
+	while ((c = getopt(argc, argv, "n:o:m:pvcw:s:t:")) != -1) {
 		if (c == 'n')
 			stops = strtoul(optarg, NULL, 10);
 		else if (c == 'm')
@@ -389,6 +535,10 @@ int main(int argc, char **argv)
 			k.places = true;
 		else if (c == 'v')
 			k.heap = true;
+		else if (c == 'c')
+			k.called = true;
+		else if (c == 'w')
+			k.with = optarg;
 		else if (c == 's')
 			k.steps = strtoul(optarg, NULL, 10);
 		else if (c == 't')
@@ -409,6 +559,8 @@ int main(int argc, char **argv)
 		fprintf(stderr, "cannot attach to %d: %s\n", j.pid, strerror(-r));
 		return 1;
 	}
+	if (k.called)
+		find_native(&j);
 	srandom((unsigned int)getpid());
 	for (unsigned long i = 0; i < stops; i++) {
 		n = list_threads(j.pid, threads, (int)ARRAY_SIZE(threads));
@@ -421,6 +573,8 @@ int main(int argc, char **argv)
 	printf("version %u: %u in Java code, %u broken, %u partly in the heap, %u recorded\n",
 	       j.proc.version, k.java, k.broken, k.frozen, k.recordings);
 	hash_done(&k.mixes);
+	for (uint32_t i = 0; i < j.n_tables; i++)
+		table_free(j.tables[i]);
 	if (k.out)
 		(void)fclose(k.out);
 	if (k.text)
