@@ -18,26 +18,23 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <sys/ptrace.h>
 #include <sys/uio.h>
 #include <sys/user.h>
 #include <sys/wait.h>
 
 #include "agent/base/hash.h"
-#include "agent/parser/build.h"
 #include "symbolizer/objfile.h"
 #include "unwinders/hotspot.h"
-#include "unwinders/rows.h"
 #include "unwinders/runtime.h"
 
 extern const struct runtime hotspot_runtime;
 
 #include "tests/unit/unwinders/hotspot_recording.h"
+#include "tests/unit/unwinders/record_native.h"
 
 #define STACK_BYTES (256u << 10)
 #define WORDS	    1024
-#define NATIVE_MAX  8
 
 struct jvm {
 	pid_t pid;
@@ -46,10 +43,7 @@ struct jvm {
 	uint64_t bias;
 	struct hash touched; /* blocks: address -> address, while a stack is recorded */
 	bool recording;
-	/* Native code that is walked through: a table and a range for each mapping. */
-	struct table *tables[NATIVE_MAX];
-	struct range ranges[NATIVE_MAX + HOTSPOT_HEAPS];
-	uint32_t n_tables, n_ranges;
+	struct native_code native; /* that is walked through, and the code heaps */
 };
 
 static int vm_read(void *data, uint64_t addr, void *to, size_t n)
@@ -80,45 +74,6 @@ static int describe(const char *path, struct hotspot_file *ret)
 	return r;
 }
 
-/* A mapping of a file. */
-struct mapping {
-	uint64_t start, end, offset;
-	bool code;
-	char name[512];
-	char path[64]; /* below /proc: the file itself */
-};
-
-/* The next one, or false. */
-static bool next_mapping(pid_t pid, FILE *maps, struct mapping *ret)
-{
-	char line[1024];
-
-	while (maps && fgets(line, sizeof(line), maps)) {
-		char *name = strchr(line, '/'), *p = line;
-
-		if (!name)
-			continue;
-		name[strcspn(name, "\n")] = '\0';
-		(void)snprintf(ret->name, sizeof(ret->name), "%s", name);
-		ret->start = strtoull(p, &p, 16);
-		ret->end = strtoull(p + 1, &p, 16);
-		ret->code = p[3] == 'x';
-		ret->offset = strtoull(p + 6, &p, 16);
-		(void)snprintf(ret->path, sizeof(ret->path), "/proc/%d/map_files/%lx-%lx", pid,
-			       ret->start, ret->end);
-		return true;
-	}
-	return false;
-}
-
-static FILE *open_maps(pid_t pid)
-{
-	char path[64];
-
-	(void)snprintf(path, sizeof(path), "/proc/%d/maps", pid);
-	return fopen(path, "re");
-}
-
 /* libjvm is the file that is recognised; its bias is where its first byte is mapped. */
 static int find_libjvm(struct jvm *j)
 {
@@ -138,25 +93,6 @@ static int find_libjvm(struct jvm *j)
 	return -ENOENT;
 }
 
-static void add_native(struct jvm *j, const struct mapping *m)
-{
-	_cleanup_close_ int fd = open(m->path, O_RDONLY | O_CLOEXEC);
-	_cleanup_close_ int out = memfd_create("table", MFD_CLOEXEC);
-	uint32_t flags = 0, i = j->n_tables;
-
-	if (i == NATIVE_MAX || fd < 0 || build_table(NULL, &fd, 1, BUILD_FILE, out, &flags) < 0 ||
-	    table_open(out, false, &j->tables[i]) < 0)
-		return;
-	j->ranges[j->n_ranges++] = (struct range){
-		.start = m->start,
-		.size = m->end - m->start,
-		.first_frame = FRAME_OF_FILE(FILE_ID_FIRST + i, m->offset),
-		.state = RANGE_ROWS,
-		.file = FILE_ID_FIRST + i,
-	};
-	j->n_tables++;
-}
-
 /* What Java calls, and the code heaps, where the walk through it ends. */
 static void find_native(struct jvm *j)
 {
@@ -165,33 +101,14 @@ static void find_native(struct jvm *j)
 
 	while (next_mapping(j->pid, maps, &m)) {
 		if (m.code && (strstr(m.name, "/libjvm.so") || strstr(m.name, "/libc.so")))
-			add_native(j, &m);
+			native_code_add(&j->native, &m);
 	}
 	for (int i = 0; i < HOTSPOT_HEAPS; i++) {
 		const struct hotspot_heap *heap = &j->proc.heaps[i];
 
 		if (heap->low)
-			j->ranges[j->n_ranges++] = (struct range){
-				.start = heap->low,
-				.size = heap->high - heap->low,
-				.first_frame = FRAME(FRAME_ANON, heap->low),
-				.file = FILE_ID_ANON,
-			};
+			native_code_add_anon(&j->native, heap->low, heap->high - heap->low);
 	}
-}
-
-static int native_rule(void *data, uint64_t frame, uint64_t *ret_rule)
-{
-	const struct jvm *j = data;
-	const struct rows_page *page;
-	size_t bytes;
-
-	page = rows_page_get(j->tables[FRAME_FILE(frame) - FILE_ID_FIRST],
-			     FRAME_OFFSET(frame) >> ROWS_PAGE_SHIFT, &bytes);
-	if (!page)
-		return -ENODATA;
-	*ret_rule = rows_lookup(page, (uint16_t)FRAME_OFFSET(frame));
-	return 0;
 }
 
 static int stop_at_java(void *data, struct native_walk *w)
@@ -215,27 +132,6 @@ static int list_threads(pid_t pid, pid_t *ret, int max)
 	if (dir)
 		closedir(dir);
 	return n;
-}
-
-static void take_regs(const struct user_regs_struct *u, struct walk_regs *r)
-{
-	*r = (struct walk_regs){.pc = u->rip, .sp = u->rsp, .is_leaf = 1};
-	r->leaf[DWARF_RAX] = u->rax;
-	r->leaf[DWARF_RDX] = u->rdx;
-	r->leaf[DWARF_RCX] = u->rcx;
-	r->leaf[DWARF_RBX] = r->regs[SLOT_RBX] = u->rbx;
-	r->leaf[DWARF_RSI] = u->rsi;
-	r->leaf[DWARF_RDI] = u->rdi;
-	r->leaf[DWARF_RBP] = r->regs[SLOT_RBP] = u->rbp;
-	r->leaf[DWARF_RSP] = u->rsp;
-	r->leaf[DWARF_R8] = u->r8;
-	r->leaf[DWARF_R9] = u->r9;
-	r->leaf[DWARF_R10] = u->r10;
-	r->leaf[DWARF_R11] = u->r11;
-	r->leaf[DWARF_R12] = r->regs[SLOT_R12] = u->r12;
-	r->leaf[DWARF_R13] = r->regs[SLOT_R13] = u->r13;
-	r->leaf[DWARF_R14] = r->regs[SLOT_R14] = u->r14;
-	r->leaf[DWARF_R15] = r->regs[SLOT_R15] = u->r15;
 }
 
 static size_t read_stack(struct jvm *j, uint64_t sp, uint8_t *to)
@@ -415,16 +311,16 @@ static bool is_wanted(struct hunt *k, const struct runtime_process *p, const str
 /* Leaves native code for the Java code that called it. */
 static bool come_to_java(const struct hunt *k, struct native_walk *w)
 {
-	const struct native_ops ops = {.rule = native_rule, .code_step = stop_at_java};
+	const struct native_ops ops = {.rule = native_code_rule, .code_step = stop_at_java};
 
 	if (in_heap(k->j, w->regs.pc))
 		return true;
 	if (!k->called)
 		return false;
-	w->ranges = k->j->ranges;
-	w->n_ranges = k->j->n_ranges;
+	w->ranges = k->j->native.ranges;
+	w->n_ranges = k->j->native.n_ranges;
 	w->limit = WORDS;
-	(void)native_walk(w, &ops, k->j);
+	(void)native_walk(w, &ops, &k->j->native);
 	w->n_frames = w->depth = 0;
 	return !w->regs.is_leaf && in_heap(k->j, w->regs.pc);
 }
@@ -573,8 +469,7 @@ int main(int argc, char **argv)
 	printf("version %u: %u in Java code, %u broken, %u partly in the heap, %u recorded\n",
 	       j.proc.version, k.java, k.broken, k.frozen, k.recordings);
 	hash_done(&k.mixes);
-	for (uint32_t i = 0; i < j.n_tables; i++)
-		table_free(j.tables[i]);
+	native_code_done(&j.native);
 	if (k.out)
 		(void)fclose(k.out);
 	if (k.text)

@@ -6,8 +6,8 @@
  * running kernel, so independent of the machine it is replayed on.
  *
  *   struct recording_header, struct walk_regs, struct range [n_ranges],
- *   struct recording_rule [n_rules], u64 frames[n_frames], stack, names (NUL-terminated, leaf
- *   first), padding to 8 bytes
+ *   struct recording_rule [n_rules], u64 frames[n_frames], stack, struct recording_code [n_code],
+ *   names (NUL-terminated, leaf first), padding to 8 bytes
  */
 #pragma once
 
@@ -22,11 +22,18 @@ struct recording_header {
 	uint64_t magic;
 	uint32_t bytes, regs_bytes; /* of the whole recording; of struct walk_regs */
 	uint32_t n_ranges, n_rules, n_frames, stack_bytes;
-	uint32_t names_bytes, pad;
+	uint32_t names_bytes, n_code;
 };
 
 struct recording_rule {
 	uint64_t frame, rule;
+};
+
+/* Of code without a file, what the walk looked at. */
+#define RECORDING_CODE_BYTES 32
+struct recording_code {
+	uint64_t addr;
+	uint8_t bytes[RECORDING_CODE_BYTES];
 };
 
 struct recording { /* borrows the bytes it was parsed from */
@@ -36,6 +43,7 @@ struct recording { /* borrows the bytes it was parsed from */
 	const struct recording_rule *rules;
 	const uint64_t *frames;
 	const uint8_t *stack;
+	const struct recording_code *code;
 	const char *names;
 };
 
@@ -55,6 +63,7 @@ static inline int recording_parse(const void *data, size_t bytes, struct recordi
 	r.rules = (const void *)cursor_bytes(&c, h->n_rules * sizeof(struct recording_rule));
 	r.frames = (const void *)cursor_bytes(&c, h->n_frames * sizeof(uint64_t));
 	r.stack = cursor_bytes(&c, h->stack_bytes);
+	r.code = (const void *)cursor_bytes(&c, h->n_code * sizeof(struct recording_code));
 	r.names = (const void *)cursor_bytes(&c, h->names_bytes);
 	if (c.bad || !h->names_bytes || r.names[h->names_bytes - 1])
 		return -EBADMSG;
