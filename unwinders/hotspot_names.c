@@ -111,6 +111,12 @@ static size_t method_bytes(const struct method *m)
 	return sizeof(*m) + m->lines_bytes + 2 * sizeof(struct hash_slot);
 }
 
+static size_t bytes_of(const struct hotspot_names *k)
+{
+	return k->bytes + k->strings.bytes +
+	       (k->members.cap + k->places.cap) * sizeof(struct hash_slot);
+}
+
 static int add_method(struct hotspot_names *k, uint64_t key, uint32_t version, struct method **ret)
 {
 	struct method *m = calloc(1, sizeof(*m));
@@ -166,25 +172,40 @@ void hotspot_names_on_record(void *names, const struct event_runtime *e, size_t 
 {
 	const struct hotspot_record *r = (const void *)e;
 	struct hotspot_names *k = names;
-	uint64_t key = key_of(e->key, r->method, (uint64_t)r->cookie << 32 ^ r->method_const);
-	bool stays = r->cookie == hotspot_staying_cookie(r->method_const);
-	struct method *m = bytes < sizeof(*r) ? NULL : find_method(k, key);
+	struct method *m;
+	uint64_t key;
+	bool stays;
 
-	if (bytes < sizeof(*r) || m)
+	/* Over the budget, it is read when it is asked for, which is bounded. */
+	if (bytes < sizeof(*r) || bytes_of(k) > BUDGET_BYTES)
+		return;
+	key = key_of(e->key, r->method, (uint64_t)r->cookie << 32 ^ r->method_const);
+	stays = r->cookie == hotspot_staying_cookie(r->method_const);
+	if (find_method(k, key))
 		return;
 	if (hotspot_method_told(r, &k->read) == 0 && add_method(k, key, r->version, &m) == 0)
 		put_place(k, m, place_of(e->key, r->method, stays ? NULL : &r->cookie));
 	hotspot_method_done(&k->read);
 }
 
-/* What the kernel told, or was read before of a class that stays. */
+/*
+ * What the kernel told, or was read before of a class that stays. It may have been redefined, and
+ * another method lie in its place; a cookie tells that, compiled code does not.
+ */
 static struct method *find_place(struct hotspot_names *k, const struct runtime_process *process,
 				 uint64_t addr, const uint32_t *cookie)
 {
+	const struct hotspot_proc *p = process->proc;
 	const uint64_t owner = HOTSPOT_OWNER(process->id);
 	struct method *m = find_method(k, hash_get(&k->places, place_of(owner, addr, NULL)));
 
-	if (m && cookie && *cookie != hotspot_staying_cookie(m->method_const))
+	uint64_t method_const = 0;
+
+	if (m && !cookie)
+		(void)target_read_u64(process->memory, addr + p->at[HF_METHOD_CONST],
+				      &method_const);
+	if (m && (cookie ? *cookie != hotspot_staying_cookie(m->method_const)
+			 : method_const != m->method_const))
 		m = NULL;
 	if (!m && cookie)
 		m = find_method(k, hash_get(&k->places, place_of(owner, addr, cookie)));
@@ -630,8 +651,6 @@ void hotspot_names_next_interval(void *names, void (*forget)(void *data, uint64_
 		hash_done(&k->loaders);
 		hash_done(&k->staying);
 	}
-	if (k->bytes + k->strings.bytes +
-		    (k->members.cap + k->places.cap) * sizeof(struct hash_slot) >
-	    BUDGET_BYTES)
+	if (bytes_of(k) > BUDGET_BYTES)
 		forget_all(k);
 }
