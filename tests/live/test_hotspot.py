@@ -343,24 +343,25 @@ def a_class_in_the_memory_of_one_that_is_gone(runtime):
         check(sum(n < 0.6 * expected for n in samples) < 0.1 * len(samples), text)
 
 
-@versions("jdk", newest=True)
+@versions("jdk", newest=True, timeout=90)
 def names_of_what_is_gone_when_the_agent_looks(runtime):
-    """The agent gets no CPU for a second in which twenty classes come and go."""
+    """The agent gets no CPU while twenty classes come and go."""
     t = Target("renamed", argv=runtime.command("-Xmx256m", "-Xint", "-cp", HOTSPOT, "truth.Renamed",
-                                               RENAMED_MS, 5, mount=[HOTSPOT]))
-    p = spawn([TEPHRA, "record", "-p", str(t.pid), "-F", "997", "-d", "10s", "-o", "out.pb.gz"])
+                                               RENAMED_MS, 80, mount=[HOTSPOT]))
+    p = spawn([TEPHRA, "record", "-p", str(t.pid), "-F", "997", "-d", "80s", "-o", "out.pb.gz"])
     begin = t.cpu_s()
     for after in (1.5, 3):
         wait_for(lambda: t.cpu_s() > begin + after, 30, "samples", step=0.01)
         os.kill(p.pid, signal.SIGSTOP)
         wait_for(lambda: t.cpu_s() > begin + after + 1, 30, "samples unseen", step=0.01)
         os.kill(p.pid, signal.SIGCONT)
-    t.finish()
+    p.send_signal(signal.SIGINT)
     check(p.wait(60) == 0, "the recording failed")
+    t.stop()
     samples = Profile("out.pb.gz").samples
     gone = sum(s.count for s in samples if any("[java: code is gone]" in n for n in s.stack))
     total = sum(s.count for s in samples)
-    check(total > 3000, f"{total} samples")
+    check(total > 2000, f"{total} samples")
     check(gone < 0.01 * total, f"{gone} of {total} samples have a method without a name")
 
 
