@@ -198,7 +198,6 @@ static struct method *find_place(struct hotspot_names *k, const struct runtime_p
 	const struct hotspot_proc *p = process->proc;
 	const uint64_t owner = HOTSPOT_OWNER(process->id);
 	struct method *m = find_method(k, hash_get(&k->places, place_of(owner, addr, NULL)));
-
 	uint64_t method_const = 0;
 
 	if (m && !cookie)

@@ -345,7 +345,7 @@ def a_class_in_the_memory_of_one_that_is_gone(runtime):
 
 @versions("jdk", newest=True, timeout=90)
 def names_of_what_is_gone_when_the_agent_looks(runtime):
-    """The agent gets no CPU while twenty classes come and go."""
+    """The agent gets no CPU, twice while some twenty classes come and go."""
     t = Target("renamed", argv=runtime.command("-Xmx256m", "-Xint", "-cp", HOTSPOT, "truth.Renamed",
                                                RENAMED_MS, 80, mount=[HOTSPOT]))
     p = spawn([TEPHRA, "record", "-p", str(t.pid), "-F", "997", "-d", "80s", "-o", "out.pb.gz"])

@@ -4,8 +4,7 @@
 anew, as root: KINDRELEASE.jrec of each runtime (tests/live/runtimes.py) of a kind of KINDS.
 
 What is recorded is the target program truth.Truth. Of the stacks that the recorder takes those are kept
-that the program says it has, small ones before large ones, each with another mix of frames. (A thread
-whose frames are just being put back has no such stack; hotspot_replay_test.c knows what must be there.)
+that the program says it has, small ones before large ones, each with another mix of frames.
 
 jdk*, loops* and native* are of other programs, and are not made again."""
 
@@ -30,8 +29,6 @@ from test_hotspot import LENIENT, OWN, VIRTUAL, graal  # noqa: E402
 
 WARM_S = 4
 BLOCKED, BURNING = "blocked_threads", "calls,inlined,recursion"
-# Nothing but frames that go to the heap and come back, on one carrier.
-THAWING = ["-Dtruth.burns=0", "-Djdk.virtualThreadScheduler.parallelism=1"]
 ZGC = ["-XX:+UseZGC", "-XX:+ZGenerational"]
 # Runtimes; for each group of stacks options of the JVM, scenarios, options of the recorder, how many to keep.
 KINDS = {
@@ -45,11 +42,6 @@ KINDS = {
     "oneheap": (["jdk11-sid", "jdk28-sid"], [(["-XX:-SegmentedCodeCache"], BURNING, [], 2)]),
     "graal": (["jdk11-bullseye"], [(["graal"], "calls", ["-p"], 2),
                                   (["graal", "-XX:-TieredCompilation"], "calls", ["-p", "-m", "2000"], 2)]),
-    "thaw": (["jdk21-sid", "jdk25-sid", "jdk28-sid"],
-             [(THAWING, BLOCKED, ["-c", "-w", "[java: frames are being put back]"], 1),
-              (THAWING, BLOCKED, ["-c", "-p", "-w", "stubs)  0\ntruth.Truth.block("], 1),
-              (THAWING, BLOCKED, ["-n", "6", "-s", "40000", "-p", "-w", "doYield() Continuation.java 0\njdk.internal.vm.Continuation.run()"],
-               1)]),
 }
 
 
@@ -116,7 +108,7 @@ def is_wanted(r, options, expected):
         # With no other compiler its own threads run its code, too: there frames begin and end more often.
         own = [f[0] for f in r.frames()[:1]] == [GRAAL_ROOT] and r.code().hex().startswith(ENDS)
         return r.is_unmarked() and (own if len(options) > 1 else is_true(r, expected))
-    return options == THAWING or is_true(r, expected)
+    return is_true(r, expected)
 
 
 def pick(found, keep, by_code):
