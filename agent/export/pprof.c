@@ -2,13 +2,17 @@
 #include "agent/export/pprof.h"
 
 #include <errno.h>
+#include <libdeflate.h>
 #include <string.h>
-#include <zlib.h>
 
 #include "agent/export/proto.h"
 #include "agent/base/utf8.h"
 
 #define MESSAGE_MAX (64u << 20)
+#define RAW_MAX	    UINT32_MAX
+
+/* The fastest; the second makes profiles a tenth smaller for nearly twice the time. */
+#define COMPRESSION_LEVEL 1
 
 /* Field numbers of proto/profile.proto, google/pprof (unchanged since 2016). */
 enum {
@@ -66,10 +70,7 @@ struct pprof {
 	uint32_t *samples, *locations, *functions, *mappings, *strings, *processes;
 	size_t n_samples, n_locations, n_functions;
 	struct buf message, part; /* the message being built, and one inside it */
-	z_stream z;
-	bool z_open;
-	struct buf *out;
-	size_t raw_bytes;
+	struct buf raw;		  /* the profile before compression */
 };
 
 static void pprof_done(struct pprof *w)
@@ -82,8 +83,7 @@ static void pprof_done(struct pprof *w)
 	free(w->processes);
 	buf_done(&w->message);
 	buf_done(&w->part);
-	if (w->z_open)
-		(void)deflateEnd(&w->z);
+	buf_done(&w->raw);
 }
 
 static int pprof_init(struct pprof *w)
@@ -99,47 +99,29 @@ static int pprof_init(struct pprof *w)
 	if (!w->samples || !w->locations || !w->functions || !w->mappings || !w->strings ||
 	    !w->processes)
 		return -ENOMEM;
-	/* 15 bits of window, + 16: a gzip header. */
-	if (deflateInit2(&w->z, Z_BEST_SPEED, Z_DEFLATED, 15 + 16, 8, Z_DEFAULT_STRATEGY) != Z_OK)
-		return -ENOMEM;
-	w->z_open = true;
 	return 0;
 }
 
-static int pprof_deflate(struct pprof *w, const void *data, size_t n, int flush)
-{
-	uint8_t chunk[16u << 10];
-	int state;
-
-	w->z.next_in = (Bytef *)(uintptr_t)data;
-	w->z.avail_in = (uInt)n;
-	do {
-		w->z.next_out = chunk;
-		w->z.avail_out = sizeof(chunk);
-		state = deflate(&w->z, flush);
-		buf_add(w->out, chunk, sizeof(chunk) - w->z.avail_out);
-	} while (!w->z.avail_out && state != Z_STREAM_END);
-	return w->out->failed;
-}
-
-/* Sends the message that was built as one field of the profile. */
+/* Appends the message that was built as one field of the profile. */
 static int pprof_emit(struct pprof *w, uint32_t field)
 {
-	size_t max = w->options->max_raw_bytes;
-	int r;
-
 	if (w->message.failed || w->part.failed)
 		return w->message.failed ? w->message.failed : w->part.failed;
-	buf_reset(&w->part);
-	proto_bytes(&w->part, field, w->message.data, w->message.len);
-	if (w->part.failed)
-		return w->part.failed;
-	w->raw_bytes += w->part.len;
-	if (max && w->raw_bytes > max)
-		return -E2BIG;
-	r = pprof_deflate(w, w->part.data, w->part.len, Z_NO_FLUSH);
+	proto_bytes(&w->raw, field, w->message.data, w->message.len);
 	buf_reset(&w->message);
-	return r;
+	return w->raw.failed;
+}
+
+static int pprof_compress(const struct pprof *w, struct buf *out)
+{
+	struct libdeflate_compressor *c = libdeflate_alloc_compressor(COMPRESSION_LEVEL);
+	size_t bound = libdeflate_gzip_compress_bound(c, w->raw.len);
+	uint8_t *to = c ? buf_grow(out, bound) : NULL;
+
+	if (to)
+		out->len -= bound - libdeflate_gzip_compress(c, w->raw.data, w->raw.len, to, bound);
+	libdeflate_free_compressor(c);
+	return c ? out->failed : -ENOMEM;
 }
 
 static void pprof_use_string(struct pprof *w, uint32_t id, uint32_t part)
@@ -441,13 +423,10 @@ static int pprof_write_tail(struct pprof *w)
 	r = pprof_write_type(w, PROFILE_PERIOD_TYPE);
 	if (r < 0)
 		return r;
-	buf_reset(&w->part);
-	proto_uint(&w->part, PROFILE_TIME, p->time_ns);
-	proto_uint(&w->part, PROFILE_DURATION, p->duration_ns);
-	proto_uint(&w->part, PROFILE_PERIOD, p->period_ns);
-	if (w->part.failed)
-		return w->part.failed;
-	return pprof_deflate(w, w->part.data, w->part.len, Z_FINISH);
+	proto_uint(&w->raw, PROFILE_TIME, p->time_ns);
+	proto_uint(&w->raw, PROFILE_DURATION, p->duration_ns);
+	proto_uint(&w->raw, PROFILE_PERIOD, p->period_ns);
+	return w->raw.failed;
 }
 
 int64_t pprof_encode(const struct profile *p, const struct pprof_options *o, struct buf *out)
@@ -464,7 +443,7 @@ int64_t pprof_encode(const struct profile *p, const struct pprof_options *o, str
 		.options = o ? o : &defaults,
 		.message = BUF_INIT(MESSAGE_MAX),
 		.part = BUF_INIT(MESSAGE_MAX),
-		.out = out,
+		.raw = BUF_INIT(o && o->max_raw_bytes ? o->max_raw_bytes : RAW_MAX),
 	};
 	int r;
 
@@ -486,5 +465,7 @@ int64_t pprof_encode(const struct profile *p, const struct pprof_options *o, str
 		r = pprof_write_samples(&w);
 	if (r >= 0)
 		r = pprof_write_tail(&w);
+	if (r >= 0)
+		r = pprof_compress(&w, out);
 	return r < 0 ? r : (int64_t)w.n_samples;
 }

@@ -2,8 +2,8 @@
 /*
  * Writes a profile as pprof: gzip around google/pprof's proto/profile.proto. One sample type,
  * cpu/nanoseconds, with the period type the same, because these are part of what Pyroscope calls
- * the type of a profile. There are no comments. Encoding streams into the compressor: beside the
- * profile it takes a few bytes per table entry and deflate's 256 KiB.
+ * the type of a profile. There are no comments. Beside the profile, encoding takes a few bytes per
+ * table entry, the profile's bytes before compression, and the compressor's 200 KiB.
  *
  * The format has no field for the event (cpu-clock, cycles) that would not change the meaning of
  * another; with label_event each sample carries the label "event".
