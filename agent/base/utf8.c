@@ -56,16 +56,39 @@ bool utf8_is_clean(const char *s, size_t n, size_t max)
 	return true;
 }
 
+/* How many bytes at the start are ASCII other than NUL; most texts are nothing else. */
+static size_t utf8_plain(const char *s, size_t n)
+{
+	const uint64_t ones = UINT64_MAX / 0xff, highs = ones << 7;
+	size_t i = 0;
+
+	for (uint64_t w; i + sizeof(w) <= n; i += sizeof(w)) {
+		memcpy(&w, s + i, sizeof(w));
+		if (((w - ones) | w) & highs)
+			break;
+	}
+	while (i < n && (uint8_t)s[i] && (uint8_t)s[i] < 0x80)
+		i++;
+	return i;
+}
+
 void utf8_clean(struct buf *out, const char *s, size_t n, size_t max)
 {
 	size_t used = 0;
 
 	for (size_t i = 0; i < n;) {
+		size_t plain = utf8_plain(s + i, MIN(n - i, max - used)), len, add;
 		uint32_t code = 0;
-		size_t len = utf8_decode(s + i, n - i, &code);
-		const char *from = len && code ? s + i : UTF8_REPLACEMENT;
-		size_t add = len && code ? len : strlen(UTF8_REPLACEMENT);
+		const char *from;
 
+		buf_add(out, s + i, plain);
+		used += plain;
+		i += plain;
+		if (i == n)
+			return;
+		len = utf8_decode(s + i, n - i, &code);
+		from = len && code ? s + i : UTF8_REPLACEMENT;
+		add = len && code ? len : strlen(UTF8_REPLACEMENT);
 		if (used + add > max)
 			return;
 		buf_add(out, from, add);

@@ -39,6 +39,27 @@ static void cleaning_cuts_between_characters(void **state)
 	assert_false(utf8_is_clean("abcdef", 6, 5));
 }
 
+/* Eight bytes are looked at together: one that is no text, at every place of two such words. */
+static void one_bad_byte_is_found_wherever_it_is(void **state)
+{
+	static const char bad[] = {0, '\x80', '\xff', 1};
+
+	for (size_t at = 0; at < 17; at++) {
+		for (size_t i = 0; i < sizeof(bad); i++) {
+			char in[] = "abcdefghijklmnopq", want[40] = "";
+
+			in[at] = bad[i];
+			(void)snprintf(want, sizeof(want), "%.*s%s%s", (int)at, "abcdefghijklmnopq",
+				       bad[i] == 1 ? "\x01" : UTF8_REPLACEMENT,
+				       &"abcdefghijklmnopq"[at + 1]);
+			check_clean(in, 17, 100, want);
+			/* And cut behind it. */
+			want[at + (bad[i] == 1 ? 1 : strlen(UTF8_REPLACEMENT))] = '\0';
+			check_clean(in, 17, strlen(want), want);
+		}
+	}
+}
+
 static void check_fit(const char *in, unsigned int columns, const char *want)
 {
 	_cleanup_buf_ struct buf out = BUF_INIT(1000);
@@ -83,6 +104,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(what_is_not_text_becomes_the_replacement_character),
 		cmocka_unit_test(cleaning_cuts_between_characters),
+		cmocka_unit_test(one_bad_byte_is_found_wherever_it_is),
 		cmocka_unit_test(long_names_lose_their_middle),
 		cmocka_unit_test(names_can_not_speak_to_the_terminal),
 	};
