@@ -14,7 +14,7 @@ import subprocess
 import threading
 import time
 
-from lib import (Folded, Skip, Target, TEPHRA, assert_share, case, check, fixture_path, is_reason,
+from lib import (Folded, Skip, Target, TEPHRA, assert_share, case, check, few, fixture_path, is_reason,
                  measured, name_matches, record, spawn, wait_for)
 from managed import (HOSTS, HOTSPOT, Profile, assert_truth, assert_whole, at_stripped_entry, in_clone,
                      java_argv, managed, names_pushed, native_between, plain, profile, show, start,
@@ -142,9 +142,11 @@ def jni_calls_back(runtime):
     between = [b for b in between if b is not None]
     check(between and all("jni_calls_java" in b for b in between),
           f"the library is not between callBack() and fromNative(): {between[:1]}")
-    for s in p.samples:
-        n = s.stack.count("jni_calls_java")
-        check(n == 4 or "truth.Truth.burn" not in [f[0] for f in managed(s)], show([s]))
+    # burn() may be inlined into fromNative(), and the first instructions of all of these, before it is
+    # decided which way to go, are taken for burn()'s.
+    mine = [s for s in p.samples if "truth.Truth.burn" in [f[0] for f in managed(s)]]
+    bad = [s for s in mine if s.stack.count("jni_calls_java") != 4]
+    check(few(sum(s.count for s in bad), sum(s.count for s in mine), 0.99), show(bad))
 
 
 @versions("jdk")
@@ -236,7 +238,9 @@ def who_waits_for_a_cpu_is_met_before_it_counts(runtime):
     try:
         for _ in range(3):
             p = profile(t, d=2)
-            bad = [s for s in p.samples if not s.whole() and not being_put_back(s)]
+            # The JVM's own threads may come to code whose rows were not needed before.
+            bad = [s for s in p.samples if not s.whole() and not being_put_back(s) and
+                   (managed(s) or (s.cut() or "").startswith("[java:"))]
             print(f"{sum(s.count for s in p.samples)} samples, {len(bad)} are not whole")
             check(not bad, show(bad))
     finally:
