@@ -307,6 +307,13 @@ def assert_sample_count(folded, cpu_range, f, within=0.03):
           f"{folded.total} samples, expected {low:.0f} to {high:.0f} at {f} Hz")
 
 
+def stolen_s():
+    """Seconds that the hypervisor took from all CPUs since boot. The clock that samples goes on
+    meanwhile, that of the scheduler does not: they may differ by as much."""
+    with open("/proc/stat", encoding="utf-8") as f:
+        return int(f.readline().split()[8]) / os.sysconf("SC_CLK_TCK")
+
+
 def binomial_bound(p, n, z=2.576):
     """Half the width of the two-sided 99 % interval of a share p seen in n samples."""
     return z * math.sqrt(p * (1 - p) / n) + 0.5 / n

@@ -10,7 +10,7 @@ import time
 
 from lib import (TEPHRA, Folded, Skip, Target, assert_chains, assert_complete,
                  assert_sample_count, case, check, fixture_path, fresh_copy, matches_chain,
-                 need_program, read_pprof, record, spawn, tephra, wait_for)
+                 need_program, read_pprof, record, spawn, stolen_s, tephra, wait_for)
 
 
 @case
@@ -140,8 +140,10 @@ def standard_output():
 
 @case
 def table_without_an_output_file():
+    """Without the kernel's: the table has 15 functions, those that ran themselves first, and a busy
+    machine has a sample each of many that handle interrupts."""
     t = Target("split")
-    r = tephra("record", "-p", t.pid, "-d", "2s", "-F", 499)
+    r = tephra("record", "-p", t.pid, "-d", "2s", "-F", 499, "--kernel", "no")
     for word in ("split_sixty", "split_thirty", "split_ten", "split"):
         check(word in r.out, f"'{word}' is not in the table\n{r!r}")
     at = [r.out.index(n) for n in ("split_sixty", "split_thirty", "split_ten")]
@@ -260,12 +262,14 @@ def fork_storm_of_a_new_program():
 def profile_agrees_with_the_scheduler():
     """sum(samples) x period against the CPU time that the scheduler gave, on busy CPUs: three
     programs for two CPUs, recorded from their start to their end, within 2 %."""
+    stolen = stolen_s()
     script = f"for i in 1 2 3; do {fixture_path('split')} 10 & done; wait"
     r = record("--", "/bin/sh", "-c", script, d=None, f=499)
     used = sum(json.loads(ln)["cpu_s"] for ln in r.out.splitlines() if ln.startswith('{"cpu_s"'))
     got = r.folded().containing("split_round").total / 499
-    print(f"{got:.2f} s in the profile, {used:.2f} s by the scheduler")
-    check(abs(got - used) <= 0.02 * used,
+    stolen = stolen_s() - stolen
+    print(f"{got:.2f} s in the profile, {used:.2f} s by the scheduler, {stolen:.2f} s stolen")
+    check(abs(got - used) <= 0.02 * used + stolen,
           f"{got:.2f} s in the profile, {used:.2f} s by the scheduler")
 
 
