@@ -32,20 +32,6 @@ void hash_done(struct hash *h)
 	*h = (struct hash){0};
 }
 
-static struct hash_slot *hash_find(const struct hash *h, uint64_t key)
-{
-	size_t i = hash_mix(key) & (h->cap - 1);
-
-	while (h->slots[i].value != HASH_NONE && h->slots[i].key != key)
-		i = (i + 1) & (h->cap - 1);
-	return &h->slots[i];
-}
-
-uint64_t hash_get(const struct hash *h, uint64_t key)
-{
-	return h->cap ? hash_find(h, key)->value : HASH_NONE;
-}
-
 static int hash_resize(struct hash *h)
 {
 	struct hash old = *h;

@@ -30,8 +30,23 @@ static inline uint64_t hash_mix(uint64_t x)
 
 uint64_t hash_bytes(const void *p, size_t n);
 void hash_done(struct hash *h);
+
+/* For cap > 0: where it is, or the free slot where it would be. */
+static inline struct hash_slot *hash_find(const struct hash *h, uint64_t key)
+{
+	size_t i = hash_mix(key) & (h->cap - 1);
+
+	while (h->slots[i].value != HASH_NONE && h->slots[i].key != key)
+		i = (i + 1) & (h->cap - 1);
+	return &h->slots[i];
+}
+
 /* HASH_NONE when absent. */
-uint64_t hash_get(const struct hash *h, uint64_t key);
+static inline uint64_t hash_get(const struct hash *h, uint64_t key)
+{
+	return h->cap ? hash_find(h, key)->value : HASH_NONE;
+}
+
 /* Inserts or replaces. 0 or -ENOMEM. */
 int hash_put(struct hash *h, uint64_t key, uint64_t value);
 /* The value that was there, or HASH_NONE. */
