@@ -13,6 +13,7 @@
 #include <bpf/btf.h>
 #include <bpf/libbpf.h>
 
+#include "agent/base/clock.h"
 #include "agent/base/log.h"
 #include "agent/cgroupfs.h"
 #include "agent/perf_events.h"
@@ -294,6 +295,7 @@ void profiler_stop(struct profiler *p)
 void profiler_poll(struct profiler *p)
 {
 	(void)ring_buffer__consume(p->ring);
+	p->skel->bss->woken_ns = clock_ns(CLOCK_MONOTONIC);
 	if (p->handler.on_end)
 		p->handler.on_end(p->handler.data);
 }

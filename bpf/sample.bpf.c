@@ -68,10 +68,10 @@ __u32 task_split = 0;	 /* enum task_split */
 __u32 filter_epoch = 0;	 /* raised whenever the filter or what it holds may be another */
 __u32 tasks_epoch = 0;	 /* raised when user space has forgotten a process */
 
-#define WAKE_SHARE	   1000
-#define WAKE_MAX_NS	   100000000u
+#define WAKE_SHARE	   400
+#define WAKE_MAX_NS	   250000000u
 #define WAKE_CHANGED_SHARE 128 /* the same of the time that names have been what they are */
-__u64 woken_ns = 0;	       /* when names_wakeup() last did */
+__u64 woken_ns = 0;	       /* when names_wakeup() last did, or user space looked by itself */
 
 /* ---- Who ---- */
 
@@ -332,10 +332,11 @@ static __always_inline int task_is_known(const struct cpu_state *c)
 }
 
 /*
- * For names that must be read while the process lives. Waking user space costs as much as reading
- * them, so stacks gather, the longer the older the process is: when it ends, what has no names is
- * no more than a thousandth of its life. Nor is what was called otherwise by the time that it is
- * read (classes were unloaded) more than a hundredth of what was sampled between two such changes.
+ * For names that must be read while the process lives. Waking user space costs more than reading
+ * those of a stack, so stacks gather, the longer the older the process is: when it ends, what has
+ * no names is no more than a 400th of its life, and of that only what was not met before. Nor is
+ * what was called otherwise by the time that it is read (classes were unloaded) more than a
+ * hundredth of what was sampled between two such changes.
  */
 static __always_inline u64 names_wakeup(const struct cpu_state *c)
 {
