@@ -211,16 +211,25 @@ static struct method *find_place(struct hotspot_names *k, const struct runtime_p
 	return m;
 }
 
+/* The number of classes that were unloaded: what it was when memory was read that is held. */
+static int unloaded_then(const struct runtime_process *process, uint32_t *ret)
+{
+	const struct hotspot_proc *p = process->proc;
+
+	*ret = 0;
+	return p->unloaded ? target_read_u32(process->memory, p->unloaded, ret) : 0;
+}
+
 /* The rest of what was told, if the method is still there. */
 static void read_lines(struct hotspot_names *k, const struct runtime_process *process,
 		       struct method *m, const uint32_t *cookie)
 {
 	const struct hotspot_proc *p = process->proc;
-	uint32_t unloaded = 0;
+	uint32_t unloaded;
 
 	m->more_lines = false;
 	if (cookie && *cookie != hotspot_staying_cookie(m->method_const) &&
-	    ((p->unloaded && target_read_u32(process->memory, p->unloaded, &unloaded) < 0) ||
+	    (unloaded_then(process, &unloaded) < 0 ||
 	     *cookie != hotspot_method_cookie(m->method_const, unloaded)))
 		return;
 	k->read = (struct hotspot_method){.method_const = m->method_const,
@@ -245,13 +254,11 @@ static void add_staying(struct hotspot_names *k, uint64_t process, uint64_t load
 	}
 }
 
-/* Is this class never unloaded? It is the class that was read: none was unloaded since. */
-static bool stays(struct hotspot_names *k, const struct runtime_process *process, uint64_t class,
-		  uint32_t unloaded)
+/* Is this class never unloaded? */
+static bool is_kept(struct hotspot_names *k, const struct runtime_process *process, uint64_t class)
 {
 	const struct hotspot_proc *p = process->proc;
 	uint64_t loader, key, found;
-	uint32_t now;
 
 	if (!p->unloaded || p->at[HF_KLASS_LOADER] == HOTSPOT_NONE ||
 	    target_read_pointer(process->memory, class + p->at[HF_KLASS_LOADER], &loader) < 0)
@@ -264,20 +271,29 @@ static bool stays(struct hotspot_names *k, const struct runtime_process *process
 		if (found)
 			add_staying(k, process->key, loader);
 	}
-	return found && target_read_fresh(process->memory, p->unloaded, &now, sizeof(now)) == 0 &&
-	       now == unloaded;
+	return found;
 }
 
+/*
+ * stays: it is known that its class is never unloaded; or whether it is. -EAGAIN: classes were
+ * unloaded meanwhile, so that it may have been read out of two of them.
+ */
 static int read_method(struct hotspot_names *k, const struct runtime_process *process,
-		       uint64_t addr, uint64_t key, uint32_t unloaded, struct method **ret,
-		       bool *ret_stays)
+		       uint64_t addr, uint64_t key, uint32_t unloaded, bool *stays,
+		       struct method **ret)
 {
 	const struct hotspot_proc *p = process->proc;
 	int r = hotspot_method_read(process->memory, p, addr, &k->read);
+	bool known = *stays;
+	uint32_t now = unloaded;
 
+	*stays = known || (r == 0 && is_kept(k, process, k->read.holder));
+	if (r == 0 && !known && p->unloaded)
+		r = target_read_fresh(process->memory, p->unloaded, &now, sizeof(now));
+	if (r == 0 && now != unloaded)
+		r = -EAGAIN;
 	if (r == 0)
 		r = add_method(k, key, p->version, ret);
-	*ret_stays = r == 0 && stays(k, process, k->read.holder, unloaded);
 	hotspot_method_done(&k->read);
 	return r;
 }
@@ -292,9 +308,9 @@ static int get_method(struct hotspot_names *k, const struct runtime_process *pro
 {
 	const struct hotspot_proc *p = process->proc;
 	uint64_t method_const, key;
-	uint32_t unloaded = 0;
-	bool staying;
-	int r = 0;
+	uint32_t unloaded;
+	bool stays;
+	int r;
 
 	*ret = find_place(k, process, addr, cookie);
 	if (*ret) {
@@ -302,49 +318,46 @@ static int get_method(struct hotspot_names *k, const struct runtime_process *pro
 			read_lines(k, process, *ret, cookie);
 		return 0;
 	}
-	if (p->unloaded)
-		r = target_read_u32(process->memory, p->unloaded, &unloaded);
+	r = unloaded_then(process, &unloaded);
 	if (r == 0)
 		r = target_read_u64(process->memory, addr + p->at[HF_METHOD_CONST], &method_const);
 	if (r < 0)
 		return r;
-	staying = cookie && *cookie == hotspot_staying_cookie(method_const);
-	if (cookie && !staying && *cookie != hotspot_method_cookie(method_const, unloaded))
+	stays = cookie && *cookie == hotspot_staying_cookie(method_const);
+	if (cookie && !stays && *cookie != hotspot_method_cookie(method_const, unloaded))
 		return -ESTALE;
 	key = key_of(process->key ^ hash_mix(unloaded), addr, method_const);
 	*ret = find_method(k, key);
-	if (!*ret) {
-		bool known;
-
-		r = read_method(k, process, addr, key, unloaded, ret, &known);
-		staying |= known;
-	}
-	if (r == 0 && staying)
+	if (!*ret)
+		r = read_method(k, process, addr, key, unloaded, &stays, ret);
+	if (r == -EAGAIN && cookie)
+		return -ESTALE; /* its cookie would be another one by now */
+	if (r == 0 && stays)
 		put_place(k, *ret, place_of(HOTSPOT_OWNER(process->id), addr, NULL));
 	return r;
 }
 
 /*
- * The same for a method of what `f` runs: itself, known by a part of its ConstMethod's address when
- * it was sampled, or compiled code that was just seen to be there still. While that is, its methods
- * are: which ConstMethod they have is asked once.
+ * Which method it is that a frame has at an address, of itself or inlined: while the code is there
+ * that its cookie tells, its methods are.
  */
-static int get_member(struct hotspot_names *k, const struct runtime_frame *f, uint64_t addr,
-		      struct method **ret)
+static uint64_t member_key(const struct runtime_frame *f, uint64_t addr)
 {
-	const uint32_t cookie = HOTSPOT_COOKIE(f->more);
-	uint64_t code = key_of(f->process->key, f->value, cookie);
-	uint64_t key = hash_mix(code ^ hash_mix(addr));
-	int r;
+	uint64_t code = key_of(f->process->key, f->value, HOTSPOT_COOKIE(f->more));
 
-	*ret = find_method(k, hash_get(&k->members, key));
-	if (*ret)
-		return 0;
-	r = get_method(k, f->process, addr,
-		       HOTSPOT_KIND(f->value) == HOTSPOT_INTERPRETED ? &cookie : NULL, ret);
-	if (r == 0)
-		(void)hash_put(&k->members, key, (*ret)->key);
-	return r;
+	return hash_mix(code ^ hash_mix(addr));
+}
+
+static struct method *find_member(struct hotspot_names *k, const struct runtime_frame *f,
+				  uint64_t addr)
+{
+	return find_method(k, hash_get(&k->members, member_key(f, addr)));
+}
+
+static void put_member(struct hotspot_names *k, const struct runtime_frame *f, uint64_t addr,
+		       const struct method *m)
+{
+	(void)hash_put(&k->members, member_key(f, addr), m->key);
 }
 
 static struct function function_of(const struct method *m, uint32_t bci)
@@ -364,29 +377,50 @@ static struct function function_of(const struct method *m, uint32_t bci)
 static int name_interpreted(struct hotspot_names *k, const struct runtime_frame *f,
 			    struct function *ret)
 {
-	struct method *m;
-	int r = get_member(k, f, HOTSPOT_ADDRESS(f->value), &m);
+	const uint64_t addr = HOTSPOT_ADDRESS(f->value);
+	const uint32_t cookie = HOTSPOT_COOKIE(f->more);
+	struct method *m = find_member(k, f, addr);
+	int r;
 
-	if (r < 0)
-		return r;
+	if (!m) {
+		r = get_method(k, f->process, addr, &cookie, &m);
+		if (r < 0)
+			return r;
+		put_member(k, f, addr, m);
+	}
 	ret[0] = function_of(m, HOTSPOT_POSITION(f->more));
 	return 1;
 }
 
+/* Methods go after the code that they are in: what was read belongs to it if it is still there. */
 static int name_compiled(struct hotspot_names *k, const struct runtime_frame *f,
 			 struct function *ret)
 {
+	const uint64_t code = HOTSPOT_ADDRESS(f->value);
+	const uint32_t id = HOTSPOT_COOKIE(f->more);
+	struct target_memory *memory = f->process->memory;
 	struct hotspot_scope scopes[HOTSPOT_SCOPES_MAX];
-	int n = hotspot_scopes_read(f->process->memory, f->process->proc, HOTSPOT_ADDRESS(f->value),
-				    HOTSPOT_POSITION(f->more), HOTSPOT_COOKIE(f->more), scopes);
+	struct method *methods[HOTSPOT_SCOPES_MAX];
+	int n = hotspot_scopes_read(memory, f->process->proc, code, HOTSPOT_POSITION(f->more), id,
+				    scopes);
+	bool known = true;
+	int r = 0;
 
+	for (int i = 0; r == 0 && i < n; i++) {
+		methods[i] = find_member(k, f, scopes[i].method);
+		if (methods[i])
+			continue;
+		known = false;
+		r = get_method(k, f->process, scopes[i].method, NULL, &methods[i]);
+	}
+	if (r == 0 && !known)
+		r = hotspot_code_is_there(memory, f->process->proc, code, id);
+	if (r < 0)
+		return r;
 	for (int i = 0; i < n; i++) {
-		struct method *m;
-		int r = get_member(k, f, scopes[i].method, &m);
-
-		if (r < 0)
-			return r;
-		ret[i] = function_of(m, scopes[i].bci);
+		if (!known)
+			put_member(k, f, scopes[i].method, methods[i]);
+		ret[i] = function_of(methods[i], scopes[i].bci);
 	}
 	return n;
 }

@@ -10,10 +10,11 @@
 #include "unwinders/hotspot_unsigned5.h"
 #include "unwinders/target_memory.h"
 
-#define HEADER_BYTES 512
-#define PC_DESC_MAX  64 /* bytes */
-#define PC_DESCS_MAX (1u << 20)
-#define CHUNK_BYTES  4096
+#define HEADER_BYTES	512
+#define BLOCK_BYTES_MAX 64
+#define PC_DESC_MAX	64 /* bytes */
+#define PC_DESCS_MAX	(1u << 20)
+#define CHUNK_BYTES	4096
 
 /* The parts of an nmethod that tell what was inlined. */
 struct parts {
@@ -86,16 +87,52 @@ static void parts_outside(const struct header *h, struct parts *s)
 	}
 }
 
+/* Of code that was freed nothing else need have changed. */
+static bool is_used(const struct hotspot_proc *p, const uint8_t *block)
+{
+	uint32_t at = (uint32_t)p->at[HF_BLOCK_HEADER] + p->at[HF_BLOCK_USED];
+
+	return p->at[HF_BLOCK_HEADER] == HOTSPOT_NONE || p->at[HF_BLOCK_USED] == HOTSPOT_NONE ||
+	       at >= p->bytes[HT_BLOCK] || block[at];
+}
+
+/* The nmethod's header, when it is that of this compilation and in use. Read with what lies before
+ * it, which the code heap keeps of the block. */
+static int read_header(struct target_memory *m,
+		       int (*read)(struct target_memory *m, uint64_t addr, void *to, size_t n),
+		       uint32_t compile_id, struct header *h)
+{
+	uint8_t bytes[BLOCK_BYTES_MAX + HEADER_BYTES];
+	size_t before = h->p->bytes[HT_BLOCK];
+	int r;
+
+	if (before > BLOCK_BYTES_MAX)
+		return -EBADMSG;
+	r = read(m, h->at - before, bytes, before + HEADER_BYTES);
+	if (r < 0)
+		return r;
+	memcpy(h->bytes, bytes + before, HEADER_BYTES);
+	return header_u32(h, HF_NM_COMPILE_ID) == compile_id && is_used(h->p, bytes) ? 0 : -ESTALE;
+}
+
+int hotspot_code_is_there(struct target_memory *m, const struct hotspot_proc *p, uint64_t nmethod,
+			  uint32_t compile_id)
+{
+	struct header h = {.p = p, .at = nmethod};
+	int r = read_header(m, target_read_fresh, compile_id, &h);
+
+	/* Up to 19, code outlives its method: that goes first. */
+	return r == 0 && !target_is_pointer(header_u64(&h, HF_NM_METHOD)) ? -ESTALE : r;
+}
+
 static int read_parts(struct target_memory *m, const struct hotspot_proc *p, uint64_t nmethod,
 		      uint32_t position, uint32_t compile_id, struct parts *ret)
 {
 	struct header h = {.p = p, .at = nmethod};
-	int r = target_read(m, nmethod, h.bytes, sizeof(h.bytes));
+	int r = read_header(m, target_read, compile_id, &h);
 
 	if (r < 0)
 		return r;
-	if (header_u32(&h, HF_NM_COMPILE_ID) != compile_id)
-		return -ESTALE;
 	ret->code = header_has(&h, HF_BLOB_CODE_OFFSET) ? h.at + header_u32(&h, HF_BLOB_CODE_OFFSET)
 							: header_u64(&h, HF_BLOB_CODE_BEGIN);
 	ret->delta = (uint32_t)(h.at + position - ret->code);

@@ -24,3 +24,8 @@ struct hotspot_scope {
 int hotspot_scopes_read(struct target_memory *m, const struct hotspot_proc *p, uint64_t nmethod,
 			uint32_t position, uint32_t compile_id,
 			struct hotspot_scope ret[HOTSPOT_SCOPES_MAX]);
+
+/* 0: this nmethod is still there, and was all the time if it was before. -ESTALE: it is gone, or
+ * there is other code by now; or the error of a read. */
+int hotspot_code_is_there(struct target_memory *m, const struct hotspot_proc *p, uint64_t nmethod,
+			  uint32_t compile_id);

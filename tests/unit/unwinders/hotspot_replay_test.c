@@ -332,6 +332,74 @@ static void check_holes(const struct jrec *rec)
 	}
 }
 
+/* Memory that changes: classes are unloaded after their number was read once; code is freed. */
+struct change {
+	const struct jrec *rec;
+	uint64_t unloaded, used; /* where that number is, and whether the code is in use; or 0 */
+	unsigned int reads;	 /* of that number */
+};
+
+static int read_change(void *data, uint64_t addr, void *to, size_t n)
+{
+	struct change *c = data;
+	uint8_t *bytes = to;
+	int r = jrec_read((void *)c->rec, addr, to, n);
+
+	if (r == 0 && c->used && c->used - addr < n)
+		bytes[c->used - addr] = 0;
+	if (r == 0 && c->unloaded && c->unloaded - addr < n && c->reads++)
+		bytes[c->unloaded - addr]++;
+	return r;
+}
+
+/* Names a frame while its method goes: it must not get the name of what may lie there now. */
+static void check_gone(struct replay *t, struct change *c, const struct runtime_frame *f)
+{
+	struct runtime_function functions[RUNTIME_FUNCTIONS_MAX];
+	const char *why = "?";
+	void *names = NULL;
+
+	t->memory.read = read_change;
+	t->memory.data = c;
+	assert_int_equal(hotspot_runtime.names_new(&names), 0);
+	assert_int_equal(hotspot_runtime.name_frame(names, f, functions, &why), 0);
+	assert_string_equal(why, "[java: code is gone]");
+	hotspot_runtime.names_free(names);
+}
+
+static unsigned int gone[2]; /* of interpreted, of compiled frames */
+
+static void check_change(const char *name, const struct jrec *rec)
+{
+	_cleanup_free_ struct replay *t = malloc(sizeof(*t));
+
+	(void)name;
+	assert_int_equal(replay(t, rec, jrec_read, (void *)rec), 0);
+	buf_done(&t->text);
+	for (uint32_t i = 0; i + 1 < t->w.n_frames; i += 2) {
+		struct runtime_frame f = {.process = &t->p,
+					  .value = FRAME_RUNTIME_VALUE(t->words[i]),
+					  .more = t->words[i + 1] & FRAME_PAYLOAD};
+		struct change c = {.rec = rec};
+		bool compiled = HOTSPOT_KIND(f.value) == HOTSPOT_COMPILED;
+
+		if (FRAME_KIND(t->words[i]) != FRAME_MANAGED)
+			break;
+		/* Where that number is was not always recorded. */
+		if (HOTSPOT_KIND(f.value) == HOTSPOT_INTERPRETED && t->proc.unloaded) {
+			c.unloaded = t->proc.unloaded;
+		} else if (compiled) {
+			assert_true(t->proc.at[HF_BLOCK_USED] != HOTSPOT_NONE);
+			c.used = HOTSPOT_ADDRESS(f.value) - t->proc.bytes[HT_BLOCK] +
+				 t->proc.at[HF_BLOCK_HEADER] + t->proc.at[HF_BLOCK_USED];
+		} else {
+			continue;
+		}
+		check_gone(t, &c, &f);
+		gone[compiled]++;
+	}
+}
+
 static void for_each(void (*f)(const char *name, const struct jrec *rec))
 {
 	struct dirent *e;
@@ -383,10 +451,18 @@ static void test_missing_memory(void **state)
 	for_each(holes);
 }
 
+static void test_what_goes_meanwhile(void **state)
+{
+	(void)state;
+	for_each(check_change);
+	assert_true(gone[0] > 50 && gone[1] > 100);
+}
+
 int main(int argc, char **argv)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_versions),
+		cmocka_unit_test(test_what_goes_meanwhile),
 		cmocka_unit_test(test_missing_memory),
 	};
 
