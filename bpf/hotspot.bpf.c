@@ -39,6 +39,7 @@ struct hotspot_states_map hotspot_states SEC(".maps");
 
 struct hotspot_memo {
 	u64 mm, piece;
+	u64 block; /* the first word of what the code heap keeps in front of it: its length */
 	struct hotspot_blob blob;
 };
 
@@ -186,12 +187,31 @@ static __always_inline int method_const_get(struct cpu_state *c, struct hotspot_
 	return 0;
 }
 
+/*
+ * Is this blob still there? When it was freed, its header may be all that is left as it was: the
+ * heap gives away what lies behind it first (CodeHeap::search_freelist()); or what lies before it,
+ * which ends in its header. So the block's length and whether it is in use are looked at, too.
+ */
+static __always_inline int blob_is_there(struct cpu_state *c, struct hotspot_walk *h,
+					 const struct hotspot_memo *m)
+{
+	u32 before = h->p.bytes[HT_BLOCK], check = before + hotspot_blob_check(h, &m->blob);
+	u32 used = (u32)h->p.at[HF_BLOCK_HEADER] + h->p.at[HF_BLOCK_USED];
+
+	if (check > HOTSPOT_HEADER_BYTES - 4 || used >= before ||
+	    walk_read(c, m->blob.at - before, h->header, check + 4))
+		return 0;
+	return h->header[used & (HOTSPOT_HEADER_BYTES - 1)] &&
+	       hotspot_header_u64(h, 0) == m->block &&
+	       hotspot_header_u32(h, check) == m->blob.cookie;
+}
+
 /* The blob of the pc into walk.b: that of the frame before, remembered or searched for. 0 or a
  * reason. */
 static __always_inline int blob_get(struct cpu_state *c, u32 cpu, struct hotspot_state *s, u64 pc)
 {
 	u64 piece = pc >> MEMO_SHIFT;
-	u32 at = ((u32)piece ^ (u32)(c->mm >> 6)) & (MEMOS - 1), check;
+	u32 at = ((u32)piece ^ (u32)(c->mm >> 6)) & (MEMOS - 1);
 	struct hotspot_memo *m = bpf_map_lookup_elem(&hotspot_memos, &at);
 	int r;
 
@@ -199,10 +219,8 @@ static __always_inline int blob_get(struct cpu_state *c, u32 cpu, struct hotspot
 		return 0;
 	if (!m)
 		return HOTSPOT_REASON_BLOB;
-	if (m->piece == piece && m->mm == c->mm &&
-	    !bpf_probe_read_user(&check, sizeof(check),
-				 (void *)hotspot_blob_check(&s->walk, &m->blob)) &&
-	    check == m->blob.cookie && pc - m->blob.at < m->blob.bytes) {
+	if (m->piece == piece && m->mm == c->mm && pc - m->blob.at < m->blob.bytes &&
+	    blob_is_there(c, &s->walk, m)) {
 		s->walk.b = m->blob;
 		return 0;
 	}
@@ -211,7 +229,7 @@ static __always_inline int blob_get(struct cpu_state *c, u32 cpu, struct hotspot
 		s->walk.b.bytes = 0; /* it may be half of one */
 		return r;
 	}
-	m->mm = c->mm;
+	m->mm = walk_read(c, s->walk.b.at - s->walk.p.bytes[HT_BLOCK], &m->block, 8) ? 0 : c->mm;
 	m->piece = piece;
 	m->blob = s->walk.b;
 	return 0;
@@ -377,6 +395,8 @@ __noinline int hotspot_step(u32 cpu)
 		push_managed(c, RUNTIME_HOTSPOT, s->walk.value, s->walk.more);
 		runtime_count(c, RUNTIME_HOTSPOT, HOTSPOT_STAT_FRAMES);
 		c->wake = 1;
+		if (HOTSPOT_KIND(s->walk.value) == HOTSPOT_COMPILED)
+			c->code_from = s->walk.p.unloaded_ns;
 	}
 	if (!reason)
 		return 0;

@@ -227,13 +227,13 @@ static __always_inline int hotspot_blob_find(WALK_ENV *e, struct hotspot_walk *h
 	return hotspot_blob_parse(e, h, pc);
 }
 
-/* Where in memory lies what tells this blob from another one at its place. */
-static __always_inline __u64 hotspot_blob_check(const struct hotspot_walk *h,
+/* Where in the blob lies what tells it from another one at its place. */
+static __always_inline __u32 hotspot_blob_check(const struct hotspot_walk *h,
 						const struct hotspot_blob *b)
 {
 	int compiled = b->kind == HOTSPOT_BLOB_NMETHOD || b->kind == HOTSPOT_BLOB_NATIVE;
 
-	return b->at + h->p.at[compiled ? HF_NM_COMPILE_ID : HF_BLOB_NAME];
+	return h->p.at[compiled ? HF_NM_COMPILE_ID : HF_BLOB_NAME];
 }
 
 /* ---- Callers ---- */

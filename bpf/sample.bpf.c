@@ -5,6 +5,7 @@
  * before costs one increment; user space hears of new stacks and processes only.
  */
 #include "bpf/unwind.bpf.h"
+#include "bpf/wakeup.bpf.h"
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";
 
@@ -68,10 +69,7 @@ __u32 task_split = 0;	 /* enum task_split */
 __u32 filter_epoch = 0;	 /* raised whenever the filter or what it holds may be another */
 __u32 tasks_epoch = 0;	 /* raised when user space has forgotten a process */
 
-#define WAKE_SHARE	   400
-#define WAKE_MAX_NS	   250000000u
-#define WAKE_CHANGED_SHARE 128 /* the same of the time that names have been what they are */
-__u64 woken_ns = 0;	       /* when names_wakeup() last did, or user space looked by itself */
+__u64 woken_ns = 0; /* when names_wakeup() last did, or user space looked by itself */
 
 /* ---- Who ---- */
 
@@ -331,29 +329,6 @@ static __always_inline int task_is_known(const struct cpu_state *c)
 	       c->known.mm == c->id.mm && c->known.tid == c->id.tid && c->known.name == c->id.name;
 }
 
-/*
- * For names that must be read while the process lives. Waking user space costs more than reading
- * those of a stack, so stacks gather, the longer the older the process is: when it ends, what has
- * no names is no more than a 400th of its life, and of that only what was not met before. Nor is
- * what was called otherwise by the time that it is read (classes were unloaded) more than a
- * hundredth of what was sampled between two such changes.
- */
-static __always_inline u64 names_wakeup(const struct cpu_state *c)
-{
-	struct task_struct *task = (void *)bpf_get_current_task();
-	u64 now = bpf_ktime_get_ns();
-	u64 wait = (now - BPF_CORE_READ(task, group_leader, start_time)) / WAKE_SHARE;
-
-	if (wait > WAKE_MAX_NS)
-		wait = WAKE_MAX_NS;
-	if (c->names_from && wait > (now - c->names_from) / WAKE_CHANGED_SHARE)
-		wait = (now - c->names_from) / WAKE_CHANGED_SHARE;
-	if (now - woken_ns < wait)
-		return ring_wakeup();
-	woken_ns = now;
-	return BPF_RB_FORCE_WAKEUP;
-}
-
 /* 0 when user space will not hear of it now. */
 static __noinline int announce_stack(struct cpu_state *c)
 {
@@ -468,6 +443,7 @@ int sample(struct bpf_perf_event_data *ctx)
 	c->gap = 0;
 	c->wake = 0;
 	c->names_from = 0;
+	c->code_from = 0;
 	c->serial++;
 	c->n_ranges = 0;
 	take_kernel_stack(ctx, c);

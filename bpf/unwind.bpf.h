@@ -109,6 +109,7 @@ struct cpu_state {
 	u32 process_runtime; /* of code without a file, plus 1; 0: not looked up */
 	u32 gap;	     /* something is missing in the middle */
 	u64 names_from;	     /* before that, some names were others; 0: they never were */
+	u64 code_from;	     /* the same of what compiled code is called */
 	u32 wake;	     /* names must be read while the process lives: no waiting */
 	u32 capturing;	     /* see loops_capture() */
 	u32 n_loops;	     /* words that were captured, behind the n_user ones */
