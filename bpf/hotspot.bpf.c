@@ -2,8 +2,8 @@
 /*
  * HotSpot, the kernel half: one step through Java code a call. What is known of the process comes
  * from user space (hotspot_procs, see unwinders/hotspot.c for why); which code blob a pc lies in is
- * read from the JVM's segment map, and remembered for as long as a word of the blob says that it is
- * still the same one.
+ * read from the JVM's segment map, and remembered for as long as its header and the block in front
+ * of it say that it is still the same one.
  *
  * Each kind of frame is a function of its own, so that the verifier looks at one at a time.
  */
