@@ -160,7 +160,8 @@ def embedded(program):
     t = Target(program, argv=[fixture_path(program), setup, "embedded.in_main()",
                               "embedded.in_thread()", "embedded.in_other()"])
     p = profile(t, d=2)
-    assert_truth(p, t.info, vector=True)
+    # Its two threads wake each other at every turn: 5 to 17 % are of that.
+    assert_truth(p, t.info, other=0.4, vector=True)
     for place, native in (("in_main", "main"), ("in_other", "main"), ("in_thread", "in_native_thread")):
         mine = [s for s in p.samples if managed(s) and place in s.stack]
         for s in mine:
