@@ -196,7 +196,7 @@ static __always_inline int blob_is_there(struct cpu_state *c, struct hotspot_wal
 					 const struct hotspot_memo *m)
 {
 	u32 before = h->p.bytes[HT_BLOCK], check = before + hotspot_blob_check(h, &m->blob);
-	u32 used = (u32)h->p.at[HF_BLOCK_HEADER] + h->p.at[HF_BLOCK_USED];
+	u32 used = hotspot_used_at(&h->p);
 
 	if (check > HOTSPOT_HEADER_BYTES - 4 || used >= before ||
 	    walk_read(c, m->blob.at - before, h->header, check + 4))

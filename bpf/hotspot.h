@@ -246,6 +246,13 @@ struct hotspot_record {
 	__u8 table[HOTSPOT_TABLE_BYTES]; /* of lines, compressed */
 };
 
+/* Where in the HeapBlock in front of a code blob a byte says whether it is in use (heap.hpp, struct
+ * HeapBlock::Header). The process's word: to be compared with bytes[HT_BLOCK]. */
+static inline __attribute__((always_inline)) __u32 hotspot_used_at(const struct hotspot_proc *p)
+{
+	return (__u32)p->at[HF_BLOCK_HEADER] + p->at[HF_BLOCK_USED];
+}
+
 #define HOTSPOT_OWNER(key) ((__u64)(key).tgid << 32 | (key).mm)
 
 /* Why frames are missing; the texts are in unwinders/hotspot.c. 0 is every runtime's. */

@@ -90,10 +90,7 @@ static void parts_outside(const struct header *h, struct parts *s)
 /* Of code that was freed nothing else need have changed. */
 static bool is_used(const struct hotspot_proc *p, const uint8_t *block)
 {
-	uint32_t at = (uint32_t)p->at[HF_BLOCK_HEADER] + p->at[HF_BLOCK_USED];
-
-	return p->at[HF_BLOCK_HEADER] == HOTSPOT_NONE || p->at[HF_BLOCK_USED] == HOTSPOT_NONE ||
-	       at >= p->bytes[HT_BLOCK] || block[at];
+	return hotspot_used_at(p) < p->bytes[HT_BLOCK] && block[hotspot_used_at(p)];
 }
 
 /* The nmethod's header, when it is that of this compilation and in use. Read with what lies before

@@ -332,11 +332,12 @@ static void check_holes(const struct jrec *rec)
 	}
 }
 
-/* Memory that changes: classes are unloaded after their number was read once; code is freed. */
+/* Memory that changes once it was read so many times: classes are unloaded, code is freed. */
 struct change {
 	const struct jrec *rec;
-	uint64_t unloaded, used; /* where that number is, and whether the code is in use; or 0 */
-	unsigned int reads;	 /* of that number */
+	uint64_t unloaded;  /* where the number of classes is that were; or 0 */
+	uint64_t used;	    /* where it says whether code is in use; or 0 */
+	unsigned int reads; /* of that, before it changes */
 };
 
 static int read_change(void *data, uint64_t addr, void *to, size_t n)
@@ -344,12 +345,16 @@ static int read_change(void *data, uint64_t addr, void *to, size_t n)
 	struct change *c = data;
 	uint8_t *bytes = to;
 	int r = jrec_read((void *)c->rec, addr, to, n);
+	uint64_t at = (c->used ? c->used : c->unloaded) - addr;
 
-	if (r == 0 && c->used && c->used - addr < n)
-		bytes[c->used - addr] = 0;
-	if (r == 0 && c->unloaded && c->unloaded - addr < n && c->reads++)
-		bytes[c->unloaded - addr]++;
-	return r;
+	if (r < 0 || at >= n)
+		return r;
+	if (c->reads) {
+		c->reads--;
+		return 0;
+	}
+	bytes[at] = c->used ? 0 : bytes[at] + 1;
+	return 0;
 }
 
 /* Names a frame while its method goes: it must not get the name of what may lie there now. */
@@ -369,6 +374,18 @@ static void check_gone(struct replay *t, struct change *c, const struct runtime_
 
 static unsigned int gone[2]; /* of interpreted, of compiled frames */
 
+static struct change change_of(const struct replay *t, const struct runtime_frame *f)
+{
+	struct change c = {.rec = &t->rec};
+
+	if (HOTSPOT_KIND(f->value) == HOTSPOT_COMPILED)
+		c.used = HOTSPOT_ADDRESS(f->value) - t->proc.bytes[HT_BLOCK] +
+			 hotspot_used_at(&t->proc);
+	else if (HOTSPOT_KIND(f->value) == HOTSPOT_INTERPRETED)
+		c.unloaded = t->proc.unloaded; /* was not always recorded */
+	return c;
+}
+
 static void check_change(const char *name, const struct jrec *rec)
 {
 	_cleanup_free_ struct replay *t = malloc(sizeof(*t));
@@ -380,23 +397,19 @@ static void check_change(const char *name, const struct jrec *rec)
 		struct runtime_frame f = {.process = &t->p,
 					  .value = FRAME_RUNTIME_VALUE(t->words[i]),
 					  .more = t->words[i + 1] & FRAME_PAYLOAD};
-		struct change c = {.rec = rec};
-		bool compiled = HOTSPOT_KIND(f.value) == HOTSPOT_COMPILED;
 
 		if (FRAME_KIND(t->words[i]) != FRAME_MANAGED)
 			break;
-		/* Where that number is was not always recorded. */
-		if (HOTSPOT_KIND(f.value) == HOTSPOT_INTERPRETED && t->proc.unloaded) {
-			c.unloaded = t->proc.unloaded;
-		} else if (compiled) {
-			assert_true(t->proc.at[HF_BLOCK_USED] != HOTSPOT_NONE);
-			c.used = HOTSPOT_ADDRESS(f.value) - t->proc.bytes[HT_BLOCK] +
-				 t->proc.at[HF_BLOCK_HEADER] + t->proc.at[HF_BLOCK_USED];
-		} else {
-			continue;
+		/* It was gone before; it goes while its methods are read. */
+		for (unsigned int reads = 0; reads < 2; reads++) {
+			struct change c = change_of(t, &f);
+
+			c.reads = reads;
+			if (!c.used && !c.unloaded)
+				continue;
+			check_gone(t, &c, &f);
+			gone[c.used != 0]++;
 		}
-		check_gone(t, &c, &f);
-		gone[compiled]++;
 	}
 }
 

@@ -150,12 +150,13 @@ static void test_lines(void **state)
  * metadata, scopes, PcDescs. The code holds a call at 0x10 and the poll of the loop at 0x40.
  */
 #define IMAGE_AT 0x100000
+#define BLOCK	 16 /* bytes in front of it, which the code heap keeps */
 #define CODE	 0x200
 #define OUTER	 0x700000
 #define INLINED	 0x700008
 
 struct image {
-	uint8_t bytes[0x400];
+	uint8_t bytes[BLOCK + 0x400];
 	struct hotspot_proc p;
 	struct target_memory memory;
 };
@@ -164,17 +165,17 @@ static int read_image(void *data, uint64_t addr, void *to, size_t n)
 {
 	struct image *m = data;
 
-	if (addr < IMAGE_AT || addr - IMAGE_AT > sizeof(m->bytes) ||
-	    n > sizeof(m->bytes) - (addr - IMAGE_AT))
+	addr -= IMAGE_AT - BLOCK;
+	if (addr > sizeof(m->bytes) || n > sizeof(m->bytes) - addr)
 		return -EFAULT;
-	memcpy(to, m->bytes + (addr - IMAGE_AT), n);
+	memcpy(to, m->bytes + addr, n);
 	return 0;
 }
 
 static void put(struct image *m, size_t at, const void *from, size_t n)
 {
-	assert_true(at + n <= sizeof(m->bytes));
-	memcpy(m->bytes + at, from, n);
+	assert_true(BLOCK + at + n <= sizeof(m->bytes));
+	memcpy(m->bytes + BLOCK + at, from, n);
 }
 
 static void image_init(struct image *m, const uint8_t *call, size_t call_bytes)
@@ -197,6 +198,10 @@ static void image_init(struct image *m, const uint8_t *call, size_t call_bytes)
 	m->p.heaps[0].low = IMAGE_AT;
 	m->p.heaps[0].high = IMAGE_AT + 0x1000;
 	memset(m->p.at, 0xff, sizeof(m->p.at));
+	m->p.bytes[HT_BLOCK] = BLOCK;
+	m->p.at[HF_BLOCK_HEADER] = 0;
+	m->p.at[HF_BLOCK_USED] = 8;
+	m->bytes[hotspot_used_at(&m->p)] = 1;
 	m->p.at[HF_NM_COMPILE_ID] = 0;
 	m->p.at[HF_BLOB_FRAME_COMPLETE] = 4;
 	m->p.at[HF_NM_METADATA_OFFSET] = 8;
