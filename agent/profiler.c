@@ -66,6 +66,21 @@ static size_t round_up_pow2(size_t n)
 	return v;
 }
 
+/* Those whose names say so have an element for each CPU: not BPF's own kind of such maps, whose
+ * elements lie wherever, are at most 32 KiB and are looked up by a call before Linux 6.10. */
+static void size_maps_of_cpus(struct profiler *p)
+{
+	struct bpf_map *map;
+
+	bpf_object__for_each_map(map, p->skel->obj)
+	{
+		const char *name = bpf_map__name(map), *end = strrchr(name, '_');
+
+		if (strcmp(end ? end + 1 : name, "cpus") == 0)
+			bpf_map__set_max_entries(map, p->n_cpus);
+	}
+}
+
 /* Maps are sized by what can happen in one interval, within fixed bounds. */
 static void size_maps(struct profiler *p)
 {
@@ -81,7 +96,7 @@ static void size_maps(struct profiler *p)
 	bpf_map__set_max_entries(s->maps.rule_cache, (unsigned int)rules);
 	s->rodata->rule_cache_mask = (uint32_t)rules - 1;
 	s->rodata->n_cpus = p->n_cpus;
-	bpf_map__set_max_entries(s->maps.cpus, p->n_cpus);
+	size_maps_of_cpus(p);
 	bpf_map__set_max_entries(s->maps.counts, (unsigned int)(2 * p->n_cpus * slots));
 	s->rodata->count_slots = (uint32_t)slots;
 	p->count_slots = slots;

@@ -31,48 +31,7 @@ struct hotspot_procs_map {
 	__type(value, struct hotspot_proc);
 } hotspot_procs SEC(".maps");
 
-struct hotspot_states_map hotspot_states SEC(".maps");
-
-/* By address space and 64 bytes of code: a segment is at least as large. */
-#define MEMO_SHIFT 6
-#define MEMOS	   1024 /* of a CPU; a power of two */
-
-struct hotspot_memo {
-	u64 mm, piece;
-	u64 block; /* the first word of what the code heap keeps in front of it: its length */
-	struct hotspot_blob blob;
-};
-
-struct hotspot_memos_map {
-	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
-	__uint(max_entries, MEMOS);
-	__type(key, u32);
-	__type(value, struct hotspot_memo);
-} hotspot_memos SEC(".maps");
-
-/*
- * By address space and Method. A frame that runs bytecode of the ConstMethod that was the Method's
- * proves that it still is, when no class was unloaded since. Where the JVM does not count them, or
- * has redefined the class, another one may overlap it by now: then the frame's cookie is the old
- * one's, which user space refuses, and the frame has no name.
- */
-#define METHODS 512 /* of a CPU; a power of two */
-
-struct hotspot_method_memo {
-	u64 mm, method;
-	u64 method_const, codes;
-	u32 bytes;    /* of bytecode; 0: it has none */
-	u32 unloaded; /* classes, when it was read */
-	u32 stays;    /* its class is never unloaded */
-	u32 pad;
-};
-
-struct hotspot_methods_map {
-	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
-	__uint(max_entries, METHODS);
-	__type(key, u32);
-	__type(value, struct hotspot_method_memo);
-} hotspot_methods SEC(".maps");
+struct hotspot_cpus_map hotspot_cpus SEC(".maps");
 
 /* From now on the names of its interpreted methods are others. */
 static __noinline int hotspot_unloads(struct hotspot_state *s)
@@ -88,12 +47,27 @@ static __noinline int hotspot_unloads(struct hotspot_state *s)
 	return 0;
 }
 
+/* How long a blob is believed in without a look at it, at the most; see blob_remembered(). */
+#define BELIEVED_SHIFT 27 /* 134 ms */
+
+static __always_inline u32 stamp_of(const struct cpu_state *c, const struct hotspot_walk *h)
+{
+	u64 tick = bpf_ktime_get_ns() >> BELIEVED_SHIFT;
+
+	/* A JVM that does not count them: good for this sample alone. */
+	if (!h->p.unloaded)
+		tick = c->serial << 32;
+	return (u32)(((u32)bpf_get_current_pid_tgid() ^ (u64)h->unloaded << 32 ^ tick << 20) *
+			     0x9e3779b97f4a7c15ULL >>
+		     32);
+}
+
 /* Takes what is known of the process for this sample. 0: nothing any more, user space attaches
  * again. */
 __noinline int hotspot_begin(u32 cpu)
 {
 	struct cpu_state *c = cpu_state_of(cpu);
-	struct hotspot_state *s = state_get();
+	struct hotspot_state *s = state_of(cpu);
 	u32 epoch = process_epoch;
 	struct hotspot_proc *p;
 
@@ -116,6 +90,7 @@ __noinline int hotspot_begin(u32 cpu)
 	hotspot_count_unloaded(c, &s->walk);
 	if (s->walk.unloaded != s->walk.p.unloaded_seen)
 		hotspot_unloads(s);
+	s->stamp = stamp_of(c, &s->walk);
 	s->serial = c->serial;
 	s->first = c->n_kernel + c->n_user;
 	runtime_count(c, RUNTIME_HOTSPOT, HOTSPOT_STAT_ATTEMPTS);
@@ -125,7 +100,7 @@ __noinline int hotspot_begin(u32 cpu)
 __noinline int hotspot_search(u32 cpu)
 {
 	struct cpu_state *c = cpu_state_of(cpu);
-	struct hotspot_state *s = state_get();
+	struct hotspot_state *s = state_of(cpu);
 
 	if (!c || !s)
 		return HOTSPOT_REASON_BLOB;
@@ -133,24 +108,32 @@ __noinline int hotspot_search(u32 cpu)
 	return hotspot_blob_find(c, &s->walk, c->r.pc - !c->r.is_leaf);
 }
 
-static __always_inline struct hotspot_method_memo *method_memo(struct cpu_state *c, u64 method)
+static __always_inline struct hotspot_method_memo *method_memo(struct cpu_state *c,
+							       struct hotspot_state *s, u64 method)
 {
-	u32 at = (method ^ c->mm >> 6) * 0x9e3779b97f4a7c15ULL >> 48 & (METHODS - 1);
+	u64 set = (method ^ c->mm >> 6) * 0x9e3779b97f4a7c15ULL >> 48 & (METHOD_SETS - 1);
+	struct hotspot_method_memo *m = &s->methods[set][0], *other = &s->methods[set][1];
+	u32 serial = c->serial;
 
-	return bpf_map_lookup_elem(&hotspot_methods, &at);
+	/* As memo_of(). */
+	if ((m->method != method || m->mm != c->mm) &&
+	    ((other->method == method && other->mm == c->mm) ||
+	     serial - other->seen > serial - m->seen))
+		return other;
+	return m;
 }
 
 /* Reads the Method and remembers it. 0, or it is none. */
 __noinline int hotspot_learn_method(u32 cpu, u64 method)
 {
 	struct cpu_state *c = cpu_state_of(cpu);
-	struct hotspot_state *s = state_get();
+	struct hotspot_state *s = state_of(cpu);
 	struct hotspot_method_memo *m;
 	u16 bytes = 0;
 
-	m = c ? method_memo(c, method) : NULL;
-	if (!s || !m)
+	if (!c || !s)
 		return 1;
+	m = method_memo(c, s, method);
 	m->mm = 0;
 	if (hotspot_const_read(c, &s->walk, method, &m->method_const))
 		return 1;
@@ -175,13 +158,17 @@ __noinline int hotspot_learn_method(u32 cpu, u64 method)
 static __always_inline int method_const_get(struct cpu_state *c, struct hotspot_walk *h, u64 method,
 					    u64 bcp, u64 bcp2, u64 *ret)
 {
-	struct hotspot_method_memo *m = method_memo(c, method);
+	struct hotspot_state *s = state_of(c->cpu);
+	struct hotspot_method_memo *m;
 
-	if (!m ||
-	    ((m->method != method || m->mm != c->mm || (m->unloaded != h->unloaded && !m->stays) ||
-	      (bcp - m->codes >= m->bytes && bcp2 - m->codes >= m->bytes)) &&
-	     hotspot_learn_method(c->cpu, method)))
+	if (!s)
 		return 1;
+	m = method_memo(c, s, method);
+	if ((m->method != method || m->mm != c->mm || (m->unloaded != h->unloaded && !m->stays) ||
+	     (bcp - m->codes >= m->bytes && bcp2 - m->codes >= m->bytes)) &&
+	    hotspot_learn_method(c->cpu, method))
+		return 1;
+	m->seen = c->serial;
 	*ret = m->method_const;
 	h->stays = m->stays;
 	return 0;
@@ -202,43 +189,86 @@ static __always_inline int blob_is_there(struct cpu_state *c, struct hotspot_wal
 	    walk_read(c, m->blob.at - before, h->header, check + 4))
 		return 0;
 	return h->header[used & (HOTSPOT_HEADER_BYTES - 1)] &&
-	       hotspot_header_u64(h, 0) == m->block &&
+	       hotspot_header_u32(h, 0) == m->block &&
 	       hotspot_header_u32(h, check) == m->blob.cookie;
 }
 
-/* The blob of the pc into walk.b: that of the frame before, remembered or searched for. 0 or a
- * reason. */
+static __always_inline int memo_fits(const struct hotspot_memo *m, u64 mm, u64 pc)
+{
+	return m->mm == mm && pc - m->blob.at < m->blob.bytes;
+}
+
+/* What this CPU remembers of the place; or, of two that do not fit, the one to forget. */
+static __always_inline struct hotspot_memo *memo_of(struct cpu_state *c, struct hotspot_state *s,
+						    u64 pc)
+{
+	u64 set = (pc >> MEMO_SHIFT ^ c->mm >> 6) * 0x9e3779b97f4a7c15ULL >> 48 & (MEMO_SETS - 1);
+	struct hotspot_memo *m = &s->memos[set][0], *other = &s->memos[set][1];
+	u32 serial = c->serial;
+
+	if (!memo_fits(m, c->mm, pc) &&
+	    (memo_fits(other, c->mm, pc) || serial - other->seen > serial - m->seen))
+		return other;
+	return m;
+}
+
+/* Of the frame that the walk is at. */
+static __always_inline u32 proof_of(const struct cpu_state *c, const struct hotspot_state *s,
+				    u64 pc)
+{
+	return s->stamp ^ (u32)((c->r.sp ^ pc << 20) * 0x9e3779b97f4a7c15ULL >> 32);
+}
+
+/*
+ * The blob of the pc into walk.b, if it is remembered and still there.
+ *
+ * Code that a frame runs stays where it is: what was there once in a sample is there in all of it.
+ * And the same thread had this frame at the same place a moment ago, and no class was unloaded
+ * since: then it most likely never returned. If it did, its code would have to have been thrown
+ * away, and other code compiled to where it was with a call at the same byte, within
+ * BELIEVED_SHIFT.
+ */
+static __always_inline int blob_remembered(struct cpu_state *c, struct hotspot_state *s,
+					   struct hotspot_memo *m, u64 pc)
+{
+	u32 proof = proof_of(c, s, pc);
+
+	if (!memo_fits(m, c->mm, pc) ||
+	    (m->seen != (u32)c->serial && m->blob.proof != proof && !blob_is_there(c, &s->walk, m)))
+		return 0;
+	m->seen = c->serial;
+	m->blob.proof = proof;
+	s->walk.b = m->blob;
+	return 1;
+}
+
+/* ... or searched for. 0 or a reason. */
 static __always_inline int blob_get(struct cpu_state *c, u32 cpu, struct hotspot_state *s, u64 pc)
 {
-	u64 piece = pc >> MEMO_SHIFT;
-	u32 at = ((u32)piece ^ (u32)(c->mm >> 6)) & (MEMOS - 1);
-	struct hotspot_memo *m = bpf_map_lookup_elem(&hotspot_memos, &at);
+	struct hotspot_memo *m;
 	int r;
 
 	if (pc - s->walk.b.at < s->walk.b.bytes)
 		return 0;
-	if (!m)
-		return HOTSPOT_REASON_BLOB;
-	if (m->piece == piece && m->mm == c->mm && pc - m->blob.at < m->blob.bytes &&
-	    blob_is_there(c, &s->walk, m)) {
-		s->walk.b = m->blob;
+	m = memo_of(c, s, pc);
+	if (blob_remembered(c, s, m, pc))
 		return 0;
-	}
 	r = hotspot_search(cpu);
 	if (r) {
 		s->walk.b.bytes = 0; /* it may be half of one */
 		return r;
 	}
-	m->mm = walk_read(c, s->walk.b.at - s->walk.p.bytes[HT_BLOCK], &m->block, 8) ? 0 : c->mm;
-	m->piece = piece;
+	m->mm = walk_read(c, s->walk.b.at - s->walk.p.bytes[HT_BLOCK], &m->block, 4) ? 0 : c->mm;
+	m->seen = c->serial;
 	m->blob = s->walk.b;
+	m->blob.proof = proof_of(c, s, pc);
 	return 0;
 }
 
 __noinline int hotspot_step_leaf(u32 cpu)
 {
 	struct cpu_state *c = cpu_state_of(cpu);
-	struct hotspot_state *s = state_get();
+	struct hotspot_state *s = state_of(cpu);
 
 	return c && s ? hotspot_compiled_leaf(c, &s->walk, &c->r) : HOTSPOT_REASON_BLOB;
 }
@@ -246,7 +276,7 @@ __noinline int hotspot_step_leaf(u32 cpu)
 __noinline int hotspot_step_pushed(u32 cpu)
 {
 	struct cpu_state *c = cpu_state_of(cpu);
-	struct hotspot_state *s = state_get();
+	struct hotspot_state *s = state_of(cpu);
 
 	return c && s ? hotspot_compiled_pushed(c, &s->walk, &c->r) : HOTSPOT_REASON_BLOB;
 }
@@ -254,7 +284,7 @@ __noinline int hotspot_step_pushed(u32 cpu)
 __noinline int hotspot_step_interpreted_leaf(u32 cpu)
 {
 	struct cpu_state *c = cpu_state_of(cpu);
-	struct hotspot_state *s = state_get();
+	struct hotspot_state *s = state_of(cpu);
 
 	return c && s ? hotspot_interpreted_leaf(c, &s->walk, &c->r) : HOTSPOT_REASON_BLOB;
 }
@@ -262,7 +292,7 @@ __noinline int hotspot_step_interpreted_leaf(u32 cpu)
 __noinline int hotspot_step_thawing(u32 cpu)
 {
 	struct cpu_state *c = cpu_state_of(cpu);
-	struct hotspot_state *s = state_get();
+	struct hotspot_state *s = state_of(cpu);
 
 	return c && s ? hotspot_thawing(c, &s->walk, &c->r) : HOTSPOT_REASON_STUB;
 }
@@ -270,7 +300,7 @@ __noinline int hotspot_step_thawing(u32 cpu)
 __noinline int hotspot_step_stub(u32 cpu)
 {
 	struct cpu_state *c = cpu_state_of(cpu);
-	struct hotspot_state *s = state_get();
+	struct hotspot_state *s = state_of(cpu);
 
 	return c && s ? hotspot_stub(c, &s->walk, &c->r) : HOTSPOT_REASON_BLOB;
 }
@@ -278,7 +308,7 @@ __noinline int hotspot_step_stub(u32 cpu)
 __noinline int hotspot_step_stub_leaf(u32 cpu)
 {
 	struct cpu_state *c = cpu_state_of(cpu);
-	struct hotspot_state *s = state_get();
+	struct hotspot_state *s = state_of(cpu);
 
 	return c && s ? hotspot_stub_leaf(c, &s->walk, &c->r) : HOTSPOT_REASON_BLOB;
 }
@@ -286,7 +316,7 @@ __noinline int hotspot_step_stub_leaf(u32 cpu)
 __noinline int hotspot_step_stub_lost(u32 cpu)
 {
 	struct cpu_state *c = cpu_state_of(cpu);
-	struct hotspot_state *s = state_get();
+	struct hotspot_state *s = state_of(cpu);
 
 	return c && s ? hotspot_stub_lost(c, &s->walk, &c->r) : HOTSPOT_REASON_BLOB;
 }
@@ -294,7 +324,7 @@ __noinline int hotspot_step_stub_lost(u32 cpu)
 __noinline int hotspot_step_chunk(u32 cpu)
 {
 	struct cpu_state *c = cpu_state_of(cpu);
-	struct hotspot_state *s = state_get();
+	struct hotspot_state *s = state_of(cpu);
 
 	return c && s ? hotspot_chunk_step(c, &s->walk, &c->r) : HOTSPOT_REASON_BLOB;
 }
@@ -302,7 +332,7 @@ __noinline int hotspot_step_chunk(u32 cpu)
 __noinline int hotspot_open_chunk(u32 cpu)
 {
 	struct cpu_state *c = cpu_state_of(cpu);
-	struct hotspot_state *s = state_get();
+	struct hotspot_state *s = state_of(cpu);
 
 	if (!c || !s)
 		return HOTSPOT_REASON_BLOB;
@@ -315,7 +345,7 @@ __noinline int hotspot_open_chunk(u32 cpu)
 __noinline int hotspot_next_chunk(u32 cpu)
 {
 	struct cpu_state *c = cpu_state_of(cpu);
-	struct hotspot_state *s = state_get();
+	struct hotspot_state *s = state_of(cpu);
 
 	return c && s ? hotspot_chunk_next(c, &s->walk, &c->r) : HOTSPOT_REASON_BLOB;
 }
@@ -360,11 +390,42 @@ static __always_inline int step_anywhere(struct cpu_state *c, u32 cpu, struct ho
 	return !reason && h->chunk.ended ? hotspot_next_chunk(cpu) : reason;
 }
 
+static __always_inline void frame_push(struct cpu_state *c, const struct hotspot_walk *h)
+{
+	push_managed(c, RUNTIME_HOTSPOT, h->value, h->more);
+	runtime_count(c, RUNTIME_HOTSPOT, HOTSPOT_STAT_FRAMES);
+	c->wake = 1;
+	if (HOTSPOT_KIND(h->value) == HOTSPOT_COMPILED)
+		c->code_from = h->p.unloaded_ns;
+}
+
+/* Callers whose code was met before, which most are: a few in a row, as the time goes into what is
+ * around them else. Whatever is the least special is left to the next step. */
+#define COMPILED_STEP 8
+
+static __always_inline void step_callers(struct cpu_state *c, struct hotspot_state *s)
+{
+	struct hotspot_walk *h = &s->walk;
+
+	for (int i = 0; i < COMPILED_STEP; i++) {
+		u64 pc = c->r.pc - 1;
+
+		if (c->n_frames >= max_user_frames ||
+		    (pc - h->b.at >= h->b.bytes && !blob_remembered(c, s, memo_of(c, s, pc), pc)) ||
+		    h->b.kind != HOTSPOT_BLOB_NMETHOD || hotspot_is_deopt(&h->b, pc + 1) ||
+		    hotspot_leave(c, h, &c->r, c->r.sp + h->b.frame))
+			break;
+		h->value = HOTSPOT_VALUE(HOTSPOT_COMPILED, h->b.at);
+		h->more = HOTSPOT_MORE(h->b.cookie, pc + 1 - h->b.at);
+		frame_push(c, h);
+	}
+}
+
 /* One frame of Java code, or out of it. */
 __noinline int hotspot_step(u32 cpu)
 {
 	struct cpu_state *c = cpu_state_of(cpu);
-	struct hotspot_state *s = state_get();
+	struct hotspot_state *s = state_of(cpu);
 	u64 pc;
 	int reason;
 
@@ -391,15 +452,14 @@ __noinline int hotspot_step(u32 cpu)
 		if (hotspot_tell(cpu) && !s->walk.stays)
 			c->names_from = s->walk.p.unloaded_ns;
 	}
-	if (s->walk.value) {
-		push_managed(c, RUNTIME_HOTSPOT, s->walk.value, s->walk.more);
-		runtime_count(c, RUNTIME_HOTSPOT, HOTSPOT_STAT_FRAMES);
-		c->wake = 1;
-		if (HOTSPOT_KIND(s->walk.value) == HOTSPOT_COMPILED)
-			c->code_from = s->walk.p.unloaded_ns;
-	}
-	if (!reason)
+	if (s->walk.value)
+		frame_push(c, &s->walk);
+	if (!reason) {
+		if (!c->r.is_leaf && !s->walk.chunk.end &&
+		    HOTSPOT_KIND(s->walk.value) == HOTSPOT_COMPILED)
+			step_callers(c, s);
 		return 0;
+	}
 	push_runtime_reason(c, RUNTIME_HOTSPOT, reason);
 	runtime_count(c, RUNTIME_HOTSPOT, reason);
 	if (reason == HOTSPOT_REASON_FROZEN || reason == HOTSPOT_REASON_THAWING)

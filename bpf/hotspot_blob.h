@@ -26,15 +26,16 @@ enum hotspot_blob_kind {
 };
 
 struct hotspot_blob {
-	__u64 at, code;	       /* the CodeBlob; its instructions */
-	__u64 deopt, deopt_mh; /* return addresses that stand for others */
-	__u32 bytes;	       /* from `at` */
+	__u64 at; /* the CodeBlob; from there: */
+	__u32 bytes, code;
+	__u32 deopt, deopt_mh; /* return addresses that stand for others; 0: none */
 	__u32 frame;	       /* bytes, with the return address; 0: it has none, or nobody says */
 	__u32 complete;	       /* bytes of code before the frame is there */
 	__u32 orig_pc;	       /* where in the frame the return address is that deopt stands for */
 	__u32 cookie, kind;
+	__u32 proof; /* of the kernel's memory of it: see bpf/hotspot.bpf.c */
 };
-_Static_assert(sizeof(struct hotspot_blob) == 56, "hotspot_blob");
+_Static_assert(sizeof(struct hotspot_blob) == 48, "hotspot_blob");
 
 /* Where the walk is in frames that lie in the heap: see bpf/hotspot_chunk.h. */
 struct hotspot_chunk {
@@ -164,21 +165,33 @@ static __always_inline __u32 hotspot_blob_kind(__u64 name)
 	return HOTSPOT_BLOB_STUB;
 }
 
+/* What a pointer in the header leads to, or, of other versions, an offset. 0: not into the blob. */
+static __always_inline __u32 hotspot_blob_place(const struct hotspot_walk *h, __u32 pointer,
+						__u32 offset)
+{
+	__u64 place = 0;
+
+	if (pointer != HOTSPOT_NONE)
+		place = hotspot_header_u64(h, pointer) - h->b.at;
+	else if (offset != HOTSPOT_NONE)
+		place = hotspot_header_u32(h, offset);
+	return place <= h->b.bytes ? place : 0;
+}
+
 static __always_inline void hotspot_blob_deopt(struct hotspot_walk *h)
 {
 	const __u16 *at = h->p.at;
 	struct hotspot_blob *b = &h->b;
 
-	if (at[HF_NM_DEOPT_BEGIN] != HOTSPOT_NONE)
-		b->deopt = hotspot_header_u64(h, at[HF_NM_DEOPT_BEGIN]);
-	else
-		b->deopt = b->at + hotspot_header_u32(h, at[HF_NM_DEOPT_OFFSET]);
-	b->deopt_mh = 0;
-	if (at[HF_NM_DEOPT_MH_BEGIN] != HOTSPOT_NONE)
-		b->deopt_mh = hotspot_header_u64(h, at[HF_NM_DEOPT_MH_BEGIN]);
-	else if (at[HF_NM_DEOPT_MH_OFFSET] != HOTSPOT_NONE)
-		b->deopt_mh = b->at + hotspot_header_u32(h, at[HF_NM_DEOPT_MH_OFFSET]);
+	b->deopt = hotspot_blob_place(h, at[HF_NM_DEOPT_BEGIN], at[HF_NM_DEOPT_OFFSET]);
+	b->deopt_mh = hotspot_blob_place(h, at[HF_NM_DEOPT_MH_BEGIN], at[HF_NM_DEOPT_MH_OFFSET]);
 	b->orig_pc = hotspot_header_u32(h, at[HF_NM_ORIG_PC]);
+}
+
+/* Is this return address, which lies behind the beginning of the blob, one for another? */
+static __always_inline int hotspot_is_deopt(const struct hotspot_blob *b, __u64 pc)
+{
+	return pc - b->at == b->deopt || pc - b->at == b->deopt_mh;
 }
 
 /* Fills h->b from h->header. */
@@ -190,11 +203,8 @@ static __always_inline int hotspot_blob_parse(WALK_ENV *e, struct hotspot_walk *
 	__u32 words = hotspot_header_u32(h, at[HF_BLOB_FRAME_SIZE]);
 
 	b->bytes = hotspot_header_u32(h, at[HF_BLOB_SIZE]);
-	if (at[HF_BLOB_CODE_OFFSET] != HOTSPOT_NONE)
-		b->code = b->at + hotspot_header_u32(h, at[HF_BLOB_CODE_OFFSET]);
-	else
-		b->code = hotspot_header_u64(h, at[HF_BLOB_CODE_BEGIN]);
-	if (pc - b->at >= b->bytes || b->code - b->at > b->bytes || walk_read(e, name, h->words, 8))
+	b->code = hotspot_blob_place(h, at[HF_BLOB_CODE_BEGIN], at[HF_BLOB_CODE_OFFSET]);
+	if (pc - b->at >= b->bytes || !b->code || walk_read(e, name, h->words, 8))
 		return HOTSPOT_REASON_BLOB;
 	/* -1 where there is no frame. */
 	b->frame = words <= HOTSPOT_FRAME_MAX / 8 ? words * 8 : 0;

@@ -194,7 +194,7 @@ static __always_inline int hotspot_chunk_compiled(WALK_ENV *e, struct hotspot_wa
 	int compiled = b->kind == HOTSPOT_BLOB_NMETHOD || b->kind == HOTSPOT_BLOB_NATIVE;
 	__u64 pc = r->pc, cfa = r->sp + b->frame;
 
-	if ((pc == b->deopt || pc == b->deopt_mh) &&
+	if (hotspot_is_deopt(b, pc) &&
 	    (walk_read(e, r->sp + (b->orig_pc & (HOTSPOT_FRAME_MAX - 8)), &pc, 8) ||
 	     pc - b->at >= b->bytes))
 		return 1;

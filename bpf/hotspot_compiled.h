@@ -11,7 +11,7 @@ static __always_inline int hotspot_compiled(WALK_ENV *e, struct hotspot_walk *h,
 	__u64 pc = r->pc, rbp;
 
 	/* Deoptimised: the frame will be taken apart when it is returned to. */
-	if ((pc == b->deopt || pc == b->deopt_mh) && !r->is_leaf &&
+	if (hotspot_is_deopt(b, pc) && !r->is_leaf &&
 	    !walk_read8(e, r->sp + (b->orig_pc & (HOTSPOT_FRAME_MAX - 8)), &pc) &&
 	    pc - b->at >= b->bytes)
 		return HOTSPOT_REASON_CHAIN;
@@ -187,7 +187,8 @@ static __always_inline int hotspot_compiled_leaf(WALK_ENV *e, struct hotspot_wal
 						 struct walk_regs *r)
 {
 	struct hotspot_blob *b = &h->b;
-	__u64 off = r->pc - b->code, from = b->code + b->complete - HOTSPOT_PROLOGUE;
+	__u64 code = b->at + b->code, off = r->pc - code;
+	__u64 from = code + b->complete - HOTSPOT_PROLOGUE;
 	__u32 built = HOTSPOT_BUILT_ALL;
 
 	h->value = HOTSPOT_VALUE(HOTSPOT_COMPILED, b->at);
@@ -209,7 +210,7 @@ static __always_inline int hotspot_compiled_leaf(WALK_ENV *e, struct hotspot_wal
 		else if (h->code[0] == 0x5d) /* pop rbp */
 			built = HOTSPOT_BUILT_PUSHED;
 		else if ((__s32)b->complete < 0 && b->kind == HOTSPOT_BLOB_NMETHOD &&
-			 walk_read(e, b->code, h->code, HOTSPOT_PROLOGUE + 16))
+			 walk_read(e, code, h->code, HOTSPOT_PROLOGUE + 16))
 			return HOTSPOT_REASON_BLOB;
 		else if ((__s32)b->complete < 0 && b->kind == HOTSPOT_BLOB_NMETHOD)
 			built = hotspot_unmarked(h, off);

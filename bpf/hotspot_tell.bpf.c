@@ -109,7 +109,7 @@ static __always_inline int names_get(struct cpu_state *c, const struct hotspot_w
 __noinline int hotspot_tell(u32 cpu)
 {
 	struct cpu_state *c = cpu_state_of(cpu);
-	struct hotspot_state *s = state_get();
+	struct hotspot_state *s = state_of(cpu);
 	struct hotspot_record *r;
 	u32 at, print, *told;
 	u64 hash;

@@ -22,9 +22,9 @@ static void python_undo(struct cpu_state *c, struct python_state *s);
 
 int python_frames(u32 cpu);
 int python_window(u32 cpu, u64 at);
-u64 python_hash_table(u32 at, u64 h);
+u64 python_hash_table(u32 cpu, u32 at, u64 h);
 #define PYTHON_FRAMES_STEP(c, s)      python_frames((c)->cpu)
-#define PYTHON_HASH_SOME(c, r, at, h) python_hash_table(at, h)
+#define PYTHON_HASH_SOME(c, r, at, h) python_hash_table((c)->cpu, at, h)
 #define PYTHON_LOAD(c, s, at)	      python_window((c)->cpu, at)
 #define PYTHON_WALK
 #include "bpf/python_code.h"
@@ -34,8 +34,7 @@ u64 python_hash_table(u32 at, u64 h);
 
 /* What the code objects' names were, per CPU: true while the object has not changed. User space
  * lets go of names that nobody asked for in a long time, thus nothing is believed for longer. */
-/* Of two each: a value of a map of each CPU has 32 KiB at the most (PCPU_MIN_UNIT_SIZE). */
-#define MEMO_SETS	     256
+#define MEMO_SETS	     256 /* of two each */
 #define PYTHON_TRUST_SECONDS 30
 
 struct python_memo {
@@ -60,13 +59,14 @@ struct python_cpu {
 	u32 unsent; /* user space has not heard what it is called */
 	u32 padding;
 	u64 known; /* thread state that is remembered */
-	struct python_memo memos[MEMO_SETS][2];
+	struct python_memo memos[MEMO_SETS][2] CACHE_LINES;
 	struct python_record record;
 };
 
 struct python_cpus_map {
-	__uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
-	__uint(max_entries, 1);
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1); /* number of possible CPUs */
+	__uint(map_flags, BPF_F_MMAPABLE);
 	__type(key, u32);
 	__type(value, struct python_cpu);
 } python_cpus SEC(".maps");
@@ -113,11 +113,9 @@ struct python_sent_map {
 	__type(value, u32);
 } python_sent SEC(".maps");
 
-static __always_inline struct python_cpu *python_cpu(void)
+static __always_inline struct python_cpu *python_of(u32 cpu)
 {
-	u32 zero = 0;
-
-	return bpf_map_lookup_elem(&python_cpus, &zero);
+	return bpf_map_lookup_elem(&python_cpus, &cpu);
 }
 
 static __always_inline void python_count(struct cpu_state *c, enum python_stat stat)
@@ -149,9 +147,9 @@ static __always_inline int python_send(struct cpu_state *c, struct python_cpu *p
 }
 
 /* A function of its own, as python_window(). */
-__noinline u64 python_hash_table(u32 at, u64 h)
+__noinline u64 python_hash_table(u32 cpu, u32 at, u64 h)
 {
-	struct python_cpu *p = python_cpu();
+	struct python_cpu *p = python_of(cpu);
 
 	return p ? python_hash_some(&p->record, at, h) : h;
 }
@@ -161,7 +159,7 @@ __noinline u64 python_hash_table(u32 at, u64 h)
 __noinline int python_learn(u32 cpu)
 {
 	struct cpu_state *c = cpu_state_of(cpu);
-	struct python_cpu *p = python_cpu();
+	struct python_cpu *p = python_of(cpu);
 	struct python_code_key key;
 	struct python_code_value *known, value;
 	int r;
@@ -197,7 +195,7 @@ __noinline int python_learn(u32 cpu)
 __noinline int python_prove(u32 cpu, u32 set, u32 way)
 {
 	struct cpu_state *c = cpu_state_of(cpu);
-	struct python_cpu *p = python_cpu();
+	struct python_cpu *p = python_of(cpu);
 	struct python_memo *m;
 	u64 proof;
 
@@ -325,7 +323,7 @@ static __always_inline void python_fail(struct cpu_state *c, u32 reason)
 __noinline int python_window(u32 cpu, u64 at)
 {
 	struct cpu_state *c = cpu_state_of(cpu);
-	struct python_cpu *p = python_cpu();
+	struct python_cpu *p = python_of(cpu);
 
 	return c && p ? python_load(c, &p->s, at) : 1;
 }
@@ -336,7 +334,7 @@ __noinline int python_window(u32 cpu, u64 at)
 __noinline int python_frames(u32 cpu)
 {
 	struct cpu_state *c = cpu_state_of(cpu);
-	struct python_cpu *p = python_cpu();
+	struct python_cpu *p = python_of(cpu);
 	int r = PYTHON_AGAIN;
 
 	if (!c || !p)
@@ -355,7 +353,7 @@ __noinline int python_frames(u32 cpu)
 __noinline int python_claims(u32 cpu)
 {
 	struct cpu_state *c = cpu_state_of(cpu);
-	struct python_cpu *p = python_cpu();
+	struct python_cpu *p = python_of(cpu);
 	struct range *range;
 	u64 frame;
 
@@ -377,7 +375,7 @@ __noinline int python_claims(u32 cpu)
 __noinline int python_step(u32 cpu)
 {
 	struct cpu_state *c = cpu_state_of(cpu);
-	struct python_cpu *p = python_cpu();
+	struct python_cpu *p = python_of(cpu);
 	u32 phase, frames;
 	int r;
 
@@ -420,7 +418,7 @@ __noinline int python_step(u32 cpu)
 __noinline int python_capture(u32 cpu)
 {
 	struct cpu_state *c = cpu_state_of(cpu);
-	struct python_cpu *p = python_cpu();
+	struct python_cpu *p = python_of(cpu);
 
 	if (!c || !p)
 		return 0;

@@ -23,6 +23,7 @@ extern const volatile __u32 pid_ns; /* inode number of the agent's pid namespace
  * One element of `cpus` a CPU: the sample's walk, the record it may become and the counters. A
  * perf_event program is not interrupted by itself, so nothing here needs a lock.
  */
+#define CACHE_LINES  __attribute__((aligned(64)))
 #define WINDOW_BYTES 1024
 #define PID_NS_DEPTH 8 /* namespaces in namespaces; the kernel allows 32 */
 

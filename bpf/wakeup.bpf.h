@@ -4,7 +4,7 @@
 
 #include "bpf/unwind.bpf.h"
 
-#define WAKE_SHARE	   1000
+#define WAKE_SHARE	   250
 #define WAKE_MAX_NS	   250000000u
 #define WAKE_CHANGED_SHARE 128 /* the same of the time that names have been what they are */
 #define WAKE_CODE_SHARE	   8   /* ... of code, most of which is not concerned */
@@ -14,7 +14,7 @@ extern __u64 woken_ns;
 /*
  * For names that must be read while the process lives. Waking user space costs more than reading
  * those of a stack, so stacks gather, the longer the older the process is: when it ends, what has
- * no names is no more than a thousandth of its life, and of that only what was not met before. Nor
+ * no names is no more than 0.4 % of its life, and of that only what was not met before. Nor
  * is what was called otherwise by the time that it is read (classes were unloaded) more than a
  * hundredth of what was sampled between two such changes; of code that may be gone with them, an
  * eighth.

@@ -185,6 +185,36 @@ def five_hundred_and_twelve_frames(runtime):
         t.stop()
 
 
+def rungs(n):
+    """The methods of Deep's stack, from the outermost one."""
+    return [f"truth.Deep$Rungs.down{i % 8 or ''}" for i in range(n)]
+
+
+@versions("jdk", newest=True, timeout=90)
+def four_hundred_methods_on_one_stack(runtime):
+    """More than one set of what the kernel remembers of methods and code has room for; they stay where
+    they are, or are found at another place each time."""
+    for what, *flags in (("interpreted", "-Xint"), ("compiled", "-XX:-Inline"),
+                         ("compiled, at another place each time", "-XX:-Inline", "-Dmoves=true")):
+        argv = runtime.command("-Xmx256m", *flags, "-cp", HOTSPOT, "truth.Deep", 400, mount=[HOTSPOT])
+        t = spawn(argv, stdout=subprocess.PIPE, text=True)
+        check(t.stdout.readline() == "ready\n", "it did not start")
+        record("-p", t.pid, f=2999, d=2, out="out.pb.gz")
+        samples = Profile("out.pb.gz").samples
+        assert_whole(samples, 0.99)
+        names = collections.Counter()
+        for s in samples:
+            if s.whole():
+                names[tuple(f[0] for f in managed(s) if "Rungs.down" in f[0])] += s.count
+        wrong = [n for n in names if list(n) != rungs(len(n))]
+        check(not wrong, f"{len(wrong)} stacks in another order: {str(wrong[:1])[:2000]}")
+        deep, n = names[tuple(rungs(401))], sum(names.values())
+        print(f"{what}: {n} samples, {deep} of them at the end of all calls")
+        check(n > 3000 and deep > 0.5 * n, f"{deep} of {n}")
+        t.kill()
+        t.wait()
+
+
 @versions("jdk")
 def threads_that_stay(runtime):
     whole_stacks(runtime, "long_threads")
@@ -220,7 +250,7 @@ def virtual_threads_that_have_blocked(runtime):
                        ("compact", "-XX:+UseCompactObjectHeaders"),
                        ("wide classes", "-XX:-UseCompressedClassPointers")):
         print(f"---- {what}")
-        t, p = whole_stacks(runtime, "blocked_threads", *LENIENT, mode, "-Xshare:off", d=2, other=0.5,
+        t, p = whole_stacks(runtime, "blocked_threads", *LENIENT, mode, "-Xshare:of", d=2, other=0.5,
                             spare=being_put_back)
         n = sum(s.count for s in p.samples if being_put_back(s))
         check(n <= 0.05 * sum(s.count for s in p.samples), f"{n} samples while frames are put back")
@@ -235,6 +265,7 @@ def who_waits_for_a_cpu_is_met_before_it_counts(runtime):
     for tid in os.listdir(f"/proc/{t.pid}/task"):
         os.setpriority(os.PRIO_PROCESS, int(tid), 19)
     others = [spawn(["sh", "-c", "while :; do :; done"]) for _ in range(2 * os.cpu_count())]
+    all_bad = []
     try:
         for _ in range(3):
             p = profile(t, d=2)
@@ -242,10 +273,12 @@ def who_waits_for_a_cpu_is_met_before_it_counts(runtime):
             bad = [s for s in p.samples if not s.whole() and not being_put_back(s) and
                    (managed(s) or (s.cut() or "").startswith("[java:"))]
             print(f"{sum(s.count for s in p.samples)} samples, {len(bad)} are not whole")
-            check(not bad, show(bad))
+            all_bad += bad
     finally:
         for o in others:
             o.kill()
+    # So may the program's own, once; of a process that is met too late it is the first ones each time.
+    check(sum(s.count for s in all_bad) <= 1, show(all_bad))
     t.stop()
 
 
@@ -255,7 +288,7 @@ def virtual_threads_that_yield(runtime):
     places, and must be shown once."""
     for what, mode in MODES[:3]:
         print(f"---- {what}")
-        t = start(java_argv(runtime, "yielding_threads", *LENIENT, mode, "-Xshare:off"))
+        t = start(java_argv(runtime, "yielding_threads", *LENIENT, mode, "-Xshare:of"))
         p = profile(t, d=2, f=4999)
         assert_whole(p.samples, spare=being_put_back)
         going = [s for s in p.samples if s.whole() and "jdk.internal.vm.Continuation.run()" in s.stack
@@ -379,7 +412,7 @@ def a_code_cache_that_is_flushed(runtime):
 def other_layouts_of_memory(runtime):
     """Class pointers of 64 bits, no shared archive of classes."""
     whole_stacks(runtime, "calls,recursion", *LENIENT, "-XX:-UseCompressedClassPointers",
-                 "-XX:-UseCompressedOops", "-Xshare:off")
+                 "-XX:-UseCompressedOops", "-Xshare:of")
 
 
 @versions("jdk", newest=True)
