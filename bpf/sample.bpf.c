@@ -238,6 +238,24 @@ static __always_inline void mm_identify(struct cpu_state *c, struct task_struct 
 		c->mm_layout = task->mm->start_stack ^ task->mm->start_brk << 16;
 }
 
+#define RANGES_KEPT 8 /* more take longer to look through than the memo */
+
+/* Ranges of the walk before are true while they are of the same address space, as it was. */
+static __always_inline void ranges_begin(struct cpu_state *c)
+{
+	if (!c->mm_layout || c->ranges_of.mm != c->mm || c->ranges_of.layout != c->mm_layout ||
+	    c->ranges_of.seq != c->mm_seq || c->ranges_of.epoch != memo_epoch ||
+	    c->n_ranges > RANGES_KEPT) {
+		c->n_ranges = 0;
+		c->current_range = 0;
+		c->ranges[0].size = 0;
+	}
+	c->ranges_of.mm = c->mm;
+	c->ranges_of.layout = c->mm_layout;
+	c->ranges_of.seq = c->mm_seq;
+	c->ranges_of.epoch = memo_epoch;
+}
+
 static __always_inline void walk_start(struct cpu_state *c, struct task_struct *task,
 				       const ARCH_REGS *u)
 {
@@ -248,10 +266,8 @@ static __always_inline void walk_start(struct cpu_state *c, struct task_struct *
 		r->saved[i] = SAVED_NOWHERE;
 	r->saved[SLOT_NONE] = SAVED_LOST;
 	r->is_leaf = 1;
-	c->n_ranges = 0;
 	mm_identify(c, task);
-	c->current_range = 0;
-	c->ranges[0].size = 0;
+	ranges_begin(c);
 	c->next_rule = 0;
 	c->window_valid = 0;
 	c->window_refused = 0;
@@ -445,7 +461,6 @@ int sample(struct bpf_perf_event_data *ctx)
 	c->names_from = 0;
 	c->code_from = 0;
 	c->serial++;
-	c->n_ranges = 0;
 	take_kernel_stack(ctx, c);
 	if (!c->mm || (TASK_READ(task, flags) & PF_KTHREAD)) {
 		c->stats[STAT_KERNEL_ONLY]++;

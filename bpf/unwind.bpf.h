@@ -17,6 +17,8 @@ extern const volatile __u32 rule_cache_mask; /* entries - 1 */
 extern const volatile __u32 n_cpus;
 extern __u32 filter_epoch;	    /* see struct verdict */
 extern __u32 process_epoch;	    /* see struct process_memo */
+extern __u32 memo_epoch;	    /* raised when user space forgets files: their ids must not come
+				     * back from a memo */
 extern const volatile __u32 pid_ns; /* inode number of the agent's pid namespace; 0: the host's */
 
 /* ---- State of one CPU ----
@@ -144,6 +146,11 @@ struct cpu_state {
 	struct span data_spans[DATA_SPANS]; /* a ring */
 	u32 n_data_spans;
 	u8 window[WINDOW_BYTES];
+	/* Those of the walk, and of earlier ones while these agree: see struct range_memo. */
+	struct {
+		u64 mm, layout;
+		u32 seq, epoch;
+	} ranges_of;
 	struct range ranges[WALK_RANGES];
 	struct range_memo memos[RANGE_MEMOS];
 	/* Records. The frames of the sample are collected in `stack`. */

@@ -241,7 +241,6 @@ static __always_inline int file_lookup(struct cpu_state *c, struct vm_area_struc
 	return 0;
 }
 
-/* Raised by user space when it forgets files: their ids must not come back from a memo. */
 __u32 memo_epoch = 0;
 
 static __always_inline struct range_memo *memo_of(struct cpu_state *c, u64 addr)
@@ -331,6 +330,9 @@ __noinline int vma_resolve(u32 cpu, u64 addr)
 	range->state = fv.state;
 	range->runtime = fv.runtime;
 	range->file = fv.id;
+	/* The next walk asks again. */
+	if (range->state == RANGE_PENDING)
+		c->ranges_of.layout = 0;
 	memo_put(c, addr, range);
 	return i & (WALK_RANGES - 1);
 }
