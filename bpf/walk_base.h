@@ -32,6 +32,11 @@ int walk_read(WALK_ENV *e, __u64 addr, void *to, __u32 bytes); /* of runtimes on
 #define WALK_APPLY_RARE(e, r, rule) walk_apply_rare(e, r, rule)
 #endif
 
+/* The includer may read more than the return address when it is asked for that. */
+#ifndef WALK_READ_RETURN
+#define WALK_READ_RETURN walk_read8
+#endif
+
 /* Results besides these are -(enum reason). */
 #define WALK_NEXT 0 /* the registers are the caller's now */
 #define WALK_END  1 /* there is no caller: the stack is complete */

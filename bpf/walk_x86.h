@@ -68,7 +68,7 @@ static __always_inline int walk_cfa(WALK_ENV *e, struct walk_regs *r, __u64 rule
 		r->regs[SLOT_RBP] = pair[0];
 		r->saved[SLOT_RBP] = SAVED_NOWHERE;
 	} else {
-		if (walk_read8(e, cfa - 8, &pair[1]))
+		if (WALK_READ_RETURN(e, cfa - 8, &pair[1]))
 			return -REASON_STACK_UNREADABLE;
 		if (slot)
 			r->saved[SLOT_RBP] = slot == RULE_SLOT_LOST ? SAVED_LOST : cfa - 8 * slot;
