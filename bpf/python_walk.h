@@ -154,11 +154,13 @@ static __always_inline void python_list(WALK_ENV *e, struct python_state *s)
 
 static __always_inline int python_thread(WALK_ENV *e, struct python_state *s)
 {
+	/* From 3.10 on something on the stack tells whether it is the right one. */
+	int told = s->cached && s->file.thread_cframe && python_is_ours(e, s, s->cached);
 	__u64 holder;
 
 	/* A thread may have thread states in several interpreters. Of those, this is the one that
-	 * runs; to 3.9 nothing on the stack would tell. */
-	if (s->file.flags & PYTHON_GIL_HOLDER) {
+	 * runs. It lies where nothing else does that a walk needs. */
+	if (!told && (s->file.flags & PYTHON_GIL_HOLDER)) {
 		holder = python_word(e, s->load + s->file.holder);
 		if (python_is_ours(e, s, holder)) {
 			s->cached = 0;
@@ -166,7 +168,7 @@ static __always_inline int python_thread(WALK_ENV *e, struct python_state *s)
 			return PYTHON_AGAIN;
 		}
 	}
-	if (python_is_ours(e, s, s->cached)) {
+	if (told || python_is_ours(e, s, s->cached)) {
 		python_take(e, s, s->cached);
 		return PYTHON_AGAIN;
 	}
@@ -482,7 +484,7 @@ static __always_inline int python_walk(WALK_ENV *e, struct python_state *s)
 		 */
 		python_undo(e, s);
 		s->runs = 0;
-		python_list(e, s);
+		s->phase = PYTHON_THREAD;
 		r = PYTHON_AGAIN;
 	}
 	s->cached = 0;
