@@ -3,7 +3,7 @@
  * HotSpot, the kernel half: one step through Java code a call. What is known of the process comes
  * from user space (hotspot_procs, see unwinders/hotspot.c for why); which code blob a pc lies in is
  * read from the JVM's segment map, and remembered for as long as its header and the block in front
- * of it say that it is still the same one.
+ * of it say that it is still the same one (bpf/hotspot_memo.bpf.h).
  *
  * Each kind of frame is a function of its own, so that the verifier looks at one at a time.
  */
@@ -16,6 +16,7 @@ int hotspot_step_thawing(u32 cpu);
 #define HOTSPOT_THAWING(c, h, r) hotspot_step_thawing((c)->cpu)
 
 #include "bpf/hotspot_walk.h"
+#include "bpf/hotspot_memo.bpf.h"
 
 struct hotspot_files_map {
 	__uint(type, BPF_MAP_TYPE_HASH);
@@ -47,17 +48,35 @@ static __noinline int hotspot_unloads(struct hotspot_state *s)
 	return 0;
 }
 
-/* How long a blob is believed in without a look at it, at the most; see blob_remembered(). */
-#define BELIEVED_SHIFT 27 /* 134 ms */
+/* How long a blob is believed in without a look at it, and the number of classes that are gone, at
+ * the most; the latter when none has gone for so long. */
+#define BELIEVED_SHIFT 27	    /* 134 ms */
+#define QUIET_NS       (1ULL << 34) /* 17 s */
 
-static __always_inline u32 stamp_of(const struct cpu_state *c, const struct hotspot_walk *h)
+/* The JVM's counter is a read as any other, but nobody else needs its page: beside an application
+ * it takes 1.7 us to come to it. */
+__noinline int hotspot_count(u32 cpu)
 {
-	u64 tick = bpf_ktime_get_ns() >> BELIEVED_SHIFT;
+	struct cpu_state *c = cpu_state_of(cpu);
+	struct hotspot_state *s = state_of(cpu);
+
+	if (!c || !s)
+		return 0;
+	hotspot_count_unloaded(c, &s->walk);
+	if (s->walk.unloaded != s->walk.p.unloaded_seen)
+		hotspot_unloads(s);
+	s->counted = c->serial;
+	return 0;
+}
+
+static __always_inline u32 stamp_of(const struct cpu_state *c, const struct hotspot_state *s)
+{
+	u64 tick = s->tick;
 
 	/* A JVM that does not count them: good for this sample alone. */
-	if (!h->p.unloaded)
+	if (!s->walk.p.unloaded)
 		tick = c->serial << 32;
-	return (u32)(((u32)bpf_get_current_pid_tgid() ^ (u64)h->unloaded << 32 ^ tick << 20) *
+	return (u32)(((u32)bpf_get_current_pid_tgid() ^ (u64)s->walk.unloaded << 32 ^ tick << 20) *
 			     0x9e3779b97f4a7c15ULL >>
 		     32);
 }
@@ -68,7 +87,8 @@ __noinline int hotspot_begin(u32 cpu)
 {
 	struct cpu_state *c = cpu_state_of(cpu);
 	struct hotspot_state *s = state_of(cpu);
-	u32 epoch = process_epoch;
+	u64 now = bpf_ktime_get_ns();
+	u32 epoch = process_epoch, tick = now >> BELIEVED_SHIFT;
 	struct hotspot_proc *p;
 
 	if (!c || !s)
@@ -84,13 +104,14 @@ __noinline int hotspot_begin(u32 cpu)
 			return 0;
 		s->walk.p = *p;
 		s->valid = 1;
+		s->tick = ~tick;
 	}
 	s->walk.chunk.end = 0;
 	s->walk.b.bytes = 0;
-	hotspot_count_unloaded(c, &s->walk);
-	if (s->walk.unloaded != s->walk.p.unloaded_seen)
-		hotspot_unloads(s);
-	s->stamp = stamp_of(c, &s->walk);
+	if (s->tick != tick || now - s->walk.p.unloaded_ns < QUIET_NS)
+		hotspot_count(cpu);
+	s->tick = tick;
+	s->stamp = stamp_of(c, s);
 	s->serial = c->serial;
 	s->first = c->n_kernel + c->n_user;
 	runtime_count(c, RUNTIME_HOTSPOT, HOTSPOT_STAT_ATTEMPTS);
@@ -123,7 +144,7 @@ static __always_inline struct hotspot_method_memo *method_memo(struct cpu_state 
 	return m;
 }
 
-/* Reads the Method and remembers it. 0, or it is none. */
+/* Reads the Method and remembers it, after hotspot_count(). 0, or it is none. */
 __noinline int hotspot_learn_method(u32 cpu, u64 method)
 {
 	struct cpu_state *c = cpu_state_of(cpu);
@@ -160,12 +181,16 @@ static __always_inline int method_const_get(struct cpu_state *c, struct hotspot_
 {
 	struct hotspot_state *s = state_of(c->cpu);
 	struct hotspot_method_memo *m;
+	int fits;
 
 	if (!s)
 		return 1;
 	m = method_memo(c, s, method);
-	if ((m->method != method || m->mm != c->mm || (m->unloaded != h->unloaded && !m->stays) ||
-	     (bcp - m->codes >= m->bytes && bcp2 - m->codes >= m->bytes)) &&
+	fits = m->method == method && m->mm == c->mm &&
+	       (bcp - m->codes < m->bytes || bcp2 - m->codes < m->bytes);
+	if (!(fits && m->stays) && s->counted != (u32)c->serial)
+		hotspot_count(c->cpu);
+	if (!(fits && (m->stays || m->unloaded == h->unloaded)) &&
 	    hotspot_learn_method(c->cpu, method))
 		return 1;
 	m->seen = c->serial;
@@ -174,75 +199,8 @@ static __always_inline int method_const_get(struct cpu_state *c, struct hotspot_
 	return 0;
 }
 
-/*
- * Is this blob still there? When it was freed, its header may be all that is left as it was: the
- * heap gives away what lies behind it first (CodeHeap::search_freelist()); or what lies before it,
- * which ends in its header. So the block's length and whether it is in use are looked at, too.
- */
-static __always_inline int blob_is_there(struct cpu_state *c, struct hotspot_walk *h,
-					 const struct hotspot_memo *m)
-{
-	u32 before = h->p.bytes[HT_BLOCK], check = before + hotspot_blob_check(h, &m->blob);
-	u32 used = hotspot_used_at(&h->p);
-
-	if (check > HOTSPOT_HEADER_BYTES - 4 || used >= before ||
-	    walk_read(c, m->blob.at - before, h->header, check + 4))
-		return 0;
-	return h->header[used & (HOTSPOT_HEADER_BYTES - 1)] &&
-	       hotspot_header_u32(h, 0) == m->block &&
-	       hotspot_header_u32(h, check) == m->blob.cookie;
-}
-
-static __always_inline int memo_fits(const struct hotspot_memo *m, u64 mm, u64 pc)
-{
-	return m->mm == mm && pc - m->blob.at < m->blob.bytes;
-}
-
-/* What this CPU remembers of the place; or, of two that do not fit, the one to forget. */
-static __always_inline struct hotspot_memo *memo_of(struct cpu_state *c, struct hotspot_state *s,
-						    u64 pc)
-{
-	u64 set = (pc >> MEMO_SHIFT ^ c->mm >> 6) * 0x9e3779b97f4a7c15ULL >> 48 & (MEMO_SETS - 1);
-	struct hotspot_memo *m = &s->memos[set][0], *other = &s->memos[set][1];
-	u32 serial = c->serial;
-
-	if (!memo_fits(m, c->mm, pc) &&
-	    (memo_fits(other, c->mm, pc) || serial - other->seen > serial - m->seen))
-		return other;
-	return m;
-}
-
-/* Of the frame that the walk is at. */
-static __always_inline u32 proof_of(const struct cpu_state *c, const struct hotspot_state *s,
-				    u64 pc)
-{
-	return s->stamp ^ (u32)((c->r.sp ^ pc << 20) * 0x9e3779b97f4a7c15ULL >> 32);
-}
-
-/*
- * The blob of the pc into walk.b, if it is remembered and still there.
- *
- * Code that a frame runs stays where it is: what was there once in a sample is there in all of it.
- * And the same thread had this frame at the same place a moment ago, and no class was unloaded
- * since: then it most likely never returned. If it did, its code would have to have been thrown
- * away, and other code compiled to where it was with a call at the same byte, within
- * BELIEVED_SHIFT.
- */
-static __always_inline int blob_remembered(struct cpu_state *c, struct hotspot_state *s,
-					   struct hotspot_memo *m, u64 pc)
-{
-	u32 proof = proof_of(c, s, pc);
-
-	if (!memo_fits(m, c->mm, pc) ||
-	    (m->seen != (u32)c->serial && m->blob.proof != proof && !blob_is_there(c, &s->walk, m)))
-		return 0;
-	m->seen = c->serial;
-	m->blob.proof = proof;
-	s->walk.b = m->blob;
-	return 1;
-}
-
-/* ... or searched for. 0 or a reason. */
+/* The blob of the pc into walk.b: that of the frame before, remembered, or searched for. 0 or a
+ * reason. */
 static __always_inline int blob_get(struct cpu_state *c, u32 cpu, struct hotspot_state *s, u64 pc)
 {
 	struct hotspot_memo *m;

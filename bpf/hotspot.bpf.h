@@ -52,9 +52,12 @@ struct hotspot_state {
 	u64 serial;		/* the sample that walk.p is of */
 	struct process_key key; /* the process, while `epoch` is that of all */
 	u32 epoch, valid;
-	u32 first;	/* in the sample's frames: the topmost one of Java */
-	u32 learned;	/* record is of a method that this step has met */
-	u32 stamp, pad; /* of the thread, a short time, and the classes that are gone */
+	u32 first;   /* in the sample's frames: the topmost one of Java */
+	u32 learned; /* record is of a method that this step has met */
+	u32 stamp;   /* of the thread, `tick`, and the classes that are gone */
+	u32 tick;    /* a short time: when these were counted last... */
+	u32 counted; /* ... and in which sample */
+	u32 pad;
 	struct hotspot_walk walk;
 	struct hotspot_record record;
 	struct hotspot_memo memos[MEMO_SETS][2] CACHE_LINES;
