@@ -29,6 +29,7 @@ SLICE_S = 0.05    # five samples
 KINDS = {"agent": 0.5, "interrupt": 0.3, "nothing": 0.2}  # of blocks, and their parts
 DISTURBED = 1.2   # times what the quickest quarter of the rounds takes
 REACH = 0.5       # %
+START_S = 20      # until an agent samples, at the most
 ENABLE, DISABLE = 0x2400, 0x2401  # PERF_EVENT_IOC_ENABLE, _DISABLE (linux/perf_event.h)
 PIDFD_GETFD = 438                 # on every architecture (asm-generic/unistd.h, Linux 5.6)
 
@@ -38,7 +39,11 @@ class Switch:
 
     def __init__(self, pid):
         self.pid, self.libc = pid, ctypes.CDLL(None, use_errno=True)
-        self.events = {"agent": self.events_of(pid), "interrupt": self.bare_events()}
+        self.events = {"agent": [], "interrupt": self.bare_events()}
+        end = time.monotonic() + START_S
+        while not self.events["agent"] and time.monotonic() < end:
+            self.events["agent"] = self.events_of(pid)
+            time.sleep(0.1)
         if not self.events["agent"]:
             raise loads.Missing("the agent's perf events can not be had (pidfd_getfd, Linux 5.6)")
 
