@@ -250,7 +250,7 @@ def virtual_threads_that_have_blocked(runtime):
                        ("compact", "-XX:+UseCompactObjectHeaders"),
                        ("wide classes", "-XX:-UseCompressedClassPointers")):
         print(f"---- {what}")
-        t, p = whole_stacks(runtime, "blocked_threads", *LENIENT, mode, "-Xshare:of", d=2, other=0.5,
+        t, p = whole_stacks(runtime, "blocked_threads", *LENIENT, mode, "-Xshare:off", d=2, other=0.5,
                             spare=being_put_back)
         n = sum(s.count for s in p.samples if being_put_back(s))
         check(n <= 0.05 * sum(s.count for s in p.samples), f"{n} samples while frames are put back")
@@ -288,7 +288,7 @@ def virtual_threads_that_yield(runtime):
     places, and must be shown once."""
     for what, mode in MODES[:3]:
         print(f"---- {what}")
-        t = start(java_argv(runtime, "yielding_threads", *LENIENT, mode, "-Xshare:of"))
+        t = start(java_argv(runtime, "yielding_threads", *LENIENT, mode, "-Xshare:off"))
         p = profile(t, d=2, f=4999)
         assert_whole(p.samples, spare=being_put_back)
         going = [s for s in p.samples if s.whole() and "jdk.internal.vm.Continuation.run()" in s.stack
@@ -413,7 +413,7 @@ def a_code_cache_that_is_flushed(runtime):
 def other_layouts_of_memory(runtime):
     """Class pointers of 64 bits, no shared archive of classes."""
     whole_stacks(runtime, "calls,recursion", *LENIENT, "-XX:-UseCompressedClassPointers",
-                 "-XX:-UseCompressedOops", "-Xshare:of")
+                 "-XX:-UseCompressedOops", "-Xshare:off")
 
 
 @versions("jdk", newest=True)
