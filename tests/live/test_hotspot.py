@@ -192,7 +192,7 @@ def rungs(n):
 
 @versions("jdk", newest=True, timeout=90)
 def four_hundred_methods_on_one_stack(runtime):
-    """More than one set of what the kernel remembers of methods and code has room for; they stay where
+    """More than the sets in which the kernel remembers methods and code have room for; they stay where
     they are, or are found at another place each time."""
     for what, *flags in (("interpreted", "-Xint"), ("compiled", "-XX:-Inline"),
                          ("compiled, at another place each time", "-XX:-Inline", "-Dmoves=true")):
