@@ -48,11 +48,6 @@ static __noinline int hotspot_unloads(struct hotspot_state *s)
 	return 0;
 }
 
-/* How long a blob is believed in without a look at it, and the number of classes that are gone, at
- * the most; the latter when none has gone for so long. */
-#define BELIEVED_SHIFT 27	    /* 134 ms */
-#define QUIET_NS       (1ULL << 34) /* 17 s */
-
 /* The JVM's counter is a read as any other, but nobody else needs its page: beside an application
  * it takes 1.7 us to come to it. */
 __noinline int hotspot_count(u32 cpu)
@@ -67,18 +62,6 @@ __noinline int hotspot_count(u32 cpu)
 		hotspot_unloads(s);
 	s->counted = c->serial;
 	return 0;
-}
-
-static __always_inline u32 stamp_of(const struct cpu_state *c, const struct hotspot_state *s)
-{
-	u64 tick = s->tick;
-
-	/* A JVM that does not count them: good for this sample alone. */
-	if (!s->walk.p.unloaded)
-		tick = c->serial << 32;
-	return (u32)(((u32)bpf_get_current_pid_tgid() ^ (u64)s->walk.unloaded << 32 ^ tick << 20) *
-			     0x9e3779b97f4a7c15ULL >>
-		     32);
 }
 
 /* Takes what is known of the process for this sample. 0: nothing any more, user space attaches
@@ -129,21 +112,6 @@ __noinline int hotspot_search(u32 cpu)
 	return hotspot_blob_find(c, &s->walk, c->r.pc - !c->r.is_leaf);
 }
 
-static __always_inline struct hotspot_method_memo *method_memo(struct cpu_state *c,
-							       struct hotspot_state *s, u64 method)
-{
-	u64 set = (method ^ c->mm >> 6) * 0x9e3779b97f4a7c15ULL >> 48 & (METHOD_SETS - 1);
-	struct hotspot_method_memo *m = &s->methods[set][0], *other = &s->methods[set][1];
-	u32 serial = c->serial;
-
-	/* As memo_of(). */
-	if ((m->method != method || m->mm != c->mm) &&
-	    ((other->method == method && other->mm == c->mm) ||
-	     serial - other->seen > serial - m->seen))
-		return other;
-	return m;
-}
-
 /* Reads the Method and remembers it, after hotspot_count(). 0, or it is none. */
 __noinline int hotspot_learn_method(u32 cpu, u64 method)
 {
@@ -186,7 +154,7 @@ static __always_inline int method_const_get(struct cpu_state *c, struct hotspot_
 	if (!s)
 		return 1;
 	m = method_memo(c, s, method);
-	fits = m->method == method && m->mm == c->mm &&
+	fits = method_fits(m, c->mm, method) &&
 	       (bcp - m->codes < m->bytes || bcp2 - m->codes < m->bytes);
 	if (!(fits && m->stays) && s->counted != (u32)c->serial)
 		hotspot_count(c->cpu);

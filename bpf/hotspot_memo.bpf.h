@@ -1,8 +1,27 @@
 /* SPDX-License-Identifier: GPL-2.0-only OR BSD-2-Clause */
-/* What a CPU remembers of HotSpot's code heaps and when it believes it: a part of hotspot.bpf.c. */
+/* What a CPU remembers of HotSpot's methods and code heaps and when it believes it: a part of
+ * hotspot.bpf.c. */
 #pragma once
 
 #include "bpf/hotspot.bpf.h"
+
+static __always_inline int method_fits(const struct hotspot_method_memo *m, u64 mm, u64 method)
+{
+	return m->method == method && m->mm == mm;
+}
+
+/* Where the Method is remembered, or will be. */
+static __always_inline struct hotspot_method_memo *method_memo(struct cpu_state *c,
+							       struct hotspot_state *s, u64 method)
+{
+	u64 set = (method ^ c->mm >> 6) * 0x9e3779b97f4a7c15ULL >> 48 & (METHOD_SETS - 1);
+	struct hotspot_method_memo *m = &s->methods[set][0], *other = &s->methods[set][1];
+
+	return SECOND_OF_TWO(method_fits(m, c->mm, method), method_fits(other, c->mm, method), m,
+			     other, c->serial)
+		       ? other
+		       : m;
+}
 
 /*
  * Is this blob still there? When it was freed, its header may be all that is left as it was: the
@@ -34,19 +53,33 @@ static __always_inline struct hotspot_memo *memo_of(struct cpu_state *c, struct 
 {
 	u64 set = (pc >> MEMO_SHIFT ^ c->mm >> 6) * 0x9e3779b97f4a7c15ULL >> 48 & (MEMO_SETS - 1);
 	struct hotspot_memo *m = &s->memos[set][0], *other = &s->memos[set][1];
-	u32 serial = c->serial;
 
-	if (!memo_fits(m, c->mm, pc) &&
-	    (memo_fits(other, c->mm, pc) || serial - other->seen > serial - m->seen))
-		return other;
-	return m;
+	return SECOND_OF_TWO(memo_fits(m, c->mm, pc), memo_fits(other, c->mm, pc), m, other,
+			     c->serial)
+		       ? other
+		       : m;
+}
+
+/* How long a blob is believed in without a look at it, and the number of classes that are gone, at
+ * the most; the latter when none has gone for so long. */
+#define BELIEVED_SHIFT 27	    /* 134 ms */
+#define QUIET_NS       (1ULL << 34) /* 17 s */
+
+/* Of the thread and the moment: the same in its next samples, for so long. */
+static __always_inline u32 stamp_of(const struct cpu_state *c, const struct hotspot_state *s)
+{
+	/* A JVM that does not count its classes: good for this sample alone. */
+	u64 moment = s->walk.p.unloaded ? s->tick : c->serial;
+	u64 h = stack_hash(STACK_HASH_SEED, (u32)bpf_get_current_pid_tgid());
+
+	return (u32)stack_hash(stack_hash(h, s->walk.unloaded), moment);
 }
 
 /* Of the frame that the walk is at. */
 static __always_inline u32 proof_of(const struct cpu_state *c, const struct hotspot_state *s,
 				    u64 pc)
 {
-	return s->stamp ^ (u32)((c->r.sp ^ pc << 20) * 0x9e3779b97f4a7c15ULL >> 32);
+	return (u32)stack_hash(stack_hash(s->stamp, c->r.sp), pc);
 }
 
 /*

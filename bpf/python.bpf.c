@@ -41,7 +41,7 @@ struct python_memo {
 	u64 code;
 	u64 proof; /* of the code object's content and the address space */
 	u64 value;
-	u32 serial; /* of the sample that proved it last: the low half */
+	u32 seen; /* the sample that proved it last */
 	u32 second;
 };
 
@@ -214,7 +214,7 @@ __noinline int python_prove(u32 cpu, u32 set, u32 way)
 		m->second = p->unsent ? p->second - PYTHON_TRUST_SECONDS - 1 : p->second;
 		m->value = p->value;
 	}
-	m->serial = p->serial;
+	m->seen = p->serial;
 	return 0;
 }
 
@@ -226,13 +226,11 @@ static __always_inline int python_push(struct cpu_state *c, struct python_state 
 	struct python_memo *m = &p->memos[set][0], *other = &p->memos[set][1];
 	u32 serial = p->serial, way = 0;
 
-	/* The other one, or of two that do not fit the one that was used last before. */
-	if (m->code != s->code &&
-	    (other->code == s->code || serial - other->serial > serial - m->serial)) {
+	if (SECOND_OF_TWO(m->code == s->code, other->code == s->code, m, other, serial)) {
 		m = other;
 		way = 1;
 	}
-	if ((m->code != s->code || m->serial != serial) && python_prove(c->cpu, set, way))
+	if ((m->code != s->code || m->seen != serial) && python_prove(c->cpu, set, way))
 		return 1;
 	if (m->value)
 		push_managed(c, RUNTIME_PYTHON, m->value, s->more);

@@ -25,6 +25,7 @@ extern const volatile __u32 pid_ns; /* inode number of the agent's pid namespace
  * One element of `cpus` a CPU: the sample's walk, the record it may become and the counters. A
  * perf_event program is not interrupted by itself, so nothing here needs a lock.
  */
+/* Of an element of a map that is mapped, which begins at a page. */
 #define CACHE_LINES  __attribute__((aligned(64)))
 #define WINDOW_BYTES 1024
 #define PID_NS_DEPTH 8 /* namespaces in namespaces; the kernel allows 32 */
@@ -255,6 +256,12 @@ static __always_inline void push_word(struct cpu_state *c, u64 word)
 	}
 	c->frames[at & (FRAMES_ROOM - 1)] = word;
 }
+
+/* Of two memos that a thing may be in: is it the second one - or, when it is in none, is that the
+ * one to forget, as it was seen before the other? Nothing of the second is touched when the first
+ * fits. */
+#define SECOND_OF_TWO(fits, other_fits, m, other, serial) \
+	(!(fits) && ((other_fits) || (u32)(serial) - (other)->seen > (u32)(serial) - (m)->seen))
 
 /* ---- For runtimes (bpf/NAME.bpf.c) ----
  * What each of them defines:
