@@ -336,7 +336,7 @@ static __always_inline void step_callers(struct cpu_state *c, struct hotspot_sta
 	for (int i = 0; i < COMPILED_STEP; i++) {
 		u64 pc = c->r.pc - 1;
 
-		if (c->n_frames >= max_user_frames ||
+		if (stack_is_full(c) ||
 		    (pc - h->b.at >= h->b.bytes && !blob_remembered(c, s, memo_of(c, s, pc), pc)) ||
 		    h->b.kind != HOTSPOT_BLOB_NMETHOD || hotspot_is_deopt(&h->b, pc + 1) ||
 		    hotspot_leave(c, h, &c->r, c->r.sp + h->b.frame))

@@ -78,7 +78,7 @@ __noinline int walk_some(u32 cpu)
 	if (!c)
 		return 1;
 	for (int i = 0; i < WALK_STEPS; i++) {
-		if (c->n_frames >= max_user_frames || walk_step(c, cpu))
+		if (stack_is_full(c) || walk_step(c, cpu))
 			return 1;
 	}
 	return 0;

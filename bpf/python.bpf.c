@@ -339,8 +339,7 @@ __noinline int python_frames(u32 cpu)
 		return PYTHON_LEAVE;
 	for (int i = 0; i < FRAMES_STEP; i++) {
 		r = python_frame(c, &p->s);
-		if (r != PYTHON_AGAIN || p->s.phase != PYTHON_FRAMES ||
-		    c->n_frames >= max_user_frames)
+		if (r != PYTHON_AGAIN || p->s.phase != PYTHON_FRAMES || stack_is_full(c))
 			break;
 	}
 	return r;

@@ -250,11 +250,13 @@ struct range {
 _Static_assert(sizeof(struct range) == 32, "range");
 
 /* ---- State of one walk -------------------------------------------------------------------- */
-#define STACK_MAX_USER	 1024 /* user frames; a power of two */
+#define STACK_MAX_USER	 3072 /* user frames: 512 of CPython 3.6 to 3.10 are four each */
 #define STACK_MAX_KERNEL 128
-#define FRAMES_ROOM \
-	4096 /* frame words of one sample: a power of two over both, of two words each */
-#define WALK_RANGES 32
+#define FRAMES_ROOM	 4096 /* frame words of one sample, a power of two */
+/* Words of the user's frames, of which those of runtimes take two. Behind them there is room for
+ * what one more step adds. */
+#define STACK_MAX_WORDS (FRAMES_ROOM - STACK_MAX_KERNEL - 16)
+#define WALK_RANGES	32
 
 /* The callee-saved registers are tracked lazily: `saved` says where the caller's value lies in
  * the stack, and it is read only when a rule needs it. */

@@ -293,6 +293,11 @@ static __always_inline void push_managed(struct cpu_state *c, u32 runtime, u64 v
 	c->frames[(at + 1) & (FRAMES_ROOM - 1)] = rest;
 }
 
+static __always_inline int stack_is_full(const struct cpu_state *c)
+{
+	return c->n_frames >= max_user_frames || c->n_user >= STACK_MAX_WORDS;
+}
+
 /* Something is missing here; the stack goes on below. */
 static __always_inline void push_runtime_reason(struct cpu_state *c, u32 runtime, u32 code)
 {

@@ -190,15 +190,21 @@ def rungs(n):
     return [f"truth.Deep$Rungs.down{i % 8 or ''}" for i in range(n)]
 
 
+def stand(runtime, calls, *flags):
+    """Runs Deep, until its stack stands."""
+    argv = runtime.command("-Xmx256m", *flags, "-cp", HOTSPOT, "truth.Deep", calls, mount=[HOTSPOT])
+    t = spawn(argv, stdout=subprocess.PIPE, text=True)
+    check(t.stdout.readline() == "ready\n", "it did not start")
+    return t
+
+
 @versions("jdk", newest=True, timeout=90)
 def four_hundred_methods_on_one_stack(runtime):
     """More than the sets in which the kernel remembers methods and code have room for; they stay where
     they are, or are found at another place each time."""
     for what, *flags in (("interpreted", "-Xint"), ("compiled", "-XX:-Inline"),
                          ("compiled, at another place each time", "-XX:-Inline", "-Dmoves=true")):
-        argv = runtime.command("-Xmx256m", *flags, "-cp", HOTSPOT, "truth.Deep", 400, mount=[HOTSPOT])
-        t = spawn(argv, stdout=subprocess.PIPE, text=True)
-        check(t.stdout.readline() == "ready\n", "it did not start")
+        t = stand(runtime, 400, *flags)
         record("-p", t.pid, f=2999, d=2, out="out.pb.gz")
         samples = Profile("out.pb.gz").samples
         assert_whole(samples, 0.99)
@@ -213,6 +219,21 @@ def four_hundred_methods_on_one_stack(runtime):
         check(n > 3000 and deep > 0.5 * n, f"{deep} of {n}")
         t.kill()
         t.wait()
+
+
+@versions("jdk")
+def deeper_than_the_limit_is_cut_visibly(runtime):
+    t = stand(runtime, 2400, "-Xss16m", "-XX:-Inline")
+    record("-p", t.pid, f=499, d=2, out="out.pb.gz")
+    n = 0
+    for s in Profile("out.pb.gz").samples:
+        names = [f[0] for f in managed(s) if "Rungs.down" in f[0]]
+        if not names:
+            continue
+        check(any(is_reason(f) for f in s.stack), "a cut stack has no frame that says so")
+        check(names == rungs(2401)[-len(names):], "frames out of order: " + ";".join(s.stack[:5]))
+        n += s.count if len(names) > 1900 else 0
+    check(n > 700, f"{n} samples have 1,900 frames")
 
 
 @versions("jdk")

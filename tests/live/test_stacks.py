@@ -155,26 +155,31 @@ def five_hundred_frames():
 
 
 @case
+def three_thousand_frames():
+    depth(3000)
+
+
+@case
 def frame_pointer_build_of_the_deep_stack():
     depth(96, "deep_fp")
 
 
 @case
 def deeper_than_the_limit_is_cut_visibly():
-    t = Target("deep", "60", "1500")
+    t = Target("deep", "60", "4000")
     folded = record_target(t).folded()
     leaf = folded.containing("deep_leaf")
     check(leaf.total > 0.9 * folded.total, f"the leaf is not seen:\n{folded.show(3)}")
     deep_enough = 0
     for stack, n in leaf.stacks:
         own = [f for f in stack if f[0] == "f" and f[1:].isdigit()]
-        deep_enough += n if len(own) >= 500 else 0
-        check(len(own) >= 1500 or any(is_reason(f) for f in stack),
+        deep_enough += n if len(own) >= 3000 else 0
+        check(len(own) >= 4000 or any(is_reason(f) for f in stack),
               "a cut stack has no frame that says so: " + ";".join(stack[:5]))
         order = [int(f[1:]) for f in own]
         check(all((b - a) % 128 == 1 for a, b in zip(order, order[1:])), "frames out of order")
     # The first sight of a file walks a bounded copy of the stack; after that all of it is there.
-    check(deep_enough >= 0.99 * leaf.total, f"{deep_enough} of {leaf.total} have 500 frames")
+    check(deep_enough >= 0.99 * leaf.total, f"{deep_enough} of {leaf.total} have 3,000 frames")
 
 
 @case
