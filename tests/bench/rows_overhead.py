@@ -240,7 +240,7 @@ def overhead(b):
     settle(agent.pid, 9 if b.quick else 40)
     switch = Switch(agent.pid)
     try:
-        blocks = run_slices(switch, 15 if b.quick else 210)
+        blocks = run_slices(switch, 15 if b.quick else 840)
     finally:
         switch.close()
     share, note = own_use(agent, 7 if b.quick else 3 * agent.interval)

@@ -2,7 +2,9 @@
 """What interpreters and virtual machines cost, and whether others see the same in them."""
 
 import collections
+import contextlib
 import datetime
+import itertools
 import json
 import math
 import os
@@ -23,6 +25,7 @@ IN_HANDLER = re.compile(r";(libc\.so[^;]*|__restore_rt[^;]*);(python3|lib(python
 # Agent CPU, % of a core per busy core. Nothing that is read of a JVM holds for the next: there the
 # names of nearly each stack are read anew, some 8 pages of the JVM's memory and 70 us a sample.
 LONG_JVM, NEW_JVMS = 0.3, 1.0
+AGREE = 0.02  # of shares
 INSNS_MAX = 500_000  # half of what the verifier looks at (BPF_COMPLEXITY_LIMIT_INSNS)
 
 
@@ -89,29 +92,39 @@ def leaf_shares(samples):
     return {k: v / everything for k, v in total.items()}, everything
 
 
-def compare(what, ours, theirs, how):
-    """A row: shares of the hottest functions in two views, and whether their order is the same, as
-    far as chance lets one tell."""
+def compare(what, ours, theirs, how, judge=None):
+    """A row: shares of the functions that are the hottest in one of two views, and whether their order
+    is the same: of neighbours that are further apart than a share may be off, and chance. The judge is
+    the other view, if not given."""
     from rows import UNSURE, Row
-    (a, n), (c, m) = ours, theirs
-    hot = sorted(c, key=lambda k: -c[k])[:8]
+    (a, n), (view, m) = ours, theirs
+    c = judge or view
+    hot = {k for x in (a, view) for k in sorted(x, key=lambda k: -x[k])[:8]}
+    hot = sorted(hot, key=lambda k: -c.get(k, 0))
 
     def chance(k):
         """What lies between two such samples of one truth, at most, 99 times of 100."""
-        return 2.576 * math.sqrt(c[k] * (1 - c[k]) * (1 / n + 1 / m))
-    worst = max(hot, key=lambda k: abs(a.get(k, 0) - c[k]))
-    apart = [(x, y) for x, y in zip(hot, hot[1:]) if c[x] - c[y] > 2 * max(chance(x), 0.005)]
+        share = c.get(k, 0)
+        return 2.576 * math.sqrt(share * (1 - share) * (1 / n + 1 / m))
+
+    def off(k):
+        return abs(a.get(k, 0) - c.get(k, 0))
+    worst = max(hot, key=off)
+    apart = [(x, y) for x, y in zip(hot, hot[1:])
+             if c.get(x, 0) - c.get(y, 0) > AGREE + chance(x)]
     order = all(a.get(x, 0) > a.get(y, 0) for x, y in apart)
-    diff, noise = abs(a.get(worst, 0) - c[worst]), chance(worst)
+    diff, noise = off(worst), chance(worst)
     ok = False
-    if order and diff <= 0.02 + noise:
-        ok = True if diff <= 0.02 else UNSURE
+    if order and diff <= AGREE + noise:
+        ok = True if diff <= AGREE else UNSURE
     return Row(f"agreement with {what}, shares of hot functions", "within 2 points, same order",
                f"{100 * diff:.2f} points at most ({worst}; chance alone: up to "
                f"{100 * noise:.2f}), order {'the same' if order else 'OTHER'}",
                ok, [how, f"{n} and {m} samples; the order of {len(apart)} of {len(hot) - 1} "
                     "neighbours can be told", *(
-                        f"{k}: {100 * a.get(k, 0):.2f} % and {100 * c[k]:.2f} %" for k in hot)])
+                        f"{k}: {100 * a.get(k, 0):.2f} % and {100 * view.get(k, 0):.2f} %" +
+                        (f", by the clock {100 * c.get(k, 0):.2f} %" if judge else "")
+                        for k in hot)])
 
 
 def is_managed(frame):
@@ -129,6 +142,8 @@ def two_views(b, seconds):
     """(samples, innermost functions that CPython wrote in the same seconds), or None: the handler of
     the signal crashed, as it now and then does when it reads a frame that is just being made."""
     path = os.path.join(b.work, "stacks")
+    with contextlib.suppress(FileNotFoundError):
+        os.unlink(path)  # of the run before
     app = loads.start([loads.need("/usr/bin/python3"), f"{PYTHON}/app.py", 3 * seconds + 60,
                        "--stacks", path])
     try:
@@ -179,20 +194,28 @@ def nanoseconds(text):
 
 
 def flight_samples(path, begin, end):
-    """Stacks of the flight recorder's samples between two times, innermost method first."""
+    """Stacks of the flight recorder's samples between two times, innermost method first: its name, and
+    whether it is inlined into the next."""
     out = subprocess.run([loads.need("/usr/bin/jfr"), "print", "--json", "--stack-depth", "64",
                           "--events", "jdk.ExecutionSample", path], capture_output=True, text=True,
                          timeout=240, check=True).stdout
     for event in json.loads(out)["recording"]["events"]:
         v = event["values"]
         if begin <= nanoseconds(v["startTime"]) < end and v["stackTrace"]:
-            yield [f"{f['method']['type']['name'].replace('/', '.')}.{f['method']['name']}"
-                   for f in v["stackTrace"]["frames"]]
+            yield [(f"{f['method']['type']['name'].replace('/', '.')}.{f['method']['name']}",
+                    f["type"] == "Inlined") for f in v["stackTrace"]["frames"]]
+
+
+def clock_of(said):
+    """{method: share} of the program's parts by its own clock."""
+    spent = {f"truth.App.{k}": int(v) for k, v in (ln.split() for ln in said.splitlines()
+                                                   if re.fullmatch(r"[a-z]+ \d+", ln))}
+    return {k: v / sum(spent.values()) for k, v in spent.items()}
 
 
 def java_views(b, flags=()):
     """One program, seen by us and by the flight recorder in the same seconds: [(stack, count)] each,
-    innermost first; how; what it says it did."""
+    innermost first; the methods that the recorder saw in code of their own, mostly; how; the clock."""
     warm, seconds, path = 4, 6 if b.quick else 60, os.path.join(b.work, "flight.jfr")
     flight = (f"-XX:StartFlightRecording=settings=profile,filename={path},dumponexit=true,"
               "jdk.ExecutionSample#period=2ms")
@@ -201,38 +224,57 @@ def java_views(b, flags=()):
     time.sleep(warm)  # for the compilers
     p, _ = record(b.work, "-F", "997", "-p", app.pid, "-d", f"{seconds}s", timeout=seconds + 60)
     said = app.communicate(timeout=120)[0]
-    theirs = flight_samples(path, p.start_ns, p.start_ns + p.duration_ns)
+    theirs = list(flight_samples(path, p.start_ns, p.start_ns + p.duration_ns))
+    inlined = collections.Counter()
+    for name, is_inlined in itertools.chain(*theirs):
+        inlined[name] += 1 if is_inlined else -1
 
     def plain(frame):
         return frame[0].partition("(")[0].rpartition(" ")[2].replace("/", ".")
     # The flight recorder looks at threads in Java code only, and has its own threads.
     mine = [([plain(f) for f in reversed(s.frames)], s.count) for s in p.samples
             if any("truth.App.main" in n for n in s.stack) and is_managed(s.frames[-1])]
-    return (mine, [(stack, 1) for stack in theirs], f"one program, in the same {seconds} s; JFR "
-            "with its settings 'profile' and a period of 2 ms, 997 Hz", said)
+    return (mine, [([name for name, _ in stack], 1) for stack in theirs],
+            {name for name, n in inlined.items() if n < 0}, f"one program, in the same {seconds} s; JFR "
+            "with its settings 'profile' and a period of 2 ms, 997 Hz", clock_of(said))
+
+
+def part_of(stack, clock):
+    """The part of the program that a stack is in; None: in none."""
+    return next((f for f in reversed(stack) if f in clock), None)
 
 
 def java_agrees(b):
     """Of inlined code the flight recorder takes the next place by address that the compiler wrote down
-    (see clock_agrees()): the methods of the program are not inlined into each other."""
-    mine, theirs, how, _ = java_views(b, (
+    (see clock_agrees()): what is compared is the innermost method that has code of its own. It can not
+    begin a stack where code makes or leaves its frame, so it sees a third of fib(), which does little
+    else, and more of the rest: how long the parts of the program take, the clock says; what a part's
+    time goes into, the recorder."""
+    mine, theirs, own, how, clock = java_views(b, (
         "-XX:CompileCommand=quiet", "-XX:CompileCommand=dontinline,truth.App::*"))
-    return compare("JFR's ExecutionSample", leaf_shares((s[0], n) for s, n in mine),
-                   leaf_shares((s[0], n) for s, n in theirs), f"innermost Java method of {how}")
+
+    def leaf(stack):
+        return next((f for f in stack if f in own), stack[0])
+    parts = {part: leaf_shares((leaf(stack), n) for stack, n in theirs if part_of(stack, clock) == part)
+             for part in clock}
+    judge = collections.Counter()
+    for part, (shares, _) in parts.items():
+        for k, share in shares.items():
+            judge[k] += share * clock[part]
+    return compare("JFR's ExecutionSample", leaf_shares((leaf(s), n) for s, n in mine),
+                   leaf_shares((leaf(s), n) for s, n in theirs),
+                   f"innermost Java method with code of its own of {how}", judge)
 
 
 def clock_agrees(b):
     """Methods inlined as usual: whom the code belongs to is found from what little the compiler wrote
     down. The program looks at the clock between its parts."""
     from rows import UNSURE, Row
-    mine, theirs, how, said = java_views(b)
-    spent = {f"truth.App.{k}": int(v) for k, v in (ln.split() for ln in said.splitlines()
-                                                   if re.fullmatch(r"[a-z]+ \d+", ln))}
+    mine, theirs, _, how, clock = java_views(b)
 
     def shares(samples):
-        parts = (([f for f in stack if f in spent][-1:], n) for stack, n in samples)
-        return leaf_shares((part[0], n) for part, n in parts if part)
-    clock = {k: v / sum(spent.values()) for k, v in spent.items()}
+        parts = ((part_of(stack, clock), n) for stack, n in samples)
+        return leaf_shares((part, n) for part, n in parts if part)
     (ours, n), (jfr, m) = shares(mine), shares(theirs)
 
     def off(view):
