@@ -150,7 +150,13 @@ def two_views(b, seconds):
         loads.wait_until(lambda: app.poll() is not None or os.path.exists(path) and
                          os.path.getsize(path) > 100_000, 20, "the application's own samples")
         begin = os.path.getsize(path)
-        p, _ = record(b.work, "-F", "997", "-p", app.pid, "-d", f"{seconds}s", timeout=seconds + 60)
+        try:
+            p, _ = record(b.work, "-F", "997", "-p", app.pid, "-d", f"{seconds}s",
+                          timeout=seconds + 60)
+        except RuntimeError:  # before it began, perhaps
+            if app.poll() is None:
+                raise
+            return None
         size = os.path.getsize(path) - begin
         if app.poll() is not None:
             return None
