@@ -352,8 +352,9 @@ int code_claimed(u32 cpu);
 int loops_capture(u32 cpu);
 /* Some steps of the walk. Nonzero: it has ended. */
 int walk_some(u32 cpu);
-#define WALK_STEPS     64
-#define WALK_STEPS_MAX (64 * WALK_STEPS) /* a frame takes up to four */
+#define WALK_STEPS 64
+/* A frame of a runtime, of two words, takes up to four. */
+#define WALK_STEPS_MAX (STACK_MAX_WORDS / 2 * 4)
 
 /* ---- bpf/vma.bpf.c ----
  * Finds the mapping of an address and the file behind it and appends it to c->ranges. Returns the

@@ -370,8 +370,10 @@ int hotspot_walk(const struct runtime_process *p, struct native_walk *w)
 		if (h.value)
 			native_push(w, RUNTIME_HOTSPOT, h.value, h.more);
 	} while (!reason && h.chunk.end && w->n_frames + 4 <= w->max_frames);
-	if (h.chunk.end)
+	if (h.chunk.end) {
 		(void)hotspot_chunk_fail(&h, &regs); /* there is room for no more */
+		w->full = true;
+	}
 	/* Of a process that has run on, frames in the heap may be others by now. */
 	if (reason)
 		native_push_reason(w, RUNTIME_HOTSPOT,

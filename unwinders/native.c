@@ -62,9 +62,17 @@ int native_read(const struct native_walk *w, uint64_t addr, void *to, size_t n)
 	return 0;
 }
 
+/* What does not fit ends the walk: nothing behind it is pushed. */
+static bool has_room(struct native_walk *w, uint32_t words)
+{
+	if (w->n_frames + words > w->max_frames)
+		w->full = true;
+	return !w->full;
+}
+
 static void push(struct native_walk *w, uint64_t word)
 {
-	if (w->n_frames < w->max_frames)
+	if (has_room(w, 1))
 		w->frames[w->n_frames++] = word;
 }
 
@@ -72,7 +80,7 @@ void native_push(struct native_walk *w, uint32_t runtime, uint64_t value, uint64
 {
 	w->depth++;
 	/* Both words or none. */
-	if (w->n_frames + 2 > w->max_frames)
+	if (!has_room(w, 2))
 		return;
 	push(w, FRAME_OF_RUNTIME(runtime, value & RUNTIME_VALUE_MASK));
 	push(w, FRAME(FRAME_MORE, more));
@@ -121,7 +129,8 @@ static void push_loop(struct native_walk *w, uint32_t runtime, uint64_t rule)
 			return;
 		w->depth += FRAME_KIND(word) == FRAME_MANAGED;
 		w->gap |= FRAME_KIND(word) == FRAME_REASON;
-		push(w, word);
+		if (FRAME_KIND(word) != FRAME_MANAGED || has_room(w, 2))
+			push(w, word);
 	}
 	/* None were captured, or not all. */
 	native_push_reason(w, runtime, RUNTIME_REASON_UNSEEN);
@@ -186,7 +195,7 @@ static int step(struct native_walk *w, const struct native_ops *ops, void *data)
 	if (!range) /* a record with all its ranges in use may lack this one */
 		return cut(w,
 			   w->n_ranges < WALK_RANGES ? REASON_NO_MAPPING : REASON_COPY_TOO_SHORT);
-	if (w->depth >= w->limit || w->n_frames >= w->max_frames)
+	if (w->depth >= w->limit || w->n_frames >= w->max_frames || w->full)
 		return cut(w, REASON_TOO_DEEP);
 	frame = range->first_frame + (pc - range->start);
 	if (range->file == FILE_ID_ANON) {
@@ -215,7 +224,7 @@ int native_walk(struct native_walk *w, const struct native_ops *ops, void *data)
 	do {
 		r = step(w, ops, data);
 	} while (r == GO_ON);
-	return r;
+	return r == 1 && w->full ? cut(w, REASON_TOO_DEEP) : r;
 }
 
 uint64_t native_pac_mask(void)

@@ -25,6 +25,7 @@ struct native_walk {
 	const uint64_t *loops;
 	uint32_t n_loops, loops_at;
 	bool gap;   /* something is missing in the middle */
+	bool full;  /* a frame found no room: the walk ends */
 	bool still; /* the process has not run since the stack was copied */
 };
 

@@ -303,6 +303,22 @@ static void a_room_smaller_than_the_limit_is_never_left(void **state)
 	assert_int_equal(s.frames[3], 0x5555);
 }
 
+static void a_stack_that_lacks_a_frame_is_not_complete(void **state)
+{
+	struct stage s;
+
+	/* Of three frames of a runtime the last finds no room for its two words, and then one of
+	 * native code does for its own. */
+	stage_init(&s);
+	code(&s, 0x100, CFA(RSP, 1));
+	s.w.max_frames = 5;
+	for (uint64_t i = 1; i <= 3; i++)
+		native_push(&s.w, 1, i, i);
+	assert_int_equal(walk(&s, 0x120), 0);
+	assert_int_equal(s.w.reason, REASON_TOO_DEEP);
+	assert_int_equal(s.w.n_frames, 4);
+}
+
 static void a_walk_goes_on_where_it_had_to_wait(void **state)
 {
 	struct stage s;
@@ -504,6 +520,7 @@ int main(void)
 		T(a_frame_pointer_that_points_at_itself_ends),
 		T(a_stack_is_cut_at_the_limit_and_not_before),
 		T(a_room_smaller_than_the_limit_is_never_left),
+		T(a_stack_that_lacks_a_frame_is_not_complete),
 		T(a_walk_goes_on_where_it_had_to_wait),
 		T(frames_behind_others_are_appended),
 		T(captured_frames_stand_for_the_loops_that_ran_them),
